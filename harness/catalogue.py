@@ -1,0 +1,52 @@
+"""What there is to name in a suite: methods, presets, metrics, suites."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from harness.registry import METHODS, METRICS, Registry
+
+
+def of(kind: str) -> dict[str, dict[str, Any]]:
+    """Return name -> facts, `about` among them, for `methods`, `metrics`, `presets`, `suites`."""
+    return {
+        "methods": lambda: _classes(METHODS),
+        "metrics": lambda: _classes(METRICS),
+        "presets": _presets,
+        "suites": _suites,
+    }[kind]()
+
+
+def _classes(registry: Registry[Any]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for name in registry:
+        cls = registry.get(name)
+        fields = {f.name: f.default for f in dataclasses.fields(cls)}
+        found[name] = {"about": _first_line(cls.__doc__), **fields}
+    found |= {name: {"about": f"BROKEN: {why}"} for name, why in registry.broken.items()}
+    return found
+
+
+def _presets() -> dict[str, dict[str, Any]]:
+    return {
+        f"{method}/{preset}": {"about": "", **params}
+        for method in METHODS
+        for preset, params in getattr(METHODS.get(method), "presets", {}).items()
+    }
+
+
+def _suites() -> dict[str, dict[str, Any]]:
+    import suites
+    from harness import marked_yaml
+
+    found = {}
+    for path in sorted(Path(suites.__path__[0]).glob("*.yaml")):
+        data, _ = marked_yaml.load(path)
+        found[path.stem] = {"about": " ".join(str(data.get("description", "")).split())}
+    return found
+
+
+def _first_line(text: str | None) -> str:
+    return (text or "").strip().splitlines()[0]

@@ -1,0 +1,321 @@
+"""The command line, and the only module that sees everything.
+
+Imports that cost time are inside the commands: `nstbench --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from harness.errors import NstbenchError, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from harness.prepare import Options, Prepared
+    from harness.suite import Suite
+
+F = TypeVar("F", bound=Callable[..., Any])
+INTERNAL, WRONG_USE, INCOMPLETE, INTERRUPTED = 1, 2, 3, 130
+
+
+class Commands(click.Group):
+    """Prints errors of ours plainly; anything else is a bug and keeps its traceback."""
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run a command and turn its errors into messages and exit codes."""
+        try:
+            return super().invoke(context)
+        except NstbenchError as error:
+            click.echo(str(error), err=True)
+            sys.exit(WRONG_USE)
+
+
+@click.group(cls=Commands, context_settings={"auto_envvar_prefix": "NSTBENCH", "max_content_width": 100})
+@click.version_option(package_name="nstbench", message="nstbench %(version)s")
+def main() -> None:
+    """Benchmark neural style transfer: which change matters, by how much, at what cost.
+
+    Exit codes: 0 all well; 1 internal error; 2 wrong use or suite; 3 some cells failed or were
+    skipped, the rest is fine; 130 interrupted. Every option can be set by NSTBENCH_<COMMAND>_<OPTION>.
+    """
+
+
+def _out_option(function: F) -> F:
+    return click.option(
+        "--out", type=click.Path(file_okay=False, path_type=Path), default=Path("runs"),
+        envvar="NSTBENCH_OUT", show_default=True, help="Folder of all results.",
+    )(function)  # fmt: skip
+
+
+def _suite_options(function: F) -> F:
+    options = (
+        click.argument("suite", type=click.Path(path_type=Path)),
+        click.option("--profile", default="auto", show_default=True, envvar="NSTBENCH_PROFILE",
+                     help="A profile of the suite; auto is quick on a CPU and full on a GPU; "
+                          "none is the suite as it stands."),
+        click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
+                     help="Override a value of the suite: --set sizes=[128], or of a method: "
+                          "--set gatys.iterations=50."),
+        _out_option,
+        click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto",
+                     show_default=True, envvar="NSTBENCH_DEVICE", help="Where to compute."),
+        click.option("--precision", type=click.Choice(["float32", "bfloat16"]), default=None,
+                     envvar="NSTBENCH_PRECISION", help="Of the encoder; the suite's, unless given."),
+        click.option("--encoder", default="", envvar="NSTBENCH_ENCODER",
+                     help="Insist on an encoder: vgg19, vgg16, squeezenet1_1, inception_v3, "
+                          "random, random:SEED."),
+        click.option("--mirror", type=click.Path(exists=True, file_okay=False, path_type=Path),
+                     envvar="NSTBENCH_MIRROR", help="Folder with copies of images, looked at first."),
+        click.option("--weights", multiple=True, metavar="NAME=PATH", envvar="NSTBENCH_WEIGHTS",
+                     help="Pretrained weights of your own: vgg19, vgg16, squeezenet1_1, "
+                          "inception_v3, alexnet."),
+        click.option("--offline", is_flag=True, envvar="NSTBENCH_OFFLINE",
+                     help="Never touch the network."),
+        click.option("--fresh", is_flag=True, help="Run again what is done already."),
+    )  # fmt: skip
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+@main.command()
+@_suite_options
+@click.option("--tracking-uri", default="", envvar="NSTBENCH_TRACKING_URI",
+              help="MLflow; else MLFLOW_TRACKING_URI, else <out>/mlflow.db.")  # fmt: skip
+@click.option("--no-track", is_flag=True, envvar="NSTBENCH_NO_TRACK", help="Leave MLflow out.")
+def run(tracking_uri: str, no_track: bool, **options: Any) -> None:  # noqa: FBT001
+    """Run a suite: stylize, measure, log to MLflow, render the page.
+
+    Cells that are done already are not run again: after Ctrl-C the same command goes on.
+    """
+    from harness import conduct, display, tracking
+
+    console = _console()
+    prepared = _prepare(**options)
+    shown = display.Display(console)
+    shown.announce(prepared)
+    if not prepared.plan.entries:
+        raise UsageError("Nothing of this suite can run here; the reasons stand above.")
+    uri = "" if no_track else tracking.tracking_uri(prepared.store.root.parent, tracking_uri)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        finished, mirror = conduct.run_cells(prepared, shown, uri, _command())
+        records = list(prepared.store.records(finished))
+        paths = _write_page(prepared)
+        mirror.summary(finished, records, paths)
+    except KeyboardInterrupt:
+        console.print("interrupted; what was finished is kept. The same command goes on from here.")
+        sys.exit(INTERRUPTED)
+    console.print(display.results_table(records))
+    failed = sum(not record.ok for record in records)
+    if failed or prepared.plan.skipped:
+        console.print(f"[yellow]{failed} failed, {len(prepared.plan.skipped)} skipped; "
+                      "the page has the reasons.[/]", highlight=False)  # fmt: skip
+    _closing_lines(console, prepared, uri if mirror.tracker else "", paths[0])
+    sys.exit(INCOMPLETE if failed or prepared.plan.skipped else 0)
+
+
+@main.command()
+@_suite_options
+@click.option("--explain", is_flag=True, help="Say of each cell why it runs.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def plan(explain: bool, as_json: bool, **options: Any) -> None:  # noqa: FBT001
+    """Show what `run` would do, and why, without doing it."""
+    from harness import display
+    from harness.plan import explain as reasons
+
+    prepared = _prepare(**options)
+    stored = prepared.store.all_records() if explain else []
+    if as_json:
+        click.echo(json.dumps(_plan_json(prepared), indent=1))
+        return
+    console = _console()
+    display.Display(console).announce(prepared)
+    for entry in prepared.plan.entries:
+        why = entry.why
+        if explain and entry.action == "run" and why == "new":
+            why = reasons(entry.cell, stored)
+        console.print(f"{entry.action:5}  {entry.cell.id}  {entry.cell.name}" + (f"  ({why})" if explain else ""),
+                      markup=False, highlight=False, soft_wrap=True)  # fmt: skip
+
+
+@main.command()
+@click.argument("suites", nargs=-1, required=True)
+@_out_option
+def report(suites: Sequence[str], out: Path) -> None:
+    """Render the page again from what is stored; needs neither torch nor MLflow."""
+    from reports import page
+
+    for name in suites:
+        click.echo(page.write(_store(name, out)))
+
+
+@main.command(name="list")
+@click.argument("kind", type=click.Choice(["methods", "metrics", "suites", "presets"]))
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def list_(kind: str, as_json: bool) -> None:  # noqa: FBT001
+    """List what there is, with parameters and their defaults."""
+    from harness import catalogue
+
+    found = catalogue.of(kind)
+    if as_json:
+        click.echo(json.dumps(found, indent=1))
+        return
+    for name, facts in found.items():
+        click.secho(name, bold=True, nl=False)
+        click.echo(f"  {facts.pop('about', '')}")
+        for key, value in facts.items():
+            click.echo(f"    {key} = {value}")
+
+
+@main.command()
+@click.argument("suites", nargs=-1, required=True)
+@_out_option
+@click.option("--tracking-uri", default="", envvar="NSTBENCH_TRACKING_URI", help="As in `run`.")
+def sync(suites: Sequence[str], out: Path, tracking_uri: str) -> None:
+    """Bring MLflow up to date with what is stored; safe to repeat."""
+    from harness.tracking import Tracker
+    from harness.tracking import tracking_uri as resolve
+
+    for name in suites:
+        store = _store(name, out)
+        finished = store.run()
+        records = list(store.records(finished))
+        tracker = Tracker(store, resolve(out, tracking_uri))
+        for record in records:
+            tracker.cell(record)
+        tracker.variants(records)
+        paths = [p for p in (store.root / "report.html", store.root / "results.csv") if p.exists()]
+        if paths:
+            tracker.report(finished, paths)
+        click.echo(f"{name}: {len(records)} cells at {tracker.uri}")
+
+
+@main.command()
+@_out_option
+@click.option("--tracking-uri", default="", envvar="NSTBENCH_TRACKING_URI", help="As in `run`.")
+@click.option("--port", default=5000, show_default=True, help="On 127.0.0.1.")
+def ui(out: Path, tracking_uri: str, port: int) -> None:
+    """Start the MLflow UI on the results, at 127.0.0.1."""
+    import os
+
+    from harness.tracking import tracking_uri as resolve
+
+    uri = resolve(out, tracking_uri)
+    click.echo(f"http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning")
+    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri,
+               "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]  # fmt: skip
+    os.execv(sys.executable, command)  # noqa: S606 - our own interpreter, no shell
+
+
+def _prepare(
+    suite: Path, profile: str, overrides: Iterable[str], mirror: Path | None,
+    weights: Sequence[str], **rest: Any,
+) -> Prepared:  # fmt: skip
+    from harness.prepare import Options, prepare
+
+    options = Options(
+        mirror=mirror, weights=_weights(weights), **{k: v or "" if v is None else v for k, v in rest.items()}
+    )  # fmt: skip
+    return prepare(_load(suite, profile, overrides, options), options)
+
+
+def _load(path: Path, profile: str, overrides: Iterable[str], options: Options) -> Suite:
+    from harness import marked_yaml
+    from harness import suite as suites
+    from harness.prepare import find_device
+
+    path = _suite_file(path)
+    if profile == "auto":
+        data, _ = marked_yaml.load(path)
+        profiles = data.get("profiles") or {} if isinstance(data, dict) else {}
+        wanted = "quick" if find_device(options.device) == "cpu" else "full"
+        profile = wanted if wanted in profiles else "none"
+    return suites.load(path, "" if profile == "none" else profile, overrides)
+
+
+def _suite_file(path: Path) -> Path:
+    """Take a path, or the name of a suite that comes with nstbench."""
+    import suites as packaged
+
+    inside = Path(packaged.__path__[0]) / f"{path.name.removesuffix('.yaml')}.yaml"
+    if path.exists():
+        return path
+    if path.name in {str(path), f"{path.name.removesuffix('.yaml')}.yaml"} and inside.exists():
+        return inside
+    known = ", ".join(sorted(p.stem for p in inside.parent.glob("*.yaml")))
+    raise UsageError(f"There is no suite {path}. nstbench comes with {known}.")
+
+
+def _weights(given: Sequence[str]) -> dict[str, Path]:
+    found = {}
+    for text in given:
+        name, equals, path = text.partition("=")
+        if not equals:
+            raise UsageError(f"--weights {text} has no `=`. Write --weights vgg19=PATH.")
+        found[name] = Path(path)
+    return found
+
+
+def _store(name: str, out: Path) -> Any:
+    from harness.store import Store
+
+    return Store(out, Path(name).name.removesuffix(".yaml"))
+
+
+def _write_page(prepared: Prepared) -> list[Path]:
+    from reports import page
+
+    path = page.write(prepared.store)
+    return [path, path.with_name("results.csv")]
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console()
+
+
+def _command() -> str:
+    import shlex
+
+    return shlex.join(["nstbench", *sys.argv[1:]])
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _plan_json(prepared: Prepared) -> dict[str, Any]:
+    return {
+        "suite": prepared.suite.name,
+        "profile": prepared.suite.profile,
+        "warnings": prepared.warnings,
+        "cells": [
+            {"id": e.cell.id, "name": e.cell.name, "action": e.action, "why": e.why,
+             "components": e.cell.components}
+            for e in prepared.plan.entries
+        ],
+        "skipped": [asdict(skip) for skip in prepared.plan.skipped],
+    }  # fmt: skip
+
+
+def _closing_lines(console: Console, prepared: Prepared, uri: str, page: Path) -> None:
+    if uri:
+        out = prepared.store.root.parent
+        command = "nstbench ui" + ("" if out == Path("runs") else f" --out {out}")
+        console.print(f"MLflow  {command}   ({uri})", highlight=False, soft_wrap=True)
+    console.print(f"page    {page}", highlight=False, soft_wrap=True)
+
+
+if __name__ == "__main__":
+    main()

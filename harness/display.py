@@ -1,0 +1,163 @@
+"""What the terminal shows: the plan, the progress, the table. Plain lines where it is no terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from statistics import mean
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from harness.eta import Estimate
+from harness.plan import Plan
+from harness.prepare import Prepared
+from harness.records import Cell, Record, Score
+
+ARROWS = {"lower": "↓", "higher": "↑", "neither": ""}
+SHORT_PHASES = {"fit": "fitting", "stylize": "stylizing", "measure": "measuring"}
+COLORS = {"done": "green", "diverged": "yellow"}
+
+
+class Display:
+    """The running display of one invocation."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._cells: dict[str, Cell] = {}
+        self._done = 0
+
+    def announce(self, prepared: Prepared) -> None:
+        """Print where the suite runs, what stands in, and the plan line."""
+        facts, suite = prepared.facts, prepared.suite
+        profile = f", profile {suite.profile}" if suite.profile else ""
+        self._say(f"[bold]{suite.name}[/]{profile} on {facts.device}, encoder {facts.encoder.name} "
+                  f"({facts.encoder.origin})")  # fmt: skip
+        for warning in prepared.warnings:
+            self._say(f"[yellow]! {_escape(warning)}[/]")
+        for line in plan_lines(prepared.plan):
+            self._say(line)
+
+    def start(self, cells: Sequence[Cell]) -> None:
+        """Begin the progress display over the cells that will run."""
+        self._cells = {cell.id: cell for cell in cells}
+        self._estimate = Estimate(cells)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[of]}"),
+            console=self.console,
+        )
+        self._all = self._progress.add_task("cells", total=len(cells), of=self._of())
+        self._one = self._progress.add_task("starting the worker", total=None, of="")
+        self._live = Live(self._progress, console=self.console, refresh_per_second=8)
+        if self.console.is_terminal:
+            self._live.start()
+
+    def progress(self, cell_id: str, phase: str, index: int, of: int) -> None:
+        """Show where the running cell stands."""
+        cell = self._cells.get(cell_id)
+        if cell is not None:
+            text = f"{SHORT_PHASES.get(phase, phase)} {_escape(cell.name)}"
+            self._progress.update(
+                self._one, description=text, completed=index, total=of, of=f"{index}/{of}"
+            )
+
+    def finished(self, record: Record) -> None:
+        """Print a line for a finished cell and move the bars on."""
+        self._done += 1
+        self._estimate.finished(record)
+        self._progress.update(self._all, completed=self._done, of=self._of())
+        color = COLORS.get(record.status, "red")
+        head = f"\\[{self._done}/{len(self._cells)}] [{color}]{record.status}[/]"
+        line = f"{head} {_escape(record.cell.name)}  {_seconds(record)}{_scores(record.scores)}"
+        if not self.console.is_terminal:
+            line += f"  left {_left(self._estimate)}"
+        self._say(line)
+        if record.failure is not None:
+            self._say(f"    [{color}]{_escape(record.failure.message)}[/]")
+
+    def warn(self, text: str) -> None:
+        """Print a warning that is no reason to stop."""
+        self._say(f"[yellow]! {_escape(text)}[/]")
+
+    def stop(self) -> None:
+        """End the progress display."""
+        if self.console.is_terminal:
+            self._live.stop()
+
+    def _of(self) -> str:
+        return f"{self._done}/{len(self._cells)}, {_left(self._estimate)} left"
+
+    def _say(self, text: str) -> None:
+        self.console.print(text, highlight=False, soft_wrap=not self.console.is_terminal)
+
+
+def plan_lines(plan: Plan) -> Iterable[str]:
+    """Say how many cells run, are reused, are scored again and are skipped, with the reasons."""
+    counts = {action: len(plan.of(action)) for action in ("run", "reuse", "score")}
+    yield (
+        f"plan: {len(plan.entries)} cells: [bold]{counts['run']} to run[/], "
+        f"{counts['reuse']} reused, {counts['score']} to be scored again, "
+        f"{len(plan.skipped)} skipped"
+    )
+    why = [entry.why for entry in plan.entries if entry.action == "run" and entry.why != "new"]
+    for reason in dict.fromkeys(why):
+        yield f"  run again: {why.count(reason)}, {reason}"
+    reasons = [skip.reason for skip in plan.skipped]
+    for reason in dict.fromkeys(reasons):
+        yield f"  [yellow]skipped: {reasons.count(reason)}: {_escape(reason)}[/]"
+
+
+def results_table(records: Sequence[Record]) -> Table:
+    """Return the mean of every score and time by variant, in plan order."""
+    table = Table(title=None, header_style="bold", box=None, pad_edge=False)
+    scores = {score.name: score for record in records for score in record.scores}
+    table.add_column("variant", no_wrap=True)
+    table.add_column("n", justify="right")
+    for score in scores.values():
+        table.add_column(f"{score.name} {ARROWS[score.better]}", justify="right")
+    table.add_column("stylize s ↓", justify="right")
+    table.add_column("fit s ↓", justify="right")
+    for variant in dict.fromkeys(record.cell.variant for record in records):
+        own = [r for r in records if r.cell.variant == variant]
+        values = [[s.value for r in own for s in r.scores if s.name == n] for n in scores]
+        timings = [r.timing for r in own if r.timing]
+        table.add_row(
+            Text(variant, style="dim" if own[0].cell.anchor else ""),
+            str(sum(r.ok for r in own)) + (f"/{len(own)}" if not all(r.ok for r in own) else ""),
+            *(_mean([v for v in column if v is not None]) for column in values),
+            _mean([t.stylize_seconds for t in timings]),
+            _mean([t.fit_seconds for t in timings]),
+        )
+    return table
+
+
+def _mean(values: Sequence[float]) -> str:
+    return f"{mean(values):.3g}" if values else "–"
+
+
+def _seconds(record: Record) -> str:
+    if record.timing is None:
+        return ""
+    shared = record.timing.fit_shared or record.timing.fit_seconds < 0.1
+    fit = "" if shared else f"fit {record.timing.fit_seconds:.1f} s + "
+    return f"{fit}{record.timing.stylize_seconds:.2g} s"
+
+
+def _scores(scores: Sequence[Score]) -> str:
+    return "".join(f"  {s.name} {s.value:.3f}" for s in scores if s.value is not None)
+
+
+def _left(estimate: Estimate) -> str:
+    seconds = estimate.seconds()
+    if seconds is None:
+        return "?"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"
+
+
+def _escape(text: str) -> str:
+    return text.replace("[", "\\[")

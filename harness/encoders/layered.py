@@ -1,0 +1,116 @@
+"""A frozen network as a row of named layers, run no deeper than asked."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from harness.errors import UnknownNameError, nearest
+from harness.protocols import Image, Scale
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+GREY_LEVELS = 255 * sum(IMAGENET_STD) / 3
+"""57.6: how many grey levels one unit of ImageNet-normalised input is, over the three colours."""
+
+INCEPTION_MEAN, INCEPTION_STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+
+
+class LayeredEncoder:
+    """Features by layer name. The weights are frozen before anything is captured."""
+
+    def __init__(
+        self,
+        name: str,
+        stages: Iterable[tuple[str, nn.Module]],
+        mean: Sequence[float],
+        std: Sequence[float],
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.name, self.dtype = name, dtype
+        self.stages = [
+            (stage, module.eval().requires_grad_(False).to(device, dtype, memory_format=torch.channels_last))
+            for stage, module in stages
+        ]  # fmt: skip
+        self.layers = tuple(stage for stage, _ in self.stages)
+        self.mean = torch.tensor(mean, device=device).view(1, 3, 1, 1)
+        self.std = torch.tensor(std, device=device).view(1, 3, 1, 1)
+        self.pooling: Literal["max", "avg"] = "max"
+        self.scale: Scale = "imagenet"
+        self.grey_levels = _made_for_grey_levels(self.stages[0][1])
+
+    def with_options(
+        self, *, pooling: Literal["max", "avg"] = "max", scale: Scale = "imagenet"
+    ) -> LayeredEncoder:
+        """Return the same weights with another pooling, or features on another scale."""
+        other = copy.copy(self)
+        other.pooling, other.scale = pooling, scale
+        return other
+
+    def __call__(self, image: Image, layers: Sequence[str]) -> dict[str, torch.Tensor]:
+        """Return float32 features (N, C, h, w) at `layers`.
+
+        `convX_Y` is what the convolution gives, before its ReLU: torchvision's in-place ReLUs
+        would silently overwrite it, so a ReLU works in place only where nobody looks before it.
+
+        Raises:
+            UnknownNameError: A layer that this encoder does not have.
+        """
+        wanted = set(layers)
+        if unknown := wanted - set(self.layers):
+            raise missing_layer(self.name, min(unknown), self.layers)
+        found: dict[str, torch.Tensor] = {}
+        features = self._normalise(image).to(self.dtype, memory_format=torch.channels_last)
+        gain = self._gain
+        previous_kept = True  # the caller's own image
+        for stage, module in self.stages:
+            features = self._apply(module, features, in_place=not previous_kept)
+            previous_kept = stage in wanted
+            if previous_kept:
+                found[stage] = features.float() * gain if gain != 1 else features.float()
+                if len(found) == len(wanted):
+                    break
+        return found
+
+    def _normalise(self, image: Image) -> torch.Tensor:
+        normal = (image - self.mean) / self.std
+        return normal * GREY_LEVELS if self.scale == "255" and not self.grey_levels else normal
+
+    @property
+    def _gain(self) -> float:
+        return 1 / GREY_LEVELS if self.scale == "imagenet" and self.grey_levels else 1.0
+
+    def _apply(self, module: nn.Module, features: torch.Tensor, *, in_place: bool) -> torch.Tensor:
+        if isinstance(module, nn.ReLU):
+            return F.relu(features, inplace=in_place)
+        if isinstance(module, nn.MaxPool2d) and self.pooling == "avg":
+            return F.avg_pool2d(
+                features, module.kernel_size, module.stride, module.padding, module.ceil_mode
+            )
+        out: torch.Tensor = module(features)
+        return out
+
+
+def _made_for_grey_levels(first: nn.Module) -> bool:
+    """Tell whether weights trained on grey levels were rescaled to take normalised input.
+
+    Such a first layer answers unit noise with tens (57 for Oxford's VGG-19), one trained on
+    normalised pixels with one or two.
+    """
+    kernel = next(first.parameters())
+    return float(kernel.float().pow(2).sum(dim=(1, 2, 3)).mean().sqrt()) > 10
+
+
+def missing_layer(encoder: str, layer: str, layers: Sequence[str]) -> UnknownNameError:
+    """Say which layer an encoder lacks, and which is its last."""
+    convolutional = [name for name in layers if name.startswith(("relu", "conv"))] or list(layers)
+    return UnknownNameError(
+        f"{layer!r} is not a layer of {encoder}: its last is {convolutional[-1]!r}."
+        f"{nearest(layer, layers)}"
+    )

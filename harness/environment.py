@@ -1,0 +1,63 @@
+"""What a run stood on: versions, machine, commit."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+PACKAGES = ("nstbench", "torch", "torchvision", "lpips", "scikit-image", "pillow", "numpy", "mlflow")
+
+
+def describe(device: str) -> dict[str, str]:
+    """Return the facts that a number may hang on, as short strings."""
+    import torch
+
+    facts = {name: _version(name) for name in PACKAGES}
+    facts |= {
+        "python": platform.python_version(),
+        "platform": platform.platform(terse=True),
+        "processor": _processor(),
+        "threads": str(torch.get_num_threads()),
+        "device": device,
+        "commit": commit(),
+    }
+    if device != "cpu":
+        facts |= {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version())}
+    return {name: value for name, value in facts.items() if value}
+
+
+def commit() -> str:
+    """Return the checkout's git commit, marked where files differ from it; empty outside of one."""
+    folder = Path(__file__).parent.parent
+
+    def git(*arguments: str) -> str:
+        try:
+            done = subprocess.run(
+                ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return ""
+        return done.stdout.strip() if done.returncode == 0 else ""
+
+    if not (folder / ".git").exists() or not (head := git("rev-parse", "HEAD")):
+        return ""
+    return head + ("-dirty" if git("status", "--porcelain", "--untracked-files=no") else "")
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if sys.platform == "linux" and cpuinfo.exists():
+        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()

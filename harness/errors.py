@@ -1,0 +1,100 @@
+"""Everything that can go wrong through no fault of nstbench, as one tree.
+
+NstbenchError
+├── UsageError              a command line that cannot be right
+├── SuiteError              one or more mistakes in a suite, each with its place
+├── UnknownNameError        a method, metric, encoder, layer ... that does not exist
+├── DuplicateNameError      two things registered under one name
+├── SourceError             an image or weights that cannot be had, or are not what they should be
+│   ├── ImageError
+│   └── WeightsError
+├── RecordError             a stored record that cannot be read
+├── TrackingError           MLflow cannot be reached or refuses
+└── Diverged                a method's numbers stopped being finite; carries the last finite image
+
+The command line prints these plainly and ends with 2. Anything else is a bug of nstbench and keeps
+its traceback.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.protocols import Image
+
+
+class NstbenchError(Exception):
+    """Base of the tree: the message is written for the user."""
+
+
+class UsageError(NstbenchError):
+    """A command line that cannot be right."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake in a suite, and where it stands (`file:line:column`, or the option's text)."""
+
+    where: str
+    what: str
+    excerpt: str = ""  # the source line with a caret under the value
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}" + (f"\n{self.excerpt}" if self.excerpt else "")
+
+
+class SuiteError(NstbenchError):
+    """All the mistakes of a suite in one go."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class UnknownNameError(NstbenchError):
+    """A name that does not exist, with the nearest that does."""
+
+
+class DuplicateNameError(NstbenchError):
+    """Two things registered under one name."""
+
+
+class SourceError(NstbenchError):
+    """An image or weights that cannot be had, or are not what they should be."""
+
+
+class ImageError(SourceError):
+    """An image that cannot be had or read."""
+
+
+class WeightsError(SourceError):
+    """Pretrained weights that cannot be had or do not fit."""
+
+
+class RecordError(NstbenchError):
+    """A stored record that cannot be read."""
+
+
+class TrackingError(NstbenchError):
+    """MLflow cannot be reached or refuses."""
+
+
+class Diverged(NstbenchError):  # noqa: N818 - the field's own word for it
+    """A method's numbers stopped being finite at `index`; `image` is the last finite one."""
+
+    def __init__(self, index: int, image: Image | None) -> None:
+        self.index, self.image = index, image
+        super().__init__(f"The loss stopped being finite at step {index}.")
+
+    def __reduce__(self) -> tuple[type[Diverged], tuple[int, Image | None]]:
+        return type(self), (self.index, self.image)
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Return ` Did you mean 'x'?` for the nearest of `names`, or nothing."""
+    near = get_close_matches(name, list(names), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""

@@ -1,0 +1,211 @@
+"""Images in and out: where they come from, how they are read, resized and written.
+
+A source is tried in this order: the file it names; for a URL the mirror, then the cache, then the
+network. Where a painting cannot be had, its stand-in is painted, and says so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image as Pillow
+from PIL import ImageOps
+
+from harness import studies
+from harness.downloads import Network, cache_folder, check, file_sha256
+from harness.errors import ImageError, SourceError, nearest
+from harness.records import ImageUse
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from harness.protocols import Image
+
+MAX_PIXELS = 64_000_000
+"""Larger files are refused unread: 8000 x 8000 is more than any method here can use."""
+
+STUDY_SIZE = (720, 540)
+"""Stand-ins are painted at this size and resized like any painting."""
+
+PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket", "motorcycle_left")
+"""Colour photographs that are files of the scikit-image wheel: no download, public or CC licence."""
+
+TEXTURES = ("hubble_deep_field", "brick", "grass", "gravel", "camera", "coins", "moon")
+"""More of its files, for training only: grey ones and close-ups widen what a net has seen."""
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """What a suite says about an image: exactly one of path, url and builtin."""
+
+    name: str
+    path: Path | None = None
+    url: str | None = None
+    builtin: str | None = None  # a photograph of scikit-image
+    sha256: str | None = None
+    stand_in: str | None = None  # the study to paint where the image cannot be had
+    title: str = ""
+    artist: str = ""
+    year: int | None = None
+    rights: str = ""
+
+
+class Gallery:
+    """Finds the suite's images once and hands them out at any size."""
+
+    def __init__(self, network: Network, mirror: Path | None = None) -> None:
+        self.network, self.mirror = network, mirror
+        self._pictures: dict[str, Pillow.Image] = {}  # SHA-256 -> full size
+
+    def find(self, source: ImageSource) -> ImageUse:
+        """Locate an image and read it; a painting that cannot be had is stood in for.
+
+        Raises:
+            ImageError: It cannot be had and has no stand-in, or cannot be read.
+        """
+        try:
+            path, origin = self._locate(source)
+        except SourceError as error:
+            if source.stand_in is None:
+                raise ImageError(f"{source.name}: {error}") from None
+            return self._paint(source, str(error))
+        sha256 = file_sha256(path)
+        self._pictures[sha256] = read(path)
+        return _use(source, sha256, origin)
+
+    def pixels(self, image: ImageUse, size: int) -> NDArray[np.uint8]:
+        """Return a found image as uint8 (H, W, 3), its long edge resized to `size`."""
+        return np.asarray(resize(self._pictures[image.sha256], size))
+
+    def _locate(self, source: ImageSource) -> tuple[Path, str]:
+        if source.builtin:
+            return skimage_photograph(source.builtin), "scikit-image"
+        if source.path:
+            if not source.path.exists():
+                raise SourceError(f"there is no file {source.path}")
+            if source.sha256:
+                check(source.path, source.sha256)
+            return source.path, source.path.name
+        assert source.url is not None and source.sha256 is not None  # the suite has seen to it
+        if self.mirror and (found := in_mirror(self.mirror, source.url, source.sha256)):
+            check(found, source.sha256)
+            return found, source.url
+        target = cache_folder() / "images" / f"{source.sha256[:16]}-{Path(source.url).name}"
+        return self.network.fetch(source.url, target, source.sha256), source.url
+
+    def _paint(self, source: ImageSource, why: str) -> ImageUse:
+        assert source.stand_in is not None
+        painted = studies.paint(source.stand_in, *STUDY_SIZE)
+        sha256 = hashlib.sha256(painted.tobytes()).hexdigest()
+        self._pictures[sha256] = Pillow.fromarray(painted)
+        use = _use(source, sha256, "painted by nstbench")
+        return replace(use, stand_in=source.stand_in, why_stand_in=why)
+
+
+def _use(source: ImageSource, sha256: str, origin: str) -> ImageUse:
+    return ImageUse(
+        name=source.name, sha256=sha256, origin=origin, title=source.title,
+        artist=source.artist, year=source.year, rights=source.rights,
+    )  # fmt: skip
+
+
+def in_mirror(mirror: Path, url: str, sha256: str) -> Path | None:
+    """Return the file of a mirror folder that holds `url`: by its MANIFEST.json, else by name."""
+    manifest = mirror / "MANIFEST.json"
+    if manifest.exists():
+        for entry in json.loads(manifest.read_text(encoding="utf-8")):
+            if entry.get("sha256") == sha256 and (mirror / entry["file"]).exists():
+                return mirror / entry["file"]
+    named = mirror / Path(url).name
+    return named if named.exists() else None
+
+
+def skimage_photograph(name: str) -> Path:
+    """Return the file of one of scikit-image's packaged photographs."""
+    import skimage.data
+
+    known = (*PHOTOGRAPHS, *TEXTURES)
+    if name not in known:
+        raise SourceError(
+            f"{name!r} is not a packaged photograph: {', '.join(known)}.{nearest(name, known)}"
+        )
+    assert skimage.data.__file__ is not None
+    folder = Path(skimage.data.__file__).parent
+    return next(path for path in sorted(folder.iterdir()) if path.stem == name)
+
+
+def read(path: Path) -> Pillow.Image:
+    """Read any still image as upright 8-bit sRGB; alpha is laid over white.
+
+    Raises:
+        ImageError: Not an image, broken, or larger than MAX_PIXELS.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)  # MAX_PIXELS decides
+            with Pillow.open(path) as file:
+                if file.width * file.height > MAX_PIXELS:
+                    raise ImageError(
+                        f"{path} has {file.width} x {file.height} pixels; "
+                        f"at most {MAX_PIXELS:,} are read."
+                    )
+                return _rgb(ImageOps.exif_transpose(file))
+    except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError) as error:
+        raise ImageError(f"{path} cannot be read as an image: {error}") from None
+
+
+def _rgb(picture: Pillow.Image) -> Pillow.Image:
+    if picture.mode.startswith(("I", "F")):  # 16 bits and more: keep the range, not the low byte
+        values = np.asarray(picture, dtype=np.float64)
+        top = 65535 if values.max() > 255 else 255
+        picture = Pillow.fromarray((values / top * 255).round().clip(0, 255).astype(np.uint8))
+    if picture.mode in {"RGBA", "LA", "PA"} or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+        white = Pillow.new("RGBA", picture.size, "white")
+        picture = Pillow.alpha_composite(white, picture)
+    return picture.convert("RGB")
+
+
+def resize(picture: Pillow.Image, size: int) -> Pillow.Image:
+    """Resize to a long edge of `size` pixels, keeping the aspect ratio (Lanczos, antialiased)."""
+    scale = size / max(picture.size)
+    width, height = (max(1, round(edge * scale)) for edge in picture.size)
+    return picture.resize((width, height), Pillow.Resampling.LANCZOS)
+
+
+def to_tensor(pixels: NDArray[np.uint8]) -> Image:
+    """Turn uint8 (H, W, 3) into an Image (1, 3, H, W)."""
+    import torch
+
+    return torch.from_numpy(pixels.copy()).permute(2, 0, 1).unsqueeze(0).float().div(255)
+
+
+def to_pixels(image: Image) -> NDArray[np.uint8]:
+    """Clamp and round an Image (1, 3, H, W) to uint8 (H, W, 3): what is saved and measured."""
+    rounded = image.detach()[0].clamp(0, 1).mul(255).round().byte()
+    pixels: NDArray[np.uint8] = rounded.permute(1, 2, 0).cpu().contiguous().numpy()
+    return pixels
+
+
+def to_png(pixels: NDArray[np.uint8]) -> bytes:
+    """Encode uint8 (H, W, 3) as PNG; a fast setting, since painterly images hardly compress."""
+    buffer = io.BytesIO()
+    Pillow.fromarray(pixels).save(buffer, format="PNG", compress_level=3)
+    return buffer.getvalue()
+
+
+def image_files(folder: Path) -> Sequence[Path]:
+    """Return the image files below a folder, in a stable order."""
+    known = Pillow.registered_extensions()
+    return sorted(
+        path for path in folder.rglob("*") if path.suffix.lower() in known and path.is_file()
+    )

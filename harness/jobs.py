@@ -1,0 +1,65 @@
+"""What goes to a worker and what comes back: plain data, so that any executor can carry it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from harness.records import Cell, EncoderUse, Record, TracePoint
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Progress: TypeAlias = Callable[[str, int, int], None]
+"""(phase, index, of), a few times a second."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What all cells of a run share."""
+
+    encoder: EncoderUse
+    encoder_path: Path | None
+    device: str
+    precision: str
+    metrics: tuple[Any, ...]  # instances, equipped for this machine
+    training_files: tuple[Path, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A cell with the pixels of its images, uint8 (H, W, 3)."""
+
+    cell: Cell
+    content: NDArray[np.uint8]
+    style: NDArray[np.uint8]
+    kept: tuple[bytes, dict[str, Any]] | None = None  # its fitted tensors, from an earlier run
+    stored: Record | None = None  # set where the image is there and only scores are wanted
+    image: Path | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A record with what does not fit into it."""
+
+    record: Record
+    png: bytes | None = None
+    trace: Sequence[TracePoint] = ()
+    fitted: tuple[bytes, dict[str, Any]] | None = None  # newly fitted tensors to keep, and facts
+
+
+def score_name(metric: Any) -> str:
+    """Return what a metric's score is called: its own word, or its class name in snake case."""
+    if hasattr(metric, "score_name"):
+        return str(metric.score_name)
+    name = type(metric).__name__
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
+
+
+def score_lens(metric: Any, encoder: str) -> str:
+    """Return what a metric looks through; `encoder` stands for the suite's."""
+    return encoder if metric.lens == "encoder" else str(metric.lens)

@@ -1,0 +1,1 @@
+"""Scores of one stylized image, one file each; `registry.METRICS` finds them."""

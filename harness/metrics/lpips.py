@@ -1,0 +1,89 @@
+"""Learned perceptual distance of the stylized image to its content image.
+
+Source: Zhang, Isola, Efros, Shechtman, Wang 2018 (arXiv 1801.03924), version 0.1 by the `lpips`
+    package, on images in [-1, 1]; its heads come with the package, the trunk from torchvision.
+Blind to: style; `vgg` looks through the network that most methods here minimise.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from harness.errors import WeightsError
+from harness.protocols import Unavailable
+from harness.registry import METRICS
+
+if TYPE_CHECKING:
+    from harness.protocols import Context, Image
+    from harness.records import EncoderUse
+    from harness.weights import Shelf
+
+TRUNKS = {"alex": "alexnet", "squeeze": "squeezenet1_1", "vgg": "vgg16"}
+"""In the order of preference: alex by its authors' word, vgg last since it judges its own."""
+
+
+@METRICS.register("lpips")
+@dataclass(frozen=True, kw_only=True)
+class Lpips:
+    """LPIPS to the content; 0 is the content itself. `auto` takes the first trunk to be had."""
+
+    version: ClassVar[int] = 1
+    unit: ClassVar[str] = ""
+    better: ClassVar[Literal["lower"]] = "lower"
+    net: Literal["auto", "alex", "squeeze", "vgg"] = "auto"
+    trunk_file: str = ""  # found by `equip`
+    missing: str = ""  # why it was not
+
+    @property
+    def lens(self) -> str:
+        """The trunk, by torchvision's name."""
+        return TRUNKS.get(self.net, "none")
+
+    @property
+    def score_name(self) -> str:
+        """`lpips_alex` and so on: trunks do not compare with each other."""
+        return f"lpips_{self.net}" if self.net != "auto" else "lpips"
+
+    def equip(self, encoder: EncoderUse, shelf: Shelf) -> Lpips:
+        """Find a trunk: never one with random weights, so there may be none."""
+        reasons = []
+        for net in TRUNKS if self.net == "auto" else (self.net,):
+            try:
+                found = shelf.find(TRUNKS[net])
+            except WeightsError as error:
+                reasons.append(str(error))
+            else:
+                return replace(self, net=net, trunk_file=str(found.path))  # type: ignore[arg-type]
+        return replace(self, missing=f"no trunk with ImageNet weights: {reasons[0]}")
+
+    def __call__(self, stylized: Image, content: Image, style: Image, context: Context) -> float:
+        """Return the distance, averaged over positions."""
+        import torch
+
+        if not self.trunk_file:
+            raise Unavailable(self.missing or "no trunk was looked for")
+        network = _network(self.net, self.trunk_file, str(context.device))
+        with torch.inference_mode():
+            return float(network(stylized * 2 - 1, content * 2 - 1))
+
+
+@lru_cache(maxsize=3)
+def _network(net: str, trunk_file: str, device: str) -> Any:
+    """Build lpips' network and fill its trunk from a checked file, instead of its own download."""
+    from pathlib import Path
+
+    import lpips
+
+    from harness.weights import load_tensors
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it calls torchvision by arguments deprecated since 2022
+        network = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
+    tensors = load_tensors(Path(trunk_file))
+    for key, value in network.net.state_dict().items():
+        _, index, rest = key.split(".", 2)  # slice3.5.squeeze.weight is features.5.squeeze.weight
+        value.copy_(tensors[f"features.{index}.{rest}"])
+    return network.eval().requires_grad_(False).to(device)

@@ -1,0 +1,62 @@
+"""Style loss of the final image, the same for every method.
+
+Source: Gatys et al. 2016, equations 3 to 5: squared Gram differences, each layer's divided by that
+    of the untouched content image, so that layers weigh alike and styles can be averaged.
+Blind to: arrangement, since a Gram matrix is; and to whether it is looked at through the network
+    that the method minimised (then it is marked as circular).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from harness.encoders import canonical_layers
+from harness.protocols import Unavailable
+from harness.registry import METRICS
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from harness.protocols import Context, Image
+    from harness.records import EncoderUse
+    from harness.weights import Shelf
+
+
+@METRICS.register("style_loss")
+@dataclass(frozen=True, kw_only=True)
+class StyleLoss:
+    """0 has the style's statistics, 1 is the content image untouched."""
+
+    version: ClassVar[int] = 1
+    unit: ClassVar[str] = "of content image's"
+    better: ClassVar[Literal["lower"]] = "lower"
+    lens: ClassVar[str] = "encoder"
+    layers: tuple[str, ...] = ()  # found by `equip`
+
+    def equip(self, encoder: EncoderUse, shelf: Shelf) -> StyleLoss:
+        """Take the encoder's canonical layers."""
+        return replace(self, layers=canonical_layers(encoder)[0])
+
+    def __call__(self, stylized: Image, content: Image, style: Image, context: Context) -> float:
+        """Return the mean over layers of the ratio of two squared Gram differences."""
+        import torch
+
+        with torch.inference_mode():
+            grams = {
+                name: {k: _gram(v) for k, v in context.encoder(image, self.layers).items()}
+                for name, image in (("content", content), ("stylized", stylized), ("style", style))
+            }
+            ratios = []
+            for layer in self.layers:
+                untouched = (grams["content"][layer] - grams["style"][layer]).square().sum()
+                reached = (grams["stylized"][layer] - grams["style"][layer]).square().sum()
+                ratios.append(float(reached / untouched))
+        if not all(ratio < float("inf") for ratio in ratios):
+            raise Unavailable("content and style have the same statistics")
+        return sum(ratios) / len(ratios)
+
+
+def _gram(features: Tensor) -> Tensor:
+    flat = features.flatten(2)
+    return flat @ flat.mT / flat.shape[-1]

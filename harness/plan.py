@@ -1,0 +1,352 @@
+"""Suite -> Plan: which cells there are, and what is to be done with each. Pure, no torch."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from harness.downloads import file_sha256
+from harness.errors import Problem, SuiteError, nearest
+from harness.records import Cell, EncoderUse, ImageUse, Record, Score, Skip, TrainingUse
+from harness.registry import METHODS
+from harness.suite import PLACES, MethodSpec, Suite
+
+Action = Literal["run", "reuse", "score"]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What was found on this machine for a suite; a missing image is its reason."""
+
+    contents: Mapping[str, ImageUse | str]
+    styles: Mapping[str, ImageUse | str]
+    encoder: EncoderUse
+    device: str
+    precision: str
+    training: TrainingUse
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A cell and what is to be done with it, and why."""
+
+    cell: Cell
+    action: Action
+    why: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All cells of a suite in the order of the page: pair by pair, variant by variant."""
+
+    entries: tuple[Entry, ...]
+    skipped: tuple[Skip, ...]
+
+    def of(self, action: Action) -> list[Entry]:
+        """Return the entries with one action, those of one fit together."""
+        chosen = [entry for entry in self.entries if entry.action == action]
+        order = {fit: i for i, fit in enumerate(dict.fromkeys(e.cell.fit_id for e in chosen))}
+        return sorted(chosen, key=lambda entry: order[entry.cell.fit_id])
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """The cells alone."""
+        return tuple(entry.cell for entry in self.entries)
+
+
+def expand(suite: Suite, facts: Facts) -> tuple[list[Cell], list[Skip]]:
+    """Return every cell of a suite, and those that cannot be for want of an image.
+
+    Raises:
+        SuiteError: Parameters that do not go together, layers that the encoder lacks, or two
+            variants that are one.
+    """
+    problems: list[Problem] = []
+    make = _CellMaker(suite, facts, problems)
+    made = [
+        (combination.place, make(spec, combination))
+        for spec in suite.methods
+        for combination in combinations(suite, spec)
+    ]
+    pairs = {pair: i for i, pair in enumerate(suite.pairs)}
+
+    def page_order(item: tuple[Mapping[str, Any], Any]) -> tuple[int, int, int]:
+        place = item[0]
+        return place["size"], pairs[place["content"], place["style"]], place["seed"]
+
+    results = [result for _, result in sorted(made, key=page_order)]
+    cells = [result for result in results if isinstance(result, Cell)]
+    skipped = [result for result in results if isinstance(result, Skip)]
+    problems += _twins(suite, cells)
+    if problems:
+        raise SuiteError(dict.fromkeys(problems))
+    return cells, skipped
+
+
+def decide(
+    cells: Sequence[Cell], skipped: Sequence[Skip], read: Callable[[str], Record | None],
+    scores: Sequence[Score], *, fresh: bool = False,
+) -> Plan:  # fmt: skip
+    """Join the cells with what is stored.
+
+    Args:
+        cells: From `expand`.
+        skipped: From `expand`.
+        read: The stored record of a cell id, or None.
+        scores: What each record should hold, by name, lens and version; those with a
+            `why_missing` cannot be had and are not waited for.
+        fresh: Run everything again.
+    """
+    return Plan(
+        tuple(_decide(cell, None if fresh else read(cell.id), scores) for cell in cells),
+        tuple(skipped),
+    )
+
+
+def _decide(cell: Cell, record: Record | None, scores: Sequence[Score]) -> Entry:
+    if record is None:
+        return Entry(cell, "run", "new")
+    if not record.ok:
+        return Entry(cell, "run", f"the last attempt ended {record.status}")
+    held = {(score.name, score.lens, score.version) for score in record.scores}
+    lacking = [
+        score.name
+        for score in scores
+        if not score.why_missing and (score.name, score.lens, score.version) not in held
+    ]
+    if lacking:
+        return Entry(cell, "score", f"to be scored: {', '.join(lacking)}")
+    return Entry(cell, "reuse", "done before")
+
+
+def explain(cell: Cell, stored: Sequence[Record]) -> str:
+    """Say which components set a cell apart from the nearest stored record of its name."""
+    same_name = [r for r in stored if r.cell.name == cell.name and r.cell.id != cell.id]
+    if not same_name:
+        return "no earlier result has this name"
+
+    def changes(record: Record) -> list[str]:
+        old, new = _flat(record.cell.components), _flat(cell.components)
+        return [
+            f"{key}: {old.get(key, 'absent')} -> {new.get(key, 'absent')}"
+            for key in sorted({*old, *new})
+            if old.get(key) != new.get(key)
+        ]
+
+    return "; ".join(min((changes(record) for record in same_name), key=len))
+
+
+def _flat(components: Mapping[str, Any]) -> dict[str, Any]:
+    flat = {k: v for k, v in components.items() if k != "params"}
+    for key, value in components["params"].items():
+        flat[f"params.{key}"] = list(value) if isinstance(value, tuple) else value
+    return flat
+
+
+@dataclass
+class Combination:
+    """One point of a method's matrix."""
+
+    levels: dict[str, Any]  # these name the variant
+    place: dict[str, Any]  # content, style, seed, size
+    extra: dict[str, Any] = field(default_factory=dict)  # added by an include, unnamed
+
+    def agrees(self, entry: Mapping[str, Any], *, keys: Iterable[str] | None = None) -> bool:
+        """Tell whether an exclude or include entry names nothing else than this."""
+        facts = {**self.levels, **self.place}
+        asked = entry if keys is None else [key for key in entry if key in keys]
+        return all(key in facts and _among(facts[key], entry[key]) for key in asked)
+
+
+def combinations(suite: Suite, spec: MethodSpec) -> list[Combination]:
+    """Return a method's matrix after exclude and include, as in GitHub Actions.
+
+    An `include` whose values agree with a combination adds its other keys to it; one that agrees
+    with none is a new combination, on all pairs, sizes and seeds that it does not name.
+    """
+    places = [
+        {"content": content, "style": style, "seed": seed, "size": size}
+        for content, style in suite.pairs
+        for size in suite.sizes
+        for seed in suite.seeds
+    ]
+    kept = [
+        combination
+        for place in places
+        for levels in _levels(spec)
+        if not any(
+            Combination({**levels, "method": spec.label}, place).agrees(entry)
+            for entry in suite.exclude
+        )
+        for combination in [Combination(levels, place)]
+    ]
+    original = {*spec.axes, *PLACES[1:]}
+    for entry in suite.include:
+        if entry.get("method") != spec.label:
+            continue
+        wanted = {key: value for key, value in entry.items() if key != "method"}
+        hits = [combination for combination in kept if combination.agrees(wanted, keys=original)]
+        for combination in hits:
+            combination.extra |= {k: v for k, v in wanted.items() if k not in original}
+        if not hits:
+            kept += _added(wanted, places)
+    return kept
+
+
+def _levels(spec: MethodSpec) -> list[dict[str, Any]]:
+    axes = list(spec.axes)
+    if spec.vary == "product":
+        return [
+            dict(zip(axes, values, strict=True)) for values in itertools.product(*spec.axes.values())
+        ]
+    baseline = {axis: values[0] for axis, values in spec.axes.items()}
+    others = [{**baseline, axis: v} for axis, values in spec.axes.items() for v in values[1:]]
+    return [baseline, *others]
+
+
+def _among(value: Any, wanted: Any) -> bool:
+    choices = wanted if isinstance(wanted, list) and not isinstance(value, list) else [wanted]
+    return any(value == one and type(value) is not bool or value is one for one in choices)
+
+
+def _added(wanted: Mapping[str, Any], places: Sequence[dict[str, Any]]) -> list[Combination]:
+    levels = {key: value for key, value in wanted.items() if key not in PLACES}
+    seen: dict[tuple[Any, ...], Combination] = {}
+    for place in places:
+        if not all(_among(place[k], wanted[k]) for k in ("content", "style") if k in wanted):
+            continue
+        for seed in _listed(wanted.get("seed", place["seed"])):
+            for size in _listed(wanted.get("size", place["size"])):
+                at = {**place, "seed": seed, "size": size}
+                seen.setdefault(tuple(at.values()), Combination(levels, at))
+    return list(seen.values())
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def variant_name(spec: MethodSpec, levels: Mapping[str, Any]) -> str:
+    """Name a variant after its label and what sets it apart: `johnson[batch,tv_weight=0]`.
+
+    Where one axis is varied at a time, only what differs from the baseline is named.
+    """
+    baseline = (
+        {axis: values[0] for axis, values in spec.axes.items()}
+        if spec.vary == "one-at-a-time"
+        else {}
+    )
+    texts = [
+        _level_text(axis, value)
+        for axis, value in levels.items()
+        if axis not in baseline or value != baseline[axis]
+    ]
+    return f"{spec.label}[{','.join(texts)}]" if texts else spec.label
+
+
+def _level_text(axis: str, value: Any) -> str:
+    if isinstance(value, str) and value not in {"none", "auto", "mean", "sum"}:
+        return value
+    if isinstance(value, (list, tuple)):
+        return f"{axis}={'+'.join(map(str, value))}"
+    return f"{axis}={value:g}" if isinstance(value, float) else f"{axis}={value}"
+
+
+class _CellMaker:
+    """Turns a combination into a cell; a method's parameters are built and checked once."""
+
+    def __init__(self, suite: Suite, facts: Facts, problems: list[Problem]) -> None:
+        self.suite, self.facts, self.problems = suite, facts, problems
+        self._built: dict[str, Any] = {}
+
+    def __call__(self, spec: MethodSpec, combination: Combination) -> Cell | Skip | None:
+        levels = {**combination.levels, **combination.extra}
+        content, style, seed, size = (combination.place[key] for key in PLACES[1:])
+        name = variant_name(spec, combination.levels)
+        key = f"{spec.label} {sorted(levels.items())}"
+        if key not in self._built:
+            self._built[key] = self._build(spec, levels, name)
+        method = self._built[key]
+        if method is None:
+            return None
+        for found in (self.facts.contents[content], self.facts.styles[style]):
+            if isinstance(found, str):
+                pair = f"{content}--{style}"
+                return Skip(f"{name}/{pair}/s{seed}", name, pair, found)
+        content_use, style_use = self.facts.contents[content], self.facts.styles[style]
+        assert isinstance(content_use, ImageUse)
+        assert isinstance(style_use, ImageUse)
+        shown = {**levels, "size": size} if len(self.suite.sizes) > 1 else levels
+        return Cell(
+            suite=self.suite.name,
+            variant=name,
+            label=spec.label,
+            method=spec.method,
+            version=method.version,
+            params=_jsonable(asdict(method)),
+            levels=shown,
+            content=content_use,
+            style=style_use,
+            size=size,
+            seed=seed,
+            encoder=replace(self.facts.encoder, layers=()),
+            precision=self.facts.precision,
+            device=self.facts.device,
+            training=self.facts.training if getattr(method, "trains", False) else None,
+            files={k: file_sha256(p) for k, p in self._files(method).items()},
+            anchor=getattr(method, "anchor", False),
+        )
+
+    def _build(self, spec: MethodSpec, levels: dict[str, Any], name: str) -> Any:
+        key = ("methods", spec.label)
+        try:
+            method = METHODS.build(spec.method, {**spec.params, **levels})
+        except ValidationError as error:
+            for item in error.errors():
+                self._say(key, f"{name}: {item['msg'].removeprefix('Value error, ')}.")
+            return None
+        missing = [k for k in getattr(method, "layers", ()) if k not in self.facts.encoder.layers]
+        if missing:
+            self._say(key, f"{name} asks for {', '.join(missing)}, {self._what_there_is(missing[0])}")
+            return None
+        absent = [f"{k}: there is no file {p}" for k, p in self._files(method).items() if not p.is_file()]
+        for what in absent:
+            self._say(key, f"{what}.")
+        return None if absent else method
+
+    def _files(self, method: Any) -> dict[str, Path]:
+        return {k: Path(v) for k, v in getattr(method, "files", {}).items()}
+
+    def _what_there_is(self, layer: str) -> str:
+        encoder = self.facts.encoder
+        named = [k for k in encoder.layers if not k.startswith("pool")]
+        return (
+            f"but the encoder {encoder.name} ({encoder.origin}) ends at {named[-1]}."
+            f"{nearest(layer, encoder.layers)} Choose layers with --set "
+            "LABEL.style_layers=[...] and LABEL.content_layers=[...], or other weights."
+        )
+
+    def _say(self, key: tuple[str, ...], what: str) -> None:
+        self.problems.append(self.suite.source.problem(key, what))
+
+
+def _jsonable(params: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in params.items()}
+
+
+def _twins(suite: Suite, cells: Sequence[Cell]) -> Iterator[Problem]:
+    seen: dict[str, str] = {}
+    told: set[tuple[str, str]] = set()
+    for cell in cells:
+        other = seen.setdefault(cell.id, cell.variant)
+        if other != cell.variant and (other, cell.variant) not in told:
+            told.add((other, cell.variant))
+            yield suite.source.problem(
+                ("methods", cell.label),
+                f"{cell.variant} and {other} are the same configuration; drop one of them.",
+            )

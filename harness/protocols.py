@@ -1,0 +1,117 @@
+"""What a method, a metric and their surroundings look like to each other.
+
+Torch is named here for readers and type checkers only: importing this module costs nothing, so
+that `nstbench plan` and `nstbench report` start in a blink.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
+
+if TYPE_CHECKING:
+    import torch
+
+    from harness.records import Direction
+
+    Tensor: TypeAlias = torch.Tensor
+
+Image: TypeAlias = "torch.Tensor"
+"""float32 (N, 3, H, W), sRGB in [0, 1]. Everywhere; exceptions say so."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """Progress of a fit or a stylization: pass or step `index` (from 1) of `of`.
+
+    Losses are weighted as they enter `total`; tensors may stay on the device, they are read later.
+    """
+
+    index: int
+    of: int
+    losses: Mapping[str, float | Tensor]
+
+
+Scale: TypeAlias = Literal["imagenet", "255"]
+"""What a recipe's weights were tuned on. `imagenet`: features of an encoder that sees pixels with
+ImageNet's mean and deviation taken out; `255`: of one that sees grey levels less their mean, as
+Caffe's did. Features differ by about 57.6, content losses by its square, Gram losses by its fourth
+power: the number without the scale means nothing."""
+
+
+class Encoder(Protocol):
+    """A frozen feature network: images in [0, 1] go in, float32 features by layer name come out."""
+
+    name: str
+    layers: tuple[str, ...]
+
+    def __call__(self, image: Image, layers: Sequence[str]) -> dict[str, Tensor]:
+        """Return the features at `layers`, running no deeper than the deepest of them."""
+
+    def with_options(
+        self, *, pooling: Literal["max", "avg"] = "max", scale: Scale = "imagenet"
+    ) -> Encoder:
+        """Return the same weights with another pooling, or features on another scale."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a method may lean on. Random numbers come from here and from nowhere else.
+
+    The generator's seed comes from (suite seed, content, style), never from the method, so that
+    every variant sees the same noise and the same batches.
+    """
+
+    device: torch.device
+    generator: torch.Generator  # on the CPU, so that every device draws the same numbers
+    encoder: Encoder
+    size: int  # long edge of the images, pixels
+    on_step: Callable[[Step], None]
+    batches: Callable[[int, int | None], Iterator[Image]]
+    """(batch size, crop or None for `size`) -> endless random square crops of photographs."""
+    note: Callable[[str], None]  # says on the record what was dropped, replaced or assumed
+
+
+Stylizer: TypeAlias = Callable[[Image, Context], Image]
+"""Maps a content image to its stylized image, of the same size."""
+
+
+@runtime_checkable
+class Method(Protocol):
+    """A style-transfer method: a frozen dataclass whose fields are the suite's parameters.
+
+    Optional class attributes: `presets` (name -> parameters), `trains` (True where `fit` reads
+    training photographs), `anchor` (True for a reference point). Optional properties: `layers`
+    (the encoder layers it will ask for) and `files` (parameter -> path it will read).
+    A method whose fit is worth keeping adds `export(stylizer) -> {name: tensor}` and
+    `restore(tensors, context) -> Stylizer`.
+    """
+
+    version: ClassVar[int]
+
+    def fit(self, style: Image, context: Context) -> Stylizer:
+        """Learn the style once; the stylizer serves every content image."""
+
+
+@runtime_checkable
+class Metric(Protocol):
+    """One measurement of a stylized image, a frozen dataclass.
+
+    The docstring has a `Source:` and a `Blind to:`. Scores are taken on what was saved: the
+    stylized image is already clamped and rounded to 8 bits. `lens` says what it looks through;
+    `encoder` means the suite's. A metric that needs weights or layers has
+    `equip(encoder: EncoderUse, shelf: Shelf)`, which returns it with what was found.
+    """
+
+    version: ClassVar[int]
+    unit: ClassVar[str]
+    better: ClassVar[Direction]
+    lens: str
+
+    def __call__(self, stylized: Image, content: Image, style: Image, context: Context) -> float:
+        """Return the score, or raise `Unavailable` with the reason why there is none."""
+
+
+class Unavailable(Exception):  # noqa: N818 - a state, not an error
+    """A metric cannot be had here; the message says why and what would help."""

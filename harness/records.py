@@ -1,0 +1,239 @@
+"""The plain data that every stage hands to the next: frozen, JSON in and out, no torch.
+
+A Cell is what is planned: one method with its parameters, on one pair, with one seed and size.
+A Record is what came of it. Identity lives here, so that a planned cell and a stored record are
+named by the same code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+SCHEMA = 1
+"""Raised when a stored record of today's code cannot be read by yesterday's."""
+
+Status = Literal["done", "diverged", "failed", "out_of_memory", "timeout", "crashed"]
+Direction = Literal["lower", "higher", "neither"]
+
+
+@dataclass(frozen=True)
+class ImageUse:
+    """An image as it was really used, and where it came from."""
+
+    name: str
+    sha256: str  # of the file's bytes; of the pixels where a study was painted
+    origin: str  # "scikit-image", a URL, a file name, "painted by nstbench"
+    title: str = ""
+    artist: str = ""
+    year: int | None = None
+    rights: str = ""
+    stand_in: str | None = None  # the study painted in place of the real image
+    why_stand_in: str = ""
+
+
+@dataclass(frozen=True)
+class EncoderUse:
+    """The frozen loss network of a run, and where its weights came from."""
+
+    name: str
+    sha256: str  # of the weights' file; of the recipe where weights are random
+    origin: str
+    warning: str = ""  # why this one and not the one that was wanted
+    layers: tuple[str, ...] = ()  # all that it can be asked for, in order of depth
+
+
+@dataclass(frozen=True)
+class TrainingUse:
+    """The photographs that a method trains on."""
+
+    origin: str
+    count: int
+    sha256: str  # over the sorted hashes of the files
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One thing to run. Everything in `components` decides its id; the rest is for reading."""
+
+    suite: str
+    variant: str  # "gatys[adam]": the suite's label and the levels that set it apart
+    label: str  # "gatys": the suite's label alone
+    method: str
+    version: int
+    params: Mapping[str, Any]
+    levels: Mapping[str, Any]  # the axis values of this variant
+    content: ImageUse
+    style: ImageUse
+    size: int  # long edge of content and style, pixels
+    seed: int
+    encoder: EncoderUse
+    precision: str
+    device: str  # "cpu", or the GPU's name
+    training: TrainingUse | None = None
+    files: Mapping[str, str] = field(default_factory=dict)  # parameter -> SHA-256 of its file
+    anchor: bool = False  # a reference point, not a contender
+
+    @cached_property
+    def components(self) -> dict[str, Any]:
+        """What decides the id, by name: stored beside it so that a change can be explained."""
+        return {
+            "method": self.method,
+            "version": self.version,
+            "params": {k: v for k, v in self.params.items() if k not in self.files},
+            "files": dict(self.files),
+            "content": self.content.sha256,
+            "style": self.style.sha256,
+            "size": self.size,
+            "encoder": self.encoder.name,
+            "encoder_weights": self.encoder.sha256,
+            "training": self.training.sha256 if self.training else None,
+            "seed": self.seed,
+            "precision": self.precision,
+            "device": self.device,
+        }
+
+    @cached_property
+    def id(self) -> str:
+        """First 12 hex digits of the SHA-256 over the components' canonical JSON."""
+        return digest(self.components)
+
+    @cached_property
+    def fit_id(self) -> str:
+        """Like `id`, without the content: cells that share it share one fitted stylizer."""
+        return digest({k: v for k, v in self.components.items() if k != "content"})
+
+    @property
+    def pair(self) -> str:
+        """Name of the content and style together, safe in file names and MLflow keys."""
+        return f"{self.content.name}--{self.style.name}"
+
+    @property
+    def name(self) -> str:
+        """How a person names the cell: `gatys[adam]/coffee--starry-night/s0`."""
+        size = f"/{self.size}px" if "size" in self.levels else ""
+        return f"{self.variant}/{self.pair}{size}/s{self.seed}"
+
+
+@dataclass(frozen=True)
+class Score:
+    """One measurement of one stylized image; `value` is None where it could not be had."""
+
+    name: str
+    value: float | None
+    unit: str
+    better: Direction
+    lens: str  # what it looks through: pixels, squeezenet1_1, alexnet ...
+    version: int = 1
+    why_missing: str = ""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds and memory of a cell; warm-up, synchronisation and metrics are outside the clock."""
+
+    fit_seconds: float
+    fit_shared: bool  # the fit served other cells too: its seconds are those of the one fit
+    stylize_seconds: float  # median over `repeats`
+    repeats: int
+    warm_up_seconds: float
+    passes: int  # forward + backward runs of the encoder, or training steps
+    pass_ms: tuple[float, float, float] | None  # quartiles: 25 %, median, 75 %
+    peak_mb: float | None
+    peak_of: str  # "gpu" (allocated tensors) or "process" (resident memory)
+    load: float | None = None  # the machine's load average when the cell began
+
+    @property
+    def total_seconds(self) -> float:
+        """Fit and stylize together: what one image costs from nothing."""
+        return self.fit_seconds + self.stylize_seconds
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a cell has no result, for a person (`message`) and for a bug report (`traceback`)."""
+
+    kind: str
+    message: str
+    traceback: str = ""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What came of a cell."""
+
+    cell: Cell
+    status: Status
+    scores: tuple[Score, ...] = ()
+    timing: Timing | None = None
+    width: int = 0
+    height: int = 0
+    image_sha256: str = ""  # of the pixels, so that equal images are seen to be equal
+    failure: Failure | None = None
+    notes: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    started: str = ""  # ISO 8601, UTC
+    schema: int = SCHEMA
+
+    @property
+    def ok(self) -> bool:
+        """True where there is a result to reuse: only finished cells are."""
+        return self.status == "done"
+
+    def score(self, name: str) -> Score | None:
+        """Return the score called `name`, if it was asked for."""
+        return next((score for score in self.scores if score.name == name), None)
+
+
+@dataclass(frozen=True)
+class TracePoint:
+    """One step of an optimisation or a training, in the method's own objective."""
+
+    phase: Literal["fit", "stylize"]
+    index: int
+    seconds: float  # since the phase began
+    losses: Mapping[str, float]  # total, content, style, tv: weighted, as they enter the total
+
+
+def digest(components: Mapping[str, Any]) -> str:
+    """Return the first 12 hex digits of the SHA-256 over canonical JSON."""
+    text = json.dumps(components, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Skip:
+    """A cell that was planned and will not run, and why."""
+
+    name: str
+    variant: str
+    pair: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """One invocation of a suite: what it set out to do, in plan order. The page starts here."""
+
+    suite: str
+    description: str
+    profile: str
+    cells: tuple[str, ...]  # ids, in plan order; pairs and variants appear in this order too
+    skipped: tuple[Skip, ...]
+    metrics: tuple[str, ...]  # score names, in the suite's order
+    encoder: EncoderUse
+    device: str
+    precision: str
+    training: TrainingUse | None = None
+    warnings: tuple[str, ...] = ()  # stand-ins, missing weights: said on the page too
+    command: str = ""
+    started: str = ""
+    seconds: float = 0.0
+    reused: int = 0  # cells whose record stood already
+    environment: Mapping[str, str] = field(default_factory=dict)
+    tracking: str = ""  # the MLflow tracking URI, empty without tracking
+    finished: bool = False

@@ -1,0 +1,227 @@
+"""Results on disk: `<out>/<suite>/`, which nothing else reads or writes.
+
+    suite.yaml             the suite as it was resolved
+    run.json               the latest invocation: its plan, its environment
+    results.csv            one row per cell, for other tools
+    report.html
+    cells/<id>/            record.json  image.png  trace.csv
+    fits/<id>/             model.safetensors  fit.json     (methods that train)
+    inputs/<name>-<size>-<hash>.png                        contents and styles as they were used
+
+Whatever has a name here is whole: it is written under a temporary name first, then renamed.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from harness.errors import RecordError
+from harness.records import SCHEMA, Cell, ImageUse, Record, Run, TracePoint
+
+LOSSES = ("total", "content", "style", "tv")
+_RECORD = TypeAdapter(Record)
+_RUN = TypeAdapter(Run)
+
+
+class Store:
+    """The folder of one suite."""
+
+    def __init__(self, out: Path, suite: str) -> None:
+        self.suite = suite
+        self.root = out / suite
+
+    def write(self, record: Record, png: bytes | None, trace: Sequence[TracePoint]) -> None:
+        """Keep what came of a cell; an earlier record of the same cell is replaced."""
+        with self._whole(self.root / "cells" / record.cell.id) as folder:
+            (folder / "record.json").write_text(_dump(record), encoding="utf-8")
+            if png is not None:
+                (folder / "image.png").write_bytes(png)
+            if trace:
+                _write_trace(folder / "trace.csv", trace)
+
+    def rewrite(self, record: Record) -> None:
+        """Replace a cell's record alone; its image and trace stay."""
+        with _replacing(self.record_path(record.cell.id)) as temporary:
+            temporary.write_text(_dump(record), encoding="utf-8")
+
+    def read(self, cell_id: str) -> Record | None:
+        """Return the record of a cell, or None where there is none yet."""
+        path = self.root / "cells" / cell_id / "record.json"
+        return _load(_RECORD, path) if path.exists() else None
+
+    def image(self, cell_id: str) -> Path | None:
+        """Return where the stylized image of a cell is, if it has one."""
+        path = self.root / "cells" / cell_id / "image.png"
+        return path if path.exists() else None
+
+    def trace(self, cell_id: str) -> list[TracePoint]:
+        """Return the loss curve of a cell: its fit first, then its stylization."""
+        path = self.root / "cells" / cell_id / "trace.csv"
+        if not path.exists():
+            return []
+        with path.open(newline="", encoding="utf-8") as file:
+            return [_trace_point(row) for row in csv.DictReader(file)]
+
+    def trace_path(self, cell_id: str) -> Path:
+        """Return where the loss curve of a cell is kept."""
+        return self.root / "cells" / cell_id / "trace.csv"
+
+    def record_path(self, cell_id: str) -> Path:
+        """Return where the record of a cell is kept."""
+        return self.root / "cells" / cell_id / "record.json"
+
+    def write_run(self, run: Run) -> None:
+        """Keep what the latest invocation set out to do."""
+        self._write_text("run.json", _dump(run))
+
+    def run(self) -> Run:
+        """Return the latest invocation, or raise RecordError where there is none."""
+        path = self.root / "run.json"
+        if not path.exists():
+            raise RecordError(
+                f"{self.root} holds no results. `nstbench run suites/{self.suite}.yaml` makes them; "
+                "--out names another folder."
+            )
+        return _load(_RUN, path)
+
+    def records(self, run: Run) -> Iterator[Record]:
+        """Yield the records of a run that exist by now, in plan order."""
+        for cell_id in run.cells:
+            if (record := self.read(cell_id)) is not None:
+                yield record
+
+    def all_records(self) -> list[Record]:
+        """Return every record there is, of this run and of earlier ones; broken ones left out."""
+        found = []
+        for path in sorted(self.root.glob("cells/*/record.json")):
+            try:
+                found.append(_load(_RECORD, path))
+            except RecordError:
+                continue
+        return found
+
+    def write_suite(self, text: str) -> None:
+        """Keep the suite as it was resolved."""
+        self._write_text("suite.yaml", text)
+
+    def suite_text(self) -> str:
+        """Return the suite as it was resolved, or nothing before the first run."""
+        path = self.root / "suite.yaml"
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+
+    def write_report(self, html: str) -> Path:
+        """Keep the page and return where it is."""
+        return self._write_text("report.html", html)
+
+    def write_results(self, rows: Iterable[dict[str, Any]]) -> Path:
+        """Keep one row per cell as results.csv, for other tools."""
+        rows = list(rows)
+        path = self.root / "results.csv"
+        columns = list(dict.fromkeys(key for row in rows for key in row))
+        with _replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(rows)
+        return path
+
+    def input_path(self, image: ImageUse, size: int) -> Path:
+        """Return where a content or style image is kept as it was used at `size`."""
+        return self.root / "inputs" / f"{image.name}-{size}-{image.sha256[:12]}.png"
+
+    def write_input(self, image: ImageUse, size: int, png: bytes) -> None:
+        """Keep a content or style image as it was used."""
+        with _replacing(self.input_path(image, size)) as temporary:
+            temporary.write_bytes(png)
+
+    def fit(self, fit_id: str) -> tuple[bytes, dict[str, Any]] | None:
+        """Return a fitted method's tensors (safetensors) and facts, if they were kept."""
+        folder = self.root / "fits" / fit_id
+        if not (folder / "fit.json").exists():
+            return None
+        facts = json.loads((folder / "fit.json").read_text(encoding="utf-8"))
+        return (folder / "model.safetensors").read_bytes(), facts
+
+    def write_fit(self, cell: Cell, model: bytes, facts: dict[str, Any]) -> None:
+        """Keep a fitted method, so that further contents need no second training."""
+        with self._whole(self.root / "fits" / cell.fit_id) as folder:
+            (folder / "model.safetensors").write_bytes(model)
+            (folder / "fit.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+
+    @contextmanager
+    def _whole(self, target: Path) -> Iterator[Path]:
+        """Fill a folder under a temporary name, then put it in place of any earlier one."""
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".part-", dir=target.parent))
+        try:
+            yield temporary
+            if target.exists():
+                shutil.rmtree(target)
+            temporary.rename(target)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+
+    def _write_text(self, name: str, text: str) -> Path:
+        path = self.root / name
+        with _replacing(path) as temporary:
+            temporary.write_text(text, encoding="utf-8", newline="\n")
+        return path
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Write a file under a temporary name, then put it in place in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".part-{os.getpid()}-{path.name}")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _dump(data: Record | Run) -> str:
+    # NaN and infinity are not JSON; a score that has no finite value is None with a reason.
+    return json.dumps(asdict(data), indent=1, ensure_ascii=False, allow_nan=False, default=list)
+
+
+def _load(adapter: TypeAdapter[Any], path: Path) -> Any:
+    text = path.read_text(encoding="utf-8")
+    try:
+        return adapter.validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise RecordError(
+            f"{path} does not hold what this version (schema {SCHEMA}) reads: "
+            f"{'.'.join(map(str, first['loc']))}: {first['msg']}. "
+            "Delete its folder and run the suite again."
+        ) from None
+
+
+def _write_trace(path: Path, trace: Sequence[TracePoint]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(("phase", "index", "seconds", *LOSSES))
+        for point in trace:
+            losses = [f"{point.losses[k]:.7g}" if k in point.losses else "" for k in LOSSES]
+            writer.writerow((point.phase, point.index, f"{point.seconds:.4f}", *losses))
+
+
+def _trace_point(row: dict[str, str]) -> TracePoint:
+    return TracePoint(
+        phase="fit" if row["phase"] == "fit" else "stylize",
+        index=int(row["index"]),
+        seconds=float(row["seconds"]),
+        losses={name: float(row[name]) for name in LOSSES if row[name]},
+    )

@@ -1,0 +1,139 @@
+"""Clocks, memory and traces. What is timed is the device's work, not the queueing of it."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+
+from harness.protocols import Step
+from harness.records import TracePoint
+
+PROGRESS_SECONDS = 0.2
+
+
+def synchronise(device: torch.device) -> None:
+    """Wait until the device has done all that was asked of it."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+class Stopwatch:
+    """Seconds of a block, the device synchronised at both ends."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device, self.seconds = device, 0.0
+
+    def __enter__(self) -> Stopwatch:
+        synchronise(self.device)
+        self._start = time.perf_counter()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        synchronise(self.device)
+        self.seconds = time.perf_counter() - self._start
+
+
+class Trace:
+    """Takes a method's steps without making the device wait: losses are read at the end."""
+
+    def __init__(
+        self,
+        phase: Literal["fit", "stylize"],
+        device: torch.device,
+        progress: Callable[[str, int, int], None],
+    ) -> None:
+        self.phase, self.device, self.progress = phase, device, progress
+        self.steps: list[Step] = []
+        self._marks: list[float] = []
+        self._events: list[torch.cuda.Event] = []
+        self._shown = 0.0
+        self._start = time.perf_counter()
+        self._mark()  # where the first step begins
+
+    def on_step(self, step: Step) -> None:
+        """Keep a step; tell the display now and then."""
+        self.steps.append(step)
+        self._mark()
+        if self._marks[-1] - self._shown > PROGRESS_SECONDS:
+            self._shown = self._marks[-1]
+            self.progress(self.phase, step.index, step.of)
+
+    def _mark(self) -> None:
+        self._marks.append(time.perf_counter())
+        if self.device.type == "cuda":  # the host runs ahead of the device: let the device say
+            event = torch.cuda.Event(enable_timing=True)
+            event.record()
+            self._events.append(event)
+
+    def _seconds(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        if self._events:
+            synchronise(self.device)
+            first = self._events[0]
+            return np.array([first.elapsed_time(event) / 1000 for event in self._events])
+        return np.array(self._marks) - self._start
+
+    def points(self) -> list[TracePoint]:
+        """Return the loss curve; this is where losses leave the device."""
+        seconds = self._seconds()[1:]
+        return [
+            TracePoint(self.phase, step.index, float(at), _numbers(step))
+            for step, at in zip(self.steps, seconds, strict=True)
+        ]
+
+    def pass_ms(self) -> tuple[float, float, float] | None:
+        """Return the quartiles of milliseconds per step, or None where nothing was reported.
+
+        The first tenth is left out where there are ten steps or more: caches fill, code compiles.
+        """
+        if not self.steps:
+            return None
+        gaps = np.diff(self._seconds()) * 1000
+        gaps = gaps[len(gaps) // 10 :]
+        low, middle, high = np.percentile(gaps, (25, 50, 75))
+        return float(low), float(middle), float(high)
+
+
+def _numbers(step: Step) -> dict[str, float]:
+    return {name: float(loss) for name, loss in step.losses.items()}
+
+
+class PeakMemory:
+    """Megabytes at the highest point since `reset`: of the GPU's tensors, or of the process."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.of = "gpu" if device.type == "cuda" else "process"
+
+    def reset(self) -> None:
+        """Begin anew. A process' high-water mark can only be lowered on Linux."""
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        elif sys.platform == "linux":
+            try:
+                Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+            except OSError:
+                self.of = "process since its start"
+
+    def read(self) -> float | None:
+        """Return the peak in megabytes (10^6 bytes), or None where it cannot be had."""
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device) / 1e6
+        if sys.platform == "linux":
+            for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) * 1024 / 1e6
+        scale = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 1e6
+
+
+def load_average() -> float | None:
+    """Return the machine's load over the last minute, where the system tells it."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None

@@ -1,0 +1,350 @@
+"""Record -> MLflow: a mirror of the store, written cell by cell, safe to repeat, never read back.
+
+Experiment `<suite>` holds one flat run per cell (nested runs vanish from the UI's charts);
+`<suite>-summary` one run per variant, whose images are keyed by pair so that the UI's own image
+grid becomes the matrix of pairs and variants, and one run with the page.
+"""
+
+from __future__ import annotations
+
+import datetime
+import getpass
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from PIL import Image as Pillow
+
+from harness.errors import TrackingError
+from harness.records import Record, Run, TracePoint
+from harness.store import Store
+
+CURVE_POINTS = 200
+"""Per key: 200 points take 0.1 s; the whole curve is the artifact trace.csv."""
+
+SUMMARY_PIXELS = 384
+BATCH = 1000
+"""The most metrics that MLflow takes in one call."""
+
+Tags = Mapping[str, str]
+
+
+def tracking_uri(out: Path, given: str = "") -> str:
+    """Return where to track: `--tracking-uri`, else MLFLOW_TRACKING_URI, else a file in `out`."""
+    given = given or os.environ.get("MLFLOW_TRACKING_URI", "")
+    return given or f"sqlite:///{(out / 'mlflow.db').resolve()}"
+
+
+class Tracker:
+    """Mirrors one suite's store; every method may be called again without doubling anything."""
+
+    def __init__(self, store: Store, uri: str) -> None:
+        """Reach the server or open the file, and make both experiments.
+
+        Raises:
+            TrackingError: It cannot be reached; results are safe in the store all the same.
+        """
+        self.store, self.uri = store, uri
+        with _reported(uri):
+            self._client = _connect(uri)
+            self.cells = self._experiment(store.suite, _NOTE)
+            self.summary = self._experiment(f"{store.suite}-summary", _SUMMARY_NOTE)
+            self._known = {exp: self._runs(exp) for exp in (self.cells, self.summary)}
+
+    def cell(self, record: Record) -> None:
+        """Mirror one record with its image and curve."""
+        cell = record.cell
+        tags = {
+            "nst.cell": cell.id,
+            "nst.status": record.status,
+            "nst.variant": cell.variant,
+            "nst.pair": cell.pair,
+            **({"nst.failure": record.failure.message[:500]} if record.failure else {}),
+            **({"nst.stand_in": cell.style.stand_in} if cell.style.stand_in else {}),
+        }
+        started = _milliseconds(record.started)
+        with self._run(
+            self.cells, cell.id, cell.name, _digest(record), tags, started, failed=not record.ok
+        ) as run_id:
+            if run_id is None:
+                return
+            trace = self.store.trace(cell.id)
+            self._log(run_id, _params(record), [*_finals(record), *_curves(trace)], started)
+            if (image := self.store.image(cell.id)) is not None:
+                with Pillow.open(image) as picture:
+                    self._client.log_image(run_id, picture.convert("RGB"), key="stylized", step=0)
+            self._client.log_artifact(run_id, str(self.store.record_path(cell.id)))
+            if trace:
+                self._client.log_artifact(run_id, str(self.store.trace_path(cell.id)))
+
+    def variants(self, records: Sequence[Record]) -> None:
+        """Mirror one run per variant, with means and one image per pair."""
+        for variant in dict.fromkeys(record.cell.variant for record in records):
+            own = [record for record in records if record.cell.variant == variant]
+            digest = hashlib.sha256("".join(map(_digest, own)).encode()).hexdigest()
+            tags = {"nst.variant": variant}
+            failed = not any(record.ok for record in own)
+            with self._run(self.summary, variant, variant, digest, tags, None, failed=failed) as run_id:
+                if run_id is None:
+                    continue
+                cell = own[0].cell
+                params = {"method": cell.method, **{k: _short(v) for k, v in cell.levels.items()}}
+                self._log(run_id, params, list(_means(own)), None)
+                for record in own:
+                    self._summary_image(run_id, record)
+
+    def report(self, run: Run, paths: Sequence[Path]) -> None:
+        """Mirror the page and the table."""
+        digest = hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
+        name = f"report {run.started[:16]}"
+        with self._run(self.summary, "report", name, digest, {}, None, failed=False) as run_id:
+            if run_id is not None:
+                for path in paths:
+                    self._client.log_artifact(run_id, str(path))
+
+    def link(self, base: str) -> str:
+        """Return where the MLflow UI at `base` shows the cells (3.x opens another view unasked)."""
+        return f"{base}/#/experiments/{self.cells}/runs?workflowType=machine_learning"
+
+    def _summary_image(self, run_id: str, record: Record) -> None:
+        if (image := self.store.image(record.cell.id)) is None:
+            return
+        with Pillow.open(image) as picture:
+            small = picture.convert("RGB")
+        small.thumbnail((SUMMARY_PIXELS, SUMMARY_PIXELS))
+        self._client.log_image(run_id, small, key=record.cell.pair, step=record.cell.seed)
+
+    @contextmanager
+    def _run(
+        self, experiment: str, key: str, name: str, digest: str, tags: Tags,
+        started: int | None, *, failed: bool,
+    ) -> Iterator[str | None]:  # fmt: skip
+        """Open a run in place of an earlier one of the same key; None where it is there already."""
+        with _reported(self.uri):
+            old = self._known[experiment].get(key)
+            if old and old[1] == digest:
+                yield None
+                return
+            if old:
+                self._client.delete_run(old[0])
+            run_id = self._client.create_run(
+                experiment,
+                start_time=started,
+                run_name=name,
+                tags={**_source_tags(), "nst.suite": self.store.suite, "nst.key": key, **tags},
+            ).info.run_id
+            try:
+                yield run_id
+            except BaseException:
+                self._client.set_terminated(run_id, "KILLED")
+                raise
+            # The digest is the last word: a run without it is incomplete and will be replaced.
+            self._client.set_tag(run_id, "nst.record", digest)
+            self._client.set_terminated(run_id, "FAILED" if failed else "FINISHED")
+            self._known[experiment][key] = (run_id, digest)
+
+    def _log(
+        self, run_id: str, params: Mapping[str, str], points: Sequence[tuple[str, float, int, int]],
+        started: int | None,
+    ) -> None:  # fmt: skip
+        from mlflow.entities import Metric, Param
+
+        begin = started or _now()
+        metrics = [Metric(key, value, begin + late, step) for key, value, step, late in points]
+        self._client.log_batch(run_id, params=[Param(k, v) for k, v in params.items()])
+        for first in range(0, len(metrics), BATCH):
+            self._client.log_batch(run_id, metrics=metrics[first : first + BATCH])
+
+    def _experiment(self, name: str, note: str) -> str:
+        found = self._client.get_experiment_by_name(name)
+        if found is not None:
+            if found.lifecycle_stage == "deleted":
+                self._client.restore_experiment(found.experiment_id)
+            return str(found.experiment_id)
+        # A file's artifacts would go to the working folder of whoever came first.
+        local = self.uri.startswith("sqlite:")
+        artifacts = (self.store.root.parent / "artifacts" / name).resolve()
+        location = artifacts.as_uri() if local else None
+        tags = {"mlflow.note.content": note}
+        return str(self._client.create_experiment(name, artifact_location=location, tags=tags))
+
+    def _runs(self, experiment: str) -> dict[str, tuple[str, str]]:
+        found: dict[str, tuple[str, str]] = {}
+        token = None
+        while True:
+            page = self._client.search_runs([experiment], max_results=1000, page_token=token)
+            for run in page:
+                if key := run.data.tags.get("nst.key"):
+                    found.setdefault(key, (run.info.run_id, run.data.tags.get("nst.record", "")))
+            if not (token := page.token):
+                return found
+
+
+_NOTE = (
+    "One run per cell: a variant of a method on one content and style. Group by `variant`; "
+    "`final/*` are scores of the saved image, `loss/*` each method's own objective (not comparable "
+    "between methods). The matrix of images is in the experiment with `-summary` at its end."
+)
+_SUMMARY_NOTE = (
+    "One run per variant. For the matrix of pairs and variants add an *Image grid* chart and choose "
+    "all image keys. The run `report` holds the page, report.html."
+)
+
+
+@contextmanager
+def _reported(uri: str) -> Iterator[None]:
+    """Turn what MLflow or its transport raises into one error of ours."""
+    import mlflow.exceptions
+    import requests
+    import sqlalchemy.exc
+
+    try:
+        yield
+    except (
+        mlflow.exceptions.MlflowException, requests.RequestException,
+        sqlalchemy.exc.SQLAlchemyError, OSError,
+    ) as error:  # fmt: skip
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise TrackingError(f"MLflow at {uri}: {first}") from error
+
+
+def _connect(uri: str) -> Any:
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    import logging
+
+    from mlflow import MlflowClient
+
+    for name in ("mlflow", "alembic"):  # migrations of a fresh database are nobody's news
+        logging.getLogger(name).setLevel(logging.WARNING)
+    client = MlflowClient(tracking_uri=uri)
+    if uri.startswith("http"):
+        _preflight(client)
+    else:
+        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    return client
+
+
+def _preflight(client: Any) -> None:
+    """Ask the server once, briefly: by default MLflow would try for four minutes."""
+    knobs = ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT")
+    before = {knob: os.environ.get(knob) for knob in knobs}
+    os.environ.update(dict(zip(knobs, ("1", "5"), strict=True)))
+    try:
+        client.search_experiments(max_results=1)
+    finally:
+        for knob, value, default in zip(knobs, before.values(), ("3", "20"), strict=True):
+            os.environ[knob] = value if value is not None else default
+
+
+def _source_tags() -> dict[str, str]:
+    from harness.environment import commit
+
+    tags = {
+        "mlflow.user": _user(),
+        "mlflow.source.name": " ".join(["nstbench", *sys.argv[1:]])[:500],
+        "mlflow.source.type": "LOCAL",
+        "mlflow.source.git.commit": commit().removesuffix("-dirty"),
+    }
+    return {key: value for key, value in tags.items() if value}
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""
+
+
+def _params(record: Record) -> dict[str, str]:
+    cell = record.cell
+    facts = {
+        "method": cell.method,
+        "variant": cell.variant,
+        "content": cell.content.name,
+        "style": cell.style.name,
+        "pair": cell.pair,
+        "seed": cell.seed,
+        "size": cell.size,
+        "encoder": cell.encoder.name,
+        "weights": f"{cell.encoder.origin} {cell.encoder.sha256[:12]}",
+        "device": cell.device,
+        "precision": cell.precision,
+    }
+    return {key: _short(value) for key, value in {**cell.params, **facts}.items()}
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        value = " ".join(map(str, value))
+    return str(value)[:500]
+
+
+def _finals(record: Record) -> Iterator[tuple[str, float, int, int]]:
+    """Yield (key, value, step, milliseconds since the start) of what a record ends with."""
+    values: dict[str, float | None] = {f"final/{s.name}": s.value for s in record.scores}
+    if record.timing is not None:
+        values |= {
+            "time/fit_s": record.timing.fit_seconds,
+            "time/stylize_s": record.timing.stylize_seconds,
+            "time/total_s": record.timing.total_seconds,
+            "time/step_ms": record.timing.pass_ms[1] if record.timing.pass_ms else None,
+            "mem/peak_mb": record.timing.peak_mb,
+        }
+    for key, value in values.items():
+        if value is not None:
+            yield key, float(value), 0, 0
+
+
+def _curves(trace: Sequence[TracePoint]) -> Iterator[tuple[str, float, int, int]]:
+    """Yield the curve of the phase that has one: the stylization's, else the training's."""
+    points = [p for p in trace if p.phase == "stylize"] or list(trace)
+    for point in thinned(points):
+        for name, loss in point.losses.items():
+            # SQL stores turn infinity into 1.8e308, which ruins every chart; NaN is left out.
+            finite = loss if abs(loss) < float("inf") else float("nan")
+            yield f"loss/{name}", finite, point.index, round(point.seconds * 1000)
+
+
+def thinned(points: Sequence[TracePoint], most: int = CURVE_POINTS) -> list[TracePoint]:
+    """Return at most `most` points, evenly spaced, the last among them."""
+    if len(points) <= most:
+        return list(points)
+    step = (len(points) - 1) / (most - 1)
+    return [points[round(i * step)] for i in range(most)]
+
+
+def _means(records: Sequence[Record]) -> Iterator[tuple[str, float, int, int]]:
+    columns: dict[str, list[float]] = {}
+    for record in records:
+        for key, value, _, _ in _finals(record):
+            columns.setdefault(key, []).append(value)
+    for key, values in columns.items():
+        yield f"mean/{key}", mean(values), 0, 0
+        if len(values) > 1:
+            yield f"sd/{key}", stdev(values), 0, 0
+    yield "n/cells", float(len(records)), 0, 0
+    yield "n/failed", float(sum(not record.ok for record in records)), 0, 0
+
+
+def _digest(record: Record) -> str:
+    text = json.dumps(asdict(record), sort_keys=True, default=list)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _milliseconds(started: str) -> int:
+    return round(datetime.datetime.fromisoformat(started).timestamp() * 1000) if started else _now()
+
+
+def _now() -> int:
+    return round(datetime.datetime.now(datetime.UTC).timestamp() * 1000)
+
+

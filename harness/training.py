@@ -1,0 +1,103 @@
+"""Photographs to train on: found, hashed, and cut into random crops."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.downloads import file_sha256
+from harness.errors import SourceError
+from harness.images import PHOTOGRAPHS, TEXTURES, image_files, read, skimage_photograph
+from harness.records import TrainingUse
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+    from PIL import Image as Pillow
+
+    from harness.protocols import Image
+
+CACHE_BYTES = 2**30
+MARGIN = 1.15
+"""Photographs are kept at this many times the crop: room to move, little waste."""
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """The files a method may train on."""
+
+    files: tuple[Path, ...]
+    use: TrainingUse
+
+    @classmethod
+    def find(cls, folder: Path | None) -> TrainingSet:
+        """Take the images below `folder`, or scikit-image's packaged photographs.
+
+        Raises:
+            SourceError: The folder is missing or holds no image.
+        """
+        if folder is None:
+            files = tuple(skimage_photograph(name) for name in (*PHOTOGRAPHS, *TEXTURES))
+            return cls(files, TrainingUse("scikit-image", len(files), _hash(files)))
+        if not folder.is_dir():
+            raise SourceError(f"training.images: there is no folder {folder}.")
+        files = tuple(image_files(folder))
+        if not files:
+            raise SourceError(f"training.images: {folder} holds no images.")
+        return cls(files, TrainingUse(folder.name, len(files), _hash(files)))
+
+
+def _hash(files: Sequence[Path]) -> str:
+    return hashlib.sha256("\n".join(sorted(map(file_sha256, files))).encode()).hexdigest()
+
+
+class Crops:
+    """Random square crops, flipped half of the time. Decoded photographs are kept in memory."""
+
+    def __init__(self, files: Sequence[Path], size: int) -> None:
+        self.files, self.size = files, size
+        self._decoded: dict[int, NDArray[np.uint8]] = {}
+        self._bytes = 0
+
+    def batches(self, batch_size: int, generator: torch.Generator) -> Iterator[Image]:
+        """Yield Images (batch_size, 3, size, size) for ever, each photograph equally often."""
+        import torch
+
+        order: list[int] = []
+        while True:
+            while len(order) < batch_size:
+                order += torch.randperm(len(self.files), generator=generator).tolist()
+            chosen, order = order[:batch_size], order[batch_size:]
+            where = torch.rand((batch_size, 3), generator=generator).tolist()
+            crops = [self._crop(i, *at) for i, at in zip(chosen, where, strict=True)]
+            stacked = torch.from_numpy(np.stack(crops))
+            yield stacked.permute(0, 3, 1, 2).contiguous().float().div_(255)
+
+    def _crop(self, index: int, down: float, right: float, flip: float) -> NDArray[np.uint8]:
+        photograph = self._photograph(index)
+        top = int(down * (photograph.shape[0] - self.size + 1))
+        left = int(right * (photograph.shape[1] - self.size + 1))
+        crop = photograph[top : top + self.size, left : left + self.size]
+        return crop[:, ::-1] if flip < 0.5 else crop
+
+    def _photograph(self, index: int) -> NDArray[np.uint8]:
+        if index not in self._decoded:
+            pixels = np.asarray(_fit_short_edge(read(self.files[index]), round(self.size * MARGIN)))
+            if self._bytes + pixels.nbytes > CACHE_BYTES:
+                return pixels
+            self._decoded[index] = pixels
+            self._bytes += pixels.nbytes
+        return self._decoded[index]
+
+
+def _fit_short_edge(picture: Pillow.Image, edge: int) -> Pillow.Image:
+    from PIL import Image as Pillow
+
+    scale = edge / min(picture.size)
+    width, height = (max(edge, round(side * scale)) for side in picture.size)
+    return picture.resize((width, height), Pillow.Resampling.LANCZOS)

@@ -1,0 +1,107 @@
+"""Pretrained weights of others: found on this machine, or fetched from torchvision's store.
+
+Nothing here unpickles what a stranger wrote: .safetensors, or .pth through torch's restricted
+loader, which builds tensors and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.downloads import Network, file_sha256
+from harness.errors import SourceError, WeightsError, nearest
+
+if TYPE_CHECKING:
+    import torch
+
+TORCHVISION = {
+    # name: file in torchvision's store (the digits are the head of its SHA-256), megabytes
+    "vgg19": ("vgg19-dcbb9e9d.pth", 548),
+    "vgg16": ("vgg16-397923af.pth", 528),
+    "squeezenet1_1": ("squeezenet1_1-b8a52dc0.pth", 5),
+    "alexnet": ("alexnet-owt-7be5be79.pth", 233),
+    "inception_v3": ("inception_v3_google-0cc3c7bd.pth", 104),
+}
+"""IMAGENET1K_V1 of torchvision; tests compare the names with torchvision's own."""
+
+STORE = "https://download.pytorch.org/models/"
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A file of weights that is here, and where it came from."""
+
+    path: Path
+    sha256: str
+    origin: str
+
+
+class Shelf:
+    """Looks for weights: what `--weights` names, then torch's cache, then torchvision's store."""
+
+    def __init__(self, network: Network, given: Mapping[str, Path]) -> None:
+        for name, path in given.items():
+            if name not in TORCHVISION:
+                raise WeightsError(
+                    f"--weights {name}={path}: {name!r} is not one of "
+                    f"{', '.join(TORCHVISION)}.{nearest(name, TORCHVISION)}"
+                )
+            if not path.is_file():
+                raise WeightsError(f"--weights {name}={path}: there is no such file.")
+        self.network, self.given = network, given
+
+    def find(self, name: str, *, fetch: bool = True) -> WeightsFile:
+        """Locate the weights called `name`, fetching them where allowed.
+
+        Raises:
+            WeightsError: They cannot be had; the message says what to do.
+        """
+        if name in self.given:
+            path = self.given[name]
+            return WeightsFile(path, file_sha256(path), path.name)
+        file, megabytes = TORCHVISION[name]
+        target = torch_cache() / file
+        remedy = f"`--weights {name}=PATH` takes a file of your own"
+        if not target.exists() and not fetch:
+            raise WeightsError(f"{name} ({megabytes} MB) is not on this machine; {remedy}")
+        try:
+            self.network.fetch(STORE + file, target, file.rsplit("-", 1)[1].removesuffix(".pth"))
+        except SourceError as error:
+            raise WeightsError(f"{name}: {error} {remedy[0].upper()}{remedy[1:]}.") from None
+        return WeightsFile(target, file_sha256(target), f"torchvision {file}")
+
+
+def torch_cache() -> Path:
+    """Return where torch keeps downloaded weights (TORCH_HOME respected), without importing it."""
+    cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    home = os.environ.get("TORCH_HOME", f"{cache}/torch")
+    return Path(home).expanduser() / "hub" / "checkpoints"
+
+
+def load_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Read named tensors from .safetensors, or from a torch file that holds nothing else.
+
+    Raises:
+        WeightsError: Neither of the two, truncated, or a pickle that wants to run code.
+    """
+    import safetensors
+    import safetensors.torch
+    import torch
+
+    try:
+        if path.suffix == ".safetensors":
+            return safetensors.torch.load_file(path)
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
+    except (safetensors.SafetensorError, pickle.UnpicklingError, RuntimeError, OSError, EOFError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(f"{path} cannot be read as weights: {reason}") from None
+    if isinstance(tensors, dict) and isinstance(tensors.get("state_dict"), dict):
+        tensors = tensors["state_dict"]  # gordicaleksa and others wrap it
+    if not isinstance(tensors, dict) or not all(torch.is_tensor(t) for t in tensors.values()):
+        raise WeightsError(f"{path} holds something else than named tensors.")
+    return dict(tensors)

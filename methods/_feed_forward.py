@@ -1,0 +1,152 @@
+"""Training and use of the transformer net behind `johnson`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from harness.errors import Diverged, WeightsError
+from harness.protocols import Context, Image, Step
+from harness.weights import load_tensors
+from methods._losses import gram, squared_error, total_variation
+from methods._transformer_net import TransformerNet, from_examples, is_from_examples
+
+if TYPE_CHECKING:
+    from methods.johnson import Johnson
+
+CHECK_EVERY = 25
+"""The loss is read off the device every so many steps: each reading waits for it."""
+
+
+class FeedForward:
+    """A trained network, in eval mode: batch normalisation uses its running statistics."""
+
+    def __init__(self, network: TransformerNet) -> None:
+        self.network = network.eval().requires_grad_(False)
+
+    def __call__(self, content: Image, context: Context) -> Image:
+        """Return the stylized image in one pass, not clamped."""
+        with torch.inference_mode():
+            image: Image = self.network(content.contiguous(memory_format=torch.channels_last))
+        return image.clone()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the network's state, contiguous, on the CPU."""
+        return {k: v.cpu().contiguous() for k, v in self.network.state_dict().items()}
+
+    @classmethod
+    def restore(cls, recipe: Johnson, tensors: dict[str, Tensor], context: Context) -> FeedForward:
+        """Put tensors back into a network; raise WeightsError where they do not fit."""
+        network = TransformerNet(recipe)
+        try:
+            network.load_state_dict(tensors)
+        except RuntimeError as error:
+            raise WeightsError(
+                f"The checkpoint does not fit norm={recipe.norm}, upsample={recipe.upsample}, "
+                f"width={recipe.width}: {str(error).splitlines()[1].strip()}"
+            ) from None
+        return cls(network.to(context.device, memory_format=torch.channels_last))
+
+
+def from_checkpoint(recipe: Johnson, context: Context) -> FeedForward:
+    """Load `checkpoint`: ours, or pytorch/examples', whose unused statistics are dropped."""
+    assert recipe.checkpoint is not None
+    tensors = load_tensors(Path(recipe.checkpoint))
+    if is_from_examples(tensors):
+        tensors, dropped = from_examples(tensors)
+        if dropped:
+            context.note(
+                f"{Path(recipe.checkpoint).name}: {len(dropped)} unused entries of old instance "
+                f"normalisation dropped ({dropped[0]} ...)."
+            )
+    return FeedForward.restore(recipe, tensors, context)
+
+
+def train(recipe: Johnson, style: Image, context: Context) -> FeedForward:
+    """Train a network for `steps` steps; raise Diverged where the loss runs away."""
+    network = _network(recipe, context)
+    objective = Objective(recipe, style, context)
+    optimizer = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
+    falling = torch.optim.lr_scheduler.LambdaLR(
+        optimizer,
+        lambda step: 1 - step / recipe.steps if recipe.schedule == "linear" else 1.0,
+    )
+    batches = context.batches(recipe.batch_size, recipe.crop)
+    for index in range(1, recipe.steps + 1):
+        contents = next(batches).to(context.device, memory_format=torch.channels_last)
+        losses = objective(contents, network(contents))
+        optimizer.zero_grad(set_to_none=True)
+        losses["total"].backward()
+        optimizer.step()
+        falling.step()
+        detached = {name: loss.detach() for name, loss in losses.items()}
+        context.on_step(Step(index, recipe.steps, detached))
+        if (index % CHECK_EVERY == 0 or index == recipe.steps) and not torch.isfinite(
+            detached["total"]
+        ):
+            raise Diverged(index, None)
+    return FeedForward(network)
+
+
+def _network(recipe: Johnson, context: Context) -> TransformerNet:
+    # torch's initialisers draw from the global generator: it is seeded from ours for the moment,
+    # so that variants whose layers agree start from the same weights.
+    seed = int(torch.randint(2**31, (1,), generator=context.generator))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = TransformerNet(recipe)
+    return network.to(context.device, memory_format=torch.channels_last).train()
+
+
+class Objective:
+    """Weighted content, style and TV loss of a batch; the style's Gram matrices are kept."""
+
+    def __init__(self, recipe: Johnson, style: Image, context: Context) -> None:
+        self.recipe = recipe
+        self.encoder = context.encoder.with_options(scale=recipe.scale)
+        with torch.no_grad():
+            features = self.encoder(style, recipe.style_layers)
+        self.grams = {layer: gram(f, recipe.gram_divisor) for layer, f in features.items()}
+        weights = recipe.style_layer_weights or (1.0,) * len(recipe.style_layers)
+        self.style_layer_weights = dict(zip(recipe.style_layers, weights, strict=True))
+
+    def __call__(self, contents: Image, stylized: Image) -> dict[str, Tensor]:
+        """Return weighted losses by name, `total` among them, averaged over the batch."""
+        recipe = self.recipe
+        with torch.no_grad():  # the contents run no deeper than the content layers
+            wanted = self.encoder(contents, recipe.content_layers)
+        features = self.encoder(stylized, recipe.layers)
+        losses = {
+            "content": recipe.content_weight * self._content(features, wanted),
+            "style": recipe.style_weight * self._style(features),
+        }
+        if recipe.tv_weight:
+            variation = total_variation(
+                stylized * recipe.pixel_scale, recipe.tv_kind, recipe.tv_reduction
+            )
+            losses["tv"] = recipe.tv_weight * variation
+        losses["total"] = torch.stack(list(losses.values())).sum()
+        return losses
+
+    def _content(self, features: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Tensor:
+        terms = [self._balanced(features[k], w, self.recipe.content_reduction) for k, w in wanted.items()]
+        return torch.stack(terms).sum()
+
+    def _style(self, features: Mapping[str, Tensor]) -> Tensor:
+        recipe = self.recipe
+        terms = []
+        for layer, wanted in self.grams.items():
+            got = gram(features[layer], recipe.gram_divisor)
+            loss = self._balanced(got, wanted.expand_as(got), recipe.style_reduction)
+            terms.append(self.style_layer_weights[layer] * loss)
+        return torch.stack(terms).sum()
+
+    def _balanced(self, got: Tensor, wanted: Tensor, reduction: str) -> Tensor:
+        loss = squared_error(got, wanted, reduction)  # type: ignore[arg-type]
+        if self.recipe.balance == "absolute":
+            return loss
+        return loss / squared_error(wanted, torch.zeros_like(wanted), reduction)  # type: ignore[arg-type]

@@ -1,0 +1,50 @@
+"""The losses of style transfer, as pure functions of features and images.
+
+Each takes its normalisation as an argument, since the literature has six of them and no number
+means anything without it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+GramDivisor = Literal["hw", "chw", "none"]
+Reduction = Literal["mean", "sum", "half_sum"]
+
+
+def gram(features: Tensor, divisor: GramDivisor) -> Tensor:
+    """Return the Gram matrices (N, C, C) of features (N, C, H, W), in float32.
+
+    `hw` divides by positions (leongatys), `chw` by all elements (Johnson), `none` by nothing.
+    """
+    n, c, h, w = features.shape
+    flat = features.reshape(n, c, h * w).float()
+    return flat @ flat.mT / {"hw": h * w, "chw": c * h * w, "none": 1}[divisor]
+
+
+def squared_error(got: Tensor, wanted: Tensor, reduction: Reduction) -> Tensor:
+    """Return the squared error per image of the batch, averaged over the batch.
+
+    `mean` over all elements, their `sum`, or `half_sum`, the papers' one half of it.
+    """
+    squares = (got - wanted).square().flatten(1)
+    if reduction == "mean":
+        return squares.mean()
+    return squares.sum(1).mean() * (0.5 if reduction == "half_sum" else 1.0)
+
+
+def total_variation(image: Tensor, kind: Literal["l1", "l2"], reduction: Reduction) -> Tensor:
+    """Return how much neighbouring pixels differ, down and to the right, averaged over the batch.
+
+    `l1` takes absolute differences (neural-style-pt, gordicaleksa), `l2` squares (Johnson).
+    `mean` is the mean over rows' differences plus that over columns' differences.
+    """
+    down, right = image[..., 1:, :] - image[..., :-1, :], image[..., 1:] - image[..., :-1]
+    parts = [d.abs() if kind == "l1" else d.square() for d in (down, right)]
+    if reduction == "mean":
+        return parts[0].mean() + parts[1].mean()
+    total = (parts[0].sum() + parts[1].sum()) / image.shape[0]
+    return total * 0.5 if reduction == "half_sum" else total

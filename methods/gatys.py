@@ -1,0 +1,245 @@
+"""Style transfer by optimising the image: Gatys, Ecker, Bethge, and the code that followed.
+
+Source: Gatys, Ecker, Bethge 2016, CVPR ("Image Style Transfer Using Convolutional Neural
+    Networks"); arXiv 1508.06576. Presets name their code with the commit that was read.
+Deviations: - the recipes run on whatever encoder the suite names, torchvision's VGG-19 by
+      default; most of them were written for Caffe's weights, leongatys's own for weights rescaled
+      to mean activation 1, so their style weights carry over in kind, not to the digit
+    - `conv4_2` in gordicaleksa and nazianafis is relu4_2, and lihanlian's `conv1_1` to `conv5_1`
+      are the ReLUs: torchvision's in-place ReLUs overwrite what was captured; the presets say
+      what runs, not what was meant
+    - iterations are passes of the encoder; neural-style's 1000 L-BFGS iterations may take 1250
+    - tolerances are off: a run ends when its budget is spent
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from harness.protocols import Scale
+from harness.registry import METHODS
+from methods._losses import GramDivisor, Reduction
+
+if TYPE_CHECKING:
+    from harness.protocols import Context, Image, Stylizer
+
+RELU_1_TO_5 = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+VGG_CHANNELS = (64, 128, 256, 512, 512)
+
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+GATYS_2016: dict[str, Any] = {
+    # The paper: E_l = sum (dG)^2 / (4 N^2 M^2), that is a mean over G/M, times 1/4; w_l = 1/5.
+    "style_layers": ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1"),
+    "style_layer_weights": (0.05,) * 5,
+    "content_layers": ("conv4_2",),
+    "content_reduction": "half_sum",
+    "balance": "absolute",
+    "gram_divisor": "hw",
+    "scale": "255",
+    "pixel_scale": 255.0,
+    "pooling": "avg",
+    "init": "noise",
+    "content_weight": 1.0,
+    "style_weight": 1e3,  # Figure 2/3: 1e3 for A, B and C, 1e4 for D and E
+    "iterations": 500,
+    "line_search": "none",
+    "history": 100,
+}
+
+NEURAL_STYLE: dict[str, Any] = {
+    # jcjohnson/neural-style @07c4b82, neural_style.lua:22-49, 223-237, 532-548.
+    "style_layers": RELU_1_TO_5,
+    "content_layers": ("relu4_2",),
+    "balance": "absolute",
+    "gram_divisor": "chw",
+    "scale": "255",  # theirs multiplies by 256; 0.4 % of it
+    "pixel_scale": 255.0,
+    "init": "noise",
+    "noise_sigma": 0.001 / 255,
+    "content_weight": 5.0,
+    "style_weight": 1e2,
+    "tv_weight": 1e-3,
+    "tv_kind": "l2",
+    "tv_reduction": "half_sum",
+    "iterations": 1000,
+    "line_search": "none",
+    "history": 100,
+}
+
+GORDICALEKSA: dict[str, Any] = {
+    # gordicaleksa/pytorch-neural-style-transfer @a244dc6, neural_style_transfer.py:12-31, 88-106,
+    # 147-166. It feeds 0..255 less the mean to weights trained on normalised input: scale "255".
+    "style_layers": RELU_1_TO_5,
+    "style_layer_weights": (0.2,) * 5,
+    "style_reduction": "sum",
+    "content_layers": ("relu4_2",),
+    "balance": "absolute",
+    "gram_divisor": "chw",
+    "scale": "255",
+    "pixel_scale": 255.0,
+    "init": "content",
+    "noise_sigma": 90 / 255,
+    "content_weight": 1e5,
+    "style_weight": 3e4,
+    "tv_weight": 1.0,
+    "tv_kind": "l1",
+    "tv_reduction": "sum",
+    "iterations": 1000,
+    "line_search": "strong_wolfe",
+    "history": 100,
+}
+
+
+@METHODS.register("gatys")
+@dataclass(frozen=True, kw_only=True)
+class Gatys:
+    """Optimise the pixels until the encoder sees the content's shapes in the style's statistics.
+
+    The defaults are nstbench's own: losses relative to their targets, so that one style weight
+    serves every encoder and every style. `preset` gives a published recipe to the digit.
+    """
+
+    version: ClassVar[int] = 1
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "gatys2016": GATYS_2016,
+        # leongatys/PytorchNeuralStyleTransfer @be6c8e2, notebook cells 5-8: 1e3/N^2 per layer.
+        "leongatys": {
+            **GATYS_2016,
+            "style_layers": RELU_1_TO_5,
+            "style_layer_weights": tuple(1e3 / n**2 for n in VGG_CHANNELS),
+            "content_layers": ("relu4_2",),
+            "content_reduction": "mean",
+            "pooling": "max",
+            "init": "content",
+            "style_weight": 1.0,
+        },
+        "neural-style": NEURAL_STYLE,
+        "neural-style-adam": {**NEURAL_STYLE, "optimizer": "adam", "learning_rate": 10.0},
+        # ProGamerGov/neural-style-pt @7251405: TV became absolute differences, Adam's rate 1.
+        "neural-style-pt": {**NEURAL_STYLE, "tv_kind": "l1", "tv_reduction": "sum"},
+        "neural-style-pt-adam": {
+            **NEURAL_STYLE,
+            "tv_kind": "l1",
+            "tv_reduction": "sum",
+            "optimizer": "adam",
+            "learning_rate": 1.0,
+        },
+        "gordicaleksa": GORDICALEKSA,
+        "gordicaleksa-adam": {
+            **GORDICALEKSA,
+            "optimizer": "adam",
+            "learning_rate": 10.0,
+            "iterations": 3000,
+            "style_weight": 1e5 / 10,  # its table per init and optimizer, :160-166: content, Adam
+            "tv_weight": 1e-1,
+        },
+        # nazianafis/Neural-Style-Transfer @4aaa9e1, NST.py:91-125: gordicaleksa's, L-BFGS alone.
+        "nazianafis": GORDICALEKSA,
+        # jcjohnson/fast-neural-style @813c834, slow_neural_style.lua:17-57: VGG-16's layers.
+        "slow-neural-style": {
+            **NEURAL_STYLE,
+            "style_layers": ("relu1_2", "relu2_2", "relu3_3", "relu4_3"),
+            "content_layers": ("relu3_3",),
+            "content_weight": 1.0,
+            "style_weight": 5.0,
+            "tv_weight": 1e-6,
+            "noise_sigma": 1 / 255,
+            "iterations": 500,
+        },
+        # pystiche/pystiche @71217c2, _cli.py:364-485: mean over the five layers.
+        "pystiche": {
+            "style_layers": RELU_1_TO_5,
+            "style_layer_weights": (0.2,) * 5,
+            "content_layers": ("relu4_2",),
+            "balance": "absolute",
+            "gram_divisor": "hw",
+            "content_weight": 1.0,
+            "style_weight": 1e3,
+            "iterations": 500,
+            "line_search": "none",
+            "history": 100,
+        },
+        # lihanlian/basic-and-fast-neural-style-transfer @66a9656, basic_nst.py:63-97. Raw Grams:
+        # the style loss grows with the image's area. Content is features[2], so relu1_2 by index;
+        # its comment says conv4_2, its dictionary relu3_1, which is what this preset takes.
+        "lihanlian-basic": {
+            "style_layers": RELU_1_TO_5,
+            "content_layers": ("relu3_1",),
+            "balance": "absolute",
+            "gram_divisor": "none",
+            "style_per_element": True,
+            "optimizer": "adam",
+            "learning_rate": 1e-3,
+            "pixel_scale": 1 / 0.226,  # it optimises the normalised tensor
+            "content_weight": 1.0,
+            "style_weight": 1e2,  # 0.1, 100 or 1e5, by artist
+            "iterations": 25_000,
+        },
+        # The lecture notes (polakowo/datadocs, nst.md): alpha, beta and w_l over the papers' sums.
+        "datadocs": {
+            **GATYS_2016,
+            "style_layers": RELU_1_TO_5,
+            "content_layers": ("relu4_2",),
+            "init": "content",
+            "pooling": "max",
+        },
+    }
+
+    optimizer: Literal["lbfgs", "adam"] = "lbfgs"
+    learning_rate: Annotated[float, Field(gt=0)] | None = None  # 1 for L-BFGS, 0.02 for Adam
+    iterations: Annotated[int, Field(ge=1)] = 300  # passes of the encoder
+    line_search: Literal["strong_wolfe", "none"] = "strong_wolfe"  # L-BFGS only
+    history: Annotated[int, Field(ge=1)] = 50  # L-BFGS only
+
+    content_layers: tuple[str, ...] = ("relu4_2",)
+    content_layer_weights: tuple[Weight, ...] | None = None  # 1 each
+    content_reduction: Reduction = "mean"
+    content_weight: Weight = 1.0
+
+    style_layers: tuple[str, ...] = RELU_1_TO_5
+    style_layer_weights: tuple[Weight, ...] | None = None  # 1 each
+    style_reduction: Reduction = "mean"
+    style_per_element: bool = False  # divide each layer by its C*H*W, as lihanlian does
+    style_weight: Weight = 10.0
+    gram_divisor: GramDivisor = "hw"
+
+    tv_weight: Weight = 0.0
+    tv_kind: Literal["l1", "l2"] = "l2"
+    tv_reduction: Reduction = "mean"
+
+    init: Literal["content", "noise", "style"] = "content"
+    noise_sigma: Weight = 0.25  # around ImageNet's mean colour, in [0, 1]
+    pooling: Literal["max", "avg"] = "max"
+    balance: Literal["relative", "absolute"] = "relative"  # each layer's loss over its target's
+    scale: Scale = "imagenet"
+    pixel_scale: Annotated[float, Field(gt=0)] = 1.0  # the optimiser sees pixel_scale * image
+
+    def __post_init__(self) -> None:
+        """Check what the types cannot: one weight per layer, something to look at."""
+        for kind, layers, weights in (
+            ("style", self.style_layers, self.style_layer_weights),
+            ("content", self.content_layers, self.content_layer_weights),
+        ):
+            if weights is not None and len(weights) != len(layers):
+                raise ValueError(
+                    f"{kind}_layer_weights has {len(weights)} numbers for {len(layers)} "
+                    f"{kind}_layers ({', '.join(layers)}); give one per layer"
+                )
+        if not (self.style_layers or self.content_layers):
+            raise ValueError("style_layers and content_layers are both empty; nothing to optimise")
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The encoder layers that this configuration looks at."""
+        return tuple(dict.fromkeys((*self.content_layers, *self.style_layers)))
+
+    def fit(self, style: Image, context: Context) -> Stylizer:
+        """Measure the style's Gram matrices once; they serve every content image."""
+        from methods._image_optimization import ImageOptimization  # torch loads here, not before
+
+        return ImageOptimization(self, style, context)

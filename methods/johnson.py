@@ -1,0 +1,180 @@
+"""Feed-forward style transfer: a network trained on one style, then one pass per image.
+
+Source: Johnson, Alahi, Fei-Fei 2016, ECCV (arXiv 1603.08155); instance normalisation by Ulyanov,
+    Vedaldi, Lempitsky 2016 (arXiv 1607.08022); upsample-conv by Odena et al. 2016
+    (doi 10.23915/distill.00003). Presets name their code with the commit that was read.
+Deviations: - photographs are cut at random and flipped, since suites train on hundreds of
+      photographs, not on COCO's 80,000; pytorch/examples cuts the centre, Johnson squashes
+    - the style image has the suite's size; pytorch/examples takes it at its native size
+    - `paper` pads every convolution instead of 40 pixels of the input once, and sees 0..255
+      instead of 0..255 less the mean
+    - sizes that 4 does not divide are reflected at the edge and cut back
+    - batch normalisation is judged with its running statistics (eval mode), as it would be used
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from harness.protocols import Scale
+from harness.registry import METHODS
+from methods._losses import GramDivisor, Reduction
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from harness.protocols import Context, Image, Stylizer
+    from methods._feed_forward import FeedForward
+
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+EXAMPLES: dict[str, Any] = {
+    # pytorch/examples @77f55b9, fast_neural_style/neural_style/neural_style.py:36-127, 193-222:
+    # losses on /255 and ImageNet normalisation, batch 4, two epochs of COCO's 82,783 = 41,391 steps.
+    "norm": "instance",
+    "upsample": "upsample_conv",
+    "padding": "reflect",
+    "output": "linear",
+    "content_layers": ("relu2_2",),
+    "style_layers": ("relu1_2", "relu2_2", "relu3_3", "relu4_3"),
+    "gram_divisor": "chw",
+    "balance": "absolute",
+    "scale": "imagenet",
+    "content_weight": 1e5,
+    "style_weight": 1e10,
+    "tv_weight": 0.0,
+    "steps": 41_391,
+    "batch_size": 4,
+    "learning_rate": 1e-3,
+    "schedule": "constant",
+}
+
+
+@METHODS.register("johnson")
+@dataclass(frozen=True, kw_only=True)
+class Johnson:
+    """Train a transformer net so that its output minimises the losses of `gatys`.
+
+    The defaults are nstbench's own: losses relative to their targets, so that one style weight
+    serves every encoder and style, and a falling learning rate. `preset` gives a published recipe.
+    """
+
+    version: ClassVar[int] = 1
+    trains: ClassVar[bool] = True
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "examples": EXAMPLES,
+        # The paper: batch normalisation, stride-1/2 convolutions, scaled tanh, 40,000 steps.
+        # jcjohnson/fast-neural-style @813c834, train.lua:20-57 has the weights 1 / 5 / 1e-6 and
+        # relu3_3; the arXiv text has relu2_2, and so has this preset.
+        "paper": {
+            **EXAMPLES,
+            "norm": "batch",
+            "upsample": "conv_transpose",
+            "output": "tanh150",
+            "scale": "255",
+            "content_weight": 1.0,
+            "style_weight": 5.0,
+            "tv_weight": 1e-6,
+            "tv_reduction": "half_sum",
+            "pixel_scale": 255.0,
+            "steps": 40_000,
+        },
+        # lihanlian/basic-and-fast-neural-style-transfer @66a9656, fast_nst_training.py: VGG-19,
+        # upsample-conv; content is key '0', relu1_1 in fact (its comment says layer 8); batch 2,
+        # one epoch of about 10,000 cartoon faces.
+        "lihanlian-fast": {
+            **EXAMPLES,
+            "content_layers": ("relu1_1",),
+            "style_layers": ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
+            "content_weight": 1.0,
+            "style_weight": 5e3,
+            "steps": 5_000,
+            "batch_size": 2,
+        },
+        # AryanChaturvedi/Fast-Neural-Style-Transfer @4e244cc: VGG-19, "all relu layers", instance
+        # normalisation, L1 TV over both directions, under 5,000 steps. Its weights and the rest
+        # of the recipe are not given: those of pytorch/examples stand in, and a mild TV.
+        "chaturvedi": {
+            **EXAMPLES,
+            "style_layers": (
+                "relu1_1", "relu1_2", "relu2_1", "relu2_2", "relu3_1", "relu3_2", "relu3_3",
+                "relu3_4", "relu4_1", "relu4_2", "relu4_3", "relu4_4", "relu5_1", "relu5_2",
+                "relu5_3", "relu5_4",
+            ),
+            "tv_weight": 1.0,
+            "tv_kind": "l1",
+            "tv_reduction": "sum",
+            "steps": 5_000,
+        },
+    }  # fmt: skip
+
+    norm: Literal["instance", "batch", "none"] = "instance"
+    upsample: Literal["upsample_conv", "conv_transpose"] = "upsample_conv"
+    interpolation: Literal["nearest", "bilinear"] = "nearest"  # of upsample_conv
+    padding: Literal["reflect", "zero", "replicate"] = "reflect"
+    output: Literal["linear", "tanh150"] = "linear"
+    width: Annotated[float, Field(gt=0, le=4)] = 1.0  # of every layer, against 32-64-128
+
+    content_layers: tuple[str, ...] = ("relu2_2",)
+    content_reduction: Reduction = "mean"
+    content_weight: Weight = 1.0
+    style_layers: tuple[str, ...] = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
+    style_layer_weights: tuple[Weight, ...] | None = None  # 1 each
+    style_reduction: Reduction = "mean"
+    style_weight: Weight = 5.0
+    gram_divisor: GramDivisor = "hw"
+    tv_weight: Weight = 0.0
+    tv_kind: Literal["l1", "l2"] = "l2"
+    tv_reduction: Reduction = "mean"
+    balance: Literal["relative", "absolute"] = "relative"  # each layer's loss over its target's
+    scale: Scale = "imagenet"
+    pixel_scale: Annotated[float, Field(gt=0)] = 1.0  # what TV sees is pixel_scale * image
+
+    steps: Annotated[int, Field(ge=1)] = 2000
+    batch_size: Annotated[int, Field(ge=1)] = 4
+    crop: Annotated[int, Field(ge=32)] | None = None  # training crops, pixels; the suite's size
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    schedule: Literal["linear", "constant"] = "linear"  # falling to zero, or not
+
+    checkpoint: str | None = None  # a trained network: .safetensors, or pytorch/examples' .pth
+
+    def __post_init__(self) -> None:
+        """Check what the types cannot: one weight per layer."""
+        weights = self.style_layer_weights
+        if weights is not None and len(weights) != len(self.style_layers):
+            raise ValueError(
+                f"style_layer_weights has {len(weights)} numbers for {len(self.style_layers)} "
+                f"style_layers ({', '.join(self.style_layers)}); give one per layer"
+            )
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The encoder layers that this configuration looks at."""
+        return tuple(dict.fromkeys((*self.content_layers, *self.style_layers)))
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The files that this configuration reads: their hashes join the identity."""
+        return {"checkpoint": self.checkpoint} if self.checkpoint else {}
+
+    def fit(self, style: Image, context: Context) -> Stylizer:
+        """Train a network on the context's photographs, or load the checkpoint."""
+        from methods import _feed_forward
+
+        if self.checkpoint:
+            return _feed_forward.from_checkpoint(self, context)
+        return _feed_forward.train(self, style, context)
+
+    def export(self, stylizer: FeedForward) -> dict[str, Tensor]:
+        """Return the trained network's tensors, to be kept and loaded again."""
+        return stylizer.tensors()
+
+    def restore(self, tensors: dict[str, Tensor], context: Context) -> Stylizer:
+        """Return the stylizer that `export` took apart."""
+        from methods import _feed_forward
+
+        return _feed_forward.FeedForward.restore(self, tensors, context)

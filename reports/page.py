@@ -1,0 +1,84 @@
+"""Records -> report.html: one file that needs nothing else and asks nobody for anything."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import importlib
+import pkgutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, cast
+
+from markupsafe import Markup
+
+from harness.store import Store
+from reports import panels
+from reports.templating import fill, static
+from reports.view import View
+
+
+class Panel(Protocol):
+    """A module of reports/panels/: one section of the page."""
+
+    title: str
+    order: int
+
+    @staticmethod
+    def render(view: View) -> Markup | None:
+        """Return the section's body, or None where there is nothing to show."""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A panel that had something to show."""
+
+    anchor: str
+    title: str
+    body: Markup
+
+
+def write(store: Store) -> Path:
+    """Write results.csv and the page, and return where the page is."""
+    view = View(store)
+    store.write_results(view.rows)
+    return store.write_report(_render(view))
+
+
+def render(store: Store) -> str:
+    """Return the page about the store's latest run."""
+    return _render(View(store))
+
+
+def find_panels() -> dict[str, Panel]:
+    """Return the panels by module name, in their order."""
+    names = [m.name for m in pkgutil.iter_modules(panels.__path__) if not m.name.startswith("_")]
+    found = {name: importlib.import_module(f"reports.panels.{name}") for name in names}
+    modules = {name: cast(Panel, module) for name, module in found.items()}
+    return dict(sorted(modules.items(), key=lambda item: (item[1].order, item[0])))
+
+
+def _render(view: View) -> str:
+    sections = [
+        Section(f"panel-{name.replace('_', '-')}", panel.title, body)
+        for name, panel in find_panels().items()
+        if (body := _body(name, panel, view)) is not None
+    ]
+    script = static("page.js")
+    hashed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return fill(
+        "page",
+        run=view.run,
+        sections=sections,
+        style=static("page.css"),
+        script=script,
+        script_hash=hashed,
+    )
+
+
+def _body(name: str, panel: Panel, view: View) -> Markup | None:
+    try:
+        return panel.render(view)
+    except Exception as error:
+        error.add_note(f"while rendering reports/panels/{name}.py")
+        raise

@@ -1,0 +1,139 @@
+"""Every stylized image, pairs down and variants across."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from harness.records import ImageUse, Record
+from reports import table
+from reports.pictures import Picture
+from reports.templating import fill
+from reports.text import number
+from reports.view import Column, Pair, Variant, View
+
+title = "Grid"
+order = 30
+
+
+@dataclass(frozen=True)
+class Input:
+    """A content or style image at the head of a row."""
+
+    role: str
+    use: ImageUse
+    picture: Picture | None
+
+
+@dataclass(frozen=True)
+class Chip:
+    """One score under an image."""
+
+    column: Column
+    text: str
+    why_missing: str
+    best: bool
+    circular: bool
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One cell as it is shown: its image, or why it has none."""
+
+    record: Record
+    picture: Picture | None
+    chips: list[Chip]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One pair at one size; a box per variant, with several cells where there are several seeds."""
+
+    pair: Pair
+    inputs: list[Input]
+    boxes: list[list[Shown]]
+    skips: list[list[str]]  # reasons, by variant like the boxes
+
+
+def render(view: View) -> Markup | None:
+    """Show the images with their scores."""
+    groups = {size: _rows(view, size) for size in view.sizes}
+    if not any(groups.values()):
+        return None
+    columns, left_out = _columns(view)
+    return fill("grid", view=view, groups=groups, columns=columns, left_out=left_out)
+
+
+def _rows(view: View, size: int) -> list[Row]:
+    return [_row(view, pair) for pair in view.pairs(size)]
+
+
+def _row(view: View, pair: Pair) -> Row:
+    records = [r for r in view.records if (r.cell.pair, r.cell.size) == (pair.name, pair.size)]
+    columns, _ = _columns(view)
+    winners = {column.name: _winners(records, column) for column in columns}
+
+    def box(variant: Variant) -> list[Shown]:
+        return [
+            Shown(r, view.stylized(r), [_chip(r, c, winners[c.name]) for c in columns])
+            for r in records
+            if r.cell.variant == variant.name
+        ]
+
+    return Row(
+        pair=pair,
+        inputs=_inputs(view, pair),
+        boxes=[box(variant) for variant in view.variants],
+        skips=[_skips(view, pair, variant) for variant in view.variants],
+    )
+
+
+def _inputs(view: View, pair: Pair) -> list[Input]:
+    uses = {"content": pair.content, "style": pair.style}
+    return [
+        Input(role, use, view.input(use, pair.size)) for role, use in uses.items() if use
+    ]
+
+
+def _skips(view: View, pair: Pair, variant: Variant) -> list[str]:
+    return [
+        skip.reason
+        for skip in view.run.skipped
+        if (skip.pair, skip.variant) == (pair.name, variant.name)
+        and view.skip_size(skip) in (pair.size, None)
+    ]
+
+
+def _winners(records: list[Record], column: Column) -> set[str]:
+    """Return the ids of the best cells of a row, seed by seed: more seeds win no more often."""
+    winners: set[str] = set()
+    for seed in {record.cell.seed for record in records}:
+        values = {
+            r.cell.id: score.value
+            for r in records
+            if r.ok and not r.cell.anchor and r.cell.seed == seed
+            if (score := r.score(column.name)) and score.value is not None
+        }
+        winners |= table.best(values, column.better)
+    return winners
+
+
+def _chip(record: Record, column: Column, winners: set[str]) -> Chip:
+    score = record.score(column.name)
+    return Chip(
+        column=column,
+        text=number(score.value if score else None),
+        why_missing=score.why_missing if score else "not measured",
+        best=record.cell.id in winners,
+        circular=column.circular and not record.cell.anchor,
+    )
+
+
+def _columns(view: View) -> tuple[list[Column], list[Column]]:
+    """Return the scores that some cell has a value of, and those that none has."""
+    def has_value(column: Column) -> bool:
+        return bool(view.frame[column.name].notna().any())
+
+    present = [column for column in view.scores if has_value(column)]
+    return present, [column for column in view.scores if column not in present]

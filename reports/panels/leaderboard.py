@@ -1,0 +1,176 @@
+"""One row per variant: its scores and its cost over all cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+from markupsafe import Markup
+
+from reports import table
+from reports.templating import fill
+from reports.text import NONE, number, spread
+from reports.view import Column, Variant, View
+
+title = "Leaderboard"
+order = 20
+
+COSTS = (
+    Column("stylize_seconds", "stylize", "s", "lower", "one image, the style being known"),
+    Column("fit_seconds", "fit", "s", "lower", "once per style, for all contents"),
+    # Unmarked: a pass of an optimiser and a training step on a batch are not the same work.
+    Column("pass_ms", "per pass", "ms", "neither", "median of a pass or a training step"),
+    Column("peak_mb", "peak memory", "MB", "lower"),
+)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One number of the table, as it is written."""
+
+    mean: str = NONE
+    spread: str = ""
+    n: int = 0
+    best: bool = False
+    circular: bool = False
+    notes: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Line:
+    """One variant."""
+
+    variant: Variant
+    cells: str  # how many are done, and what became of the others
+    all_done: bool
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True)
+class Board:
+    """The table of one size: other sizes take other times and give other scores."""
+
+    size: int
+    contenders: list[Line]
+    anchors: list[Line]
+
+
+class Footnotes:
+    """Texts that several numbers refer to, numbered as they come."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def mark(self, text: str) -> int:
+        """Return the number of a footnote."""
+        if text not in self.texts:
+            self.texts.append(text)
+        return self.texts.index(text) + 1
+
+
+def render(view: View) -> Markup | None:
+    """Show the means, the spread and who is best."""
+    if not view.variants or not view.records:
+        return None
+    footnotes = Footnotes()
+    columns = (*view.scores, *COSTS)
+    boards = [_board(view, size, columns, footnotes) for size in view.sizes]
+    return fill(
+        "leaderboard", columns=columns, boards=boards, footnotes=footnotes.texts, view=view
+    )
+
+
+def _board(view: View, size: int, columns: tuple[Column, ...], footnotes: Footnotes) -> Board:
+    cells = {v.name: _cells(view.frame, v.name, size) for v in view.variants}
+    entries = {column.name: _entries(view, size, column, cells, footnotes) for column in columns}
+    lines = [
+        Line(
+            variant,
+            *_outcome(view, variant.name, size),
+            tuple(entries[column.name][variant.name] for column in columns),
+        )
+        for variant in view.variants
+    ]
+    return Board(
+        size,
+        [line for line in lines if not line.variant.anchor],
+        [line for line in lines if line.variant.anchor],
+    )
+
+
+def _cells(frame: pd.DataFrame, variant: str, size: int) -> pd.DataFrame:
+    return frame[
+        (frame["variant"] == variant) & (frame["size"] == size) & (frame["status"] == "done")
+    ]
+
+
+def _entries(
+    view: View,
+    size: int,
+    column: Column,
+    cells: dict[str, pd.DataFrame],
+    footnotes: Footnotes,
+) -> dict[str, Entry]:
+    """Return a column's entries by variant: anchors and part results have no share in the best."""
+    stats = {
+        name: stat
+        for name, done in cells.items()
+        # The fit of a style serves several cells: its seconds count once.
+        if (stat := table.stat(_once(done) if column.name == "fit_seconds" else done, column.name))
+    }
+    contenders = {v.name for v in view.variants if not v.anchor}
+    competing = {name: stat for name, stat in stats.items() if name in contenders}
+    fair = table.comparable(competing)
+    winners = table.best({name: competing[name].mean for name in fair}, column.better)
+
+    def notes(name: str) -> tuple[int, ...]:
+        reasons = _why_missing(view, name, size, column.name)
+        if column.better != "neither" and name in set(competing) - fair:
+            reasons.append("Mean over fewer pairs than others have: not compared with them.")
+        return tuple(footnotes.mark(reason) for reason in reasons)
+
+    return {
+        name: _entry(
+            stats.get(name),
+            best=name in winners,
+            circular=column.circular and name in contenders and name in stats,
+            notes=notes(name),
+        )
+        for name in cells
+    }
+
+
+def _once(cells: pd.DataFrame) -> pd.DataFrame:
+    return cells.drop_duplicates("fit")
+
+
+def _entry(
+    stat: table.Stat | None, *, best: bool, circular: bool, notes: tuple[int, ...]
+) -> Entry:
+    if stat is None:
+        return Entry(notes=notes)
+    deviation = "" if stat.deviation is None else spread(stat.mean, stat.deviation)
+    return Entry(number(stat.mean), deviation, stat.n, best, circular, notes)
+
+
+def _why_missing(view: View, variant: str, size: int, score: str) -> list[str]:
+    found = (
+        record.score(score)
+        for record in view.records
+        if record.ok and (record.cell.variant, record.cell.size) == (variant, size)
+    )
+    reasons = (s.why_missing or "no reason given" for s in found if s and s.value is None)
+    return [f"{score} is not available: {reason}" for reason in dict.fromkeys(reasons)]
+
+
+def _outcome(view: View, variant: str, size: int) -> tuple[str, bool]:
+    """Return `4 done, 1 failed`, and whether that is all well."""
+    counts: dict[str, int] = {"done": 0}
+    for record in view.records:
+        if (record.cell.variant, record.cell.size) == (variant, size):
+            status = record.status.replace("_", " ")
+            counts[status] = counts.get(status, 0) + 1
+    for skip in view.run.skipped:
+        if skip.variant == variant and view.skip_size(skip) in (size, None):
+            counts["skipped"] = counts.get("skipped", 0) + 1
+    return ", ".join(f"{n} {status}" for status, n in counts.items()), len(counts) == 1

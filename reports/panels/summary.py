@@ -1,0 +1,75 @@
+"""What ran where, with what, and how it went."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from markupsafe import Markup
+
+from reports.templating import fill
+from reports.text import duration, redact
+from reports.view import View
+
+title = "This run"
+order = 10
+
+VERSIONS = ("nstbench", "torch", "torchvision", "python", "cuda")
+
+
+def render(view: View) -> Markup:
+    """Show the facts that every number below hangs on."""
+    return fill(
+        "summary",
+        run=view.run,
+        counts=_counts(view),
+        facts=_facts(view),
+        warnings=_warnings(view),
+    )
+
+
+def _counts(view: View) -> dict[str, int]:
+    """Return how many cells came to what: always those done, others where there are any."""
+    statuses = Counter(record.status.replace("_", " ") for record in view.records)
+    counts = {
+        "done": statuses.pop("done", 0),
+        **statuses,
+        "skipped": len(view.run.skipped),
+        "not yet run": view.pending,
+        "reused": view.run.reused,
+    }
+    return {name: count for name, count in counts.items() if count or name == "done"}
+
+
+def _facts(view: View) -> dict[str, str]:
+    run = view.run
+    training = f"{run.training.count} from {run.training.origin}" if run.training else "none"
+    facts = {
+        "Device": run.device,
+        "Processor": run.environment.get("processor", ""),
+        "Encoder": run.encoder.name,
+        "Encoder weights": f"{run.encoder.origin} · {run.encoder.sha256[:12]}",
+        "Precision": run.precision,
+        "Profile": run.profile,
+        "Sizes": ", ".join(f"{size} px" for size in view.sizes if size),
+        "Seeds": ", ".join(map(str, view.seeds)),
+        "Training photographs": training,
+        "Versions": ", ".join(f"{k} {v}" for k in VERSIONS if (v := run.environment.get(k))),
+        "Git commit": run.environment.get("commit", "")[:18],
+        "Started": run.started.replace("T", " ").replace("+00:00", " UTC"),
+        "Took": duration(run.seconds) if run.finished else "",
+        "MLflow": f"nstbench ui ({redact(run.tracking)})" if run.tracking else "not tracked",
+    }
+    return {name: fact for name, fact in facts.items() if fact}
+
+
+def _warnings(view: View) -> list[str]:
+    run = view.run
+    warnings = [run.encoder.warning, *run.warnings]
+    if not run.finished:
+        warnings.append("The run has not finished: this page shows what there is by now.")
+    elif view.pending:
+        warnings.append(f"{view.pending} of the planned cells have no record.")
+    devices = {record.cell.device for record in view.records} - {run.device}
+    if devices:
+        warnings.append(f"Some cells were computed on {', '.join(sorted(devices))}.")
+    return [*dict.fromkeys(filter(None, warnings))]

@@ -1,0 +1,43 @@
+"""jinja2 as this page uses it: everything is escaped, a forgotten name is an error."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from reports import text
+
+HERE = Path(__file__).parent
+
+
+def fill(template: str, **context: Any) -> Markup:
+    """Return a template of reports/templates/ with its names filled in."""
+    return Markup(_environment().get_template(f"{template}.html.j2").render(context))
+
+
+def static(name: str) -> Markup:
+    """Return a file of reports/static/ for inlining."""
+    return Markup((HERE / "static" / name).read_text(encoding="utf-8"))
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        # Not select_autoescape: that looks at the name's end and leaves `.j2` unescaped.
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": text.number,
+        "duration": text.duration,
+        "plain": text.plain,
+        "redact": text.redact,
+    }
+    return environment

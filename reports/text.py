@@ -1,0 +1,77 @@
+"""How numbers, durations and values are written on the page."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+NONE = "–"
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_CREDENTIALS = re.compile(r"(?<=//)[^/@\s]+(?=@)")
+
+
+def number(value: float | None) -> str:
+    """Write three significant digits; a dash for what is missing or not finite."""
+    if value is None or not math.isfinite(value):
+        return NONE
+    if value == 0:
+        return "0"
+    digits, power = _scaled(value)
+    if -4 <= power < 5:
+        return _minus(f"{float(f'{value:.2e}'):.{max(0, 2 - power)}f}")
+    return _minus(f"{digits:.2f}") + _times_ten(power)
+
+
+def spread(mean: float, deviation: float) -> str:
+    """Write a standard deviation to the decimals that `number` gives its mean."""
+    if mean == 0 or not math.isfinite(deviation):
+        return number(deviation)
+    power = _scaled(mean)[1]
+    if -4 <= power < 5:
+        return f"{deviation:.{max(0, 2 - power)}f}"
+    return f"{deviation / 10**power:.2f}{_times_ten(power)}"
+
+
+def tick(value: float) -> str:
+    """Write a number at an axis as short as it can be: 0.02, 5, 2000, 10⁵."""
+    digits, power = _scaled(value)
+    if -4 < power < 5:
+        return f"{value:.6g}"
+    return _times_ten(power)[1:] if digits == 1 else f"{digits:g}{_times_ten(power)}"
+
+
+def duration(seconds: float) -> str:
+    """Write 75.2 as `1 min 15 s`."""
+    if seconds < 60:
+        return f"{number(seconds)} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def plain(value: Any) -> str:
+    """Write a parameter's value as a suite would."""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, default=list)
+
+
+def redact(text: str) -> str:
+    """Hide user names and passwords in URLs: a page gets mailed around."""
+    return _CREDENTIALS.sub("…", text)
+
+
+def _scaled(value: float) -> tuple[float, int]:
+    # Python's own rounding decides the power, so that 9.999 is a 10.0 and not a 10.00.
+    digits, power = f"{value:.2e}".split("e")
+    return float(digits), int(power)
+
+
+def _times_ten(power: int) -> str:
+    return "×10" + str(power).translate(_SUPERSCRIPT)
+
+
+def _minus(text: str) -> str:
+    return text.replace("-", "−")

@@ -1,0 +1,171 @@
+"""What every panel sees: the records of one run, put in order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from harness.records import Direction, ImageUse, Record, Run, Score, Skip
+from harness.store import Store
+from reports import table
+from reports.pictures import Album, Picture
+
+STYLIZED_EDGE, INPUT_EDGE = 512, 256
+ARROWS = {"lower": "↓", "higher": "↑", "neither": ""}
+WORDS = {"lower": "lower is better", "higher": "higher is better", "neither": "no direction"}
+_SIZE = re.compile(r"/(\d+)px/s\d+$")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One column of the grid, one row of the leaderboard."""
+
+    name: str
+    label: str
+    anchor: bool
+
+    @property
+    def short(self) -> str:
+        """What sets it apart from its label's other variants: `adam` of `gatys[adam]`."""
+        levels = self.name.removeprefix(self.label)
+        return levels.removeprefix("[").removesuffix("]") or self.name
+
+
+@dataclass(frozen=True)
+class Column:
+    """A quantity that every cell has: a score, or what it cost."""
+
+    name: str
+    title: str
+    unit: str
+    better: Direction
+    hint: str = ""
+    lens: str = ""
+    circular: bool = False  # judged through the network that was optimised
+
+    @property
+    def arrow(self) -> str:
+        """The direction as a sign."""
+        return ARROWS[self.better]
+
+    @property
+    def direction(self) -> str:
+        """The direction in words."""
+        return WORDS[self.better]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One row of the grid; without images where all its cells were skipped."""
+
+    name: str
+    size: int
+    content: ImageUse | None = None
+    style: ImageUse | None = None
+
+
+@dataclass(frozen=True)
+class View:
+    """The records of a store's latest run; what is costly is made when it is first asked for."""
+
+    store: Store
+    _album: Album = field(default_factory=Album)
+
+    @cached_property
+    def run(self) -> Run:
+        """The latest invocation."""
+        return self.store.run()
+
+    @cached_property
+    def records(self) -> tuple[Record, ...]:
+        """What there is by now, in plan order; a cell that is planned twice counts once."""
+        return tuple({r.cell.id: r for r in self.store.records(self.run)}.values())
+
+    @cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """One flat row per cell, skipped ones too."""
+        return table.rows(self.records, self.run.skipped)
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """The rows as a frame."""
+        return table.frame(self.rows)
+
+    @cached_property
+    def pending(self) -> int:
+        """How many planned cells have no record yet."""
+        return len(set(self.run.cells)) - len(self.records)
+
+    @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """Long edges in pixels, in plan order."""
+        return tuple(dict.fromkeys(record.cell.size for record in self.records)) or (0,)
+
+    @cached_property
+    def seeds(self) -> tuple[int, ...]:
+        """Seeds in plan order."""
+        return tuple(dict.fromkeys(record.cell.seed for record in self.records))
+
+    @cached_property
+    def variants(self) -> tuple[Variant, ...]:
+        """Variants in plan order; those of which all cells were skipped come last."""
+        found = {c.variant: Variant(c.variant, c.label, c.anchor) for c in self._cells()}
+        for skip in self.run.skipped:
+            found.setdefault(skip.variant, Variant(skip.variant, skip.variant, anchor=False))
+        return tuple(found.values())
+
+    def pairs(self, size: int) -> tuple[Pair, ...]:
+        """Return the pairs at a size, in plan order."""
+        cells = [cell for cell in self._cells() if cell.size == size]
+        found = {cell.pair: Pair(cell.pair, size, cell.content, cell.style) for cell in cells}
+        for skip in self.run.skipped:
+            if self.skip_size(skip) in (size, None):
+                found.setdefault(skip.pair, Pair(skip.pair, size))
+        return tuple(found.values())
+
+    @staticmethod
+    def skip_size(skip: Skip) -> int | None:
+        """Return the size of a skipped cell where its name tells it apart from others."""
+        match = _SIZE.search(skip.name)
+        return int(match[1]) if match else None
+
+    @cached_property
+    def scores(self) -> tuple[Column, ...]:
+        """The scores that any cell has, in the suite's order."""
+        found: dict[str, Score] = {}
+        for record in self.records:
+            for score in record.scores:
+                found.setdefault(score.name, score)
+        order = dict.fromkeys((*self.run.metrics, *found))
+        return tuple(self._column(found[name]) for name in order if name in found)
+
+    def stylized(self, record: Record) -> Picture | None:
+        """Return a cell's image."""
+        return self._album.picture(self.store.image(record.cell.id), STYLIZED_EDGE)
+
+    def input(self, image: ImageUse | None, size: int) -> Picture | None:
+        """Return a content or style image as it was used at `size`."""
+        path = self.store.input_path(image, size) if image else None
+        return self._album.picture(path, INPUT_EDGE)
+
+    def _cells(self) -> Iterator[Any]:
+        return (record.cell for record in self.records)
+
+    def _column(self, score: Score) -> Column:
+        word, _, rest = score.name.partition("_")
+        to_content = word in ("ssim", "lpips")
+        title = f"{word.upper()} {rest}".strip() if to_content else score.name.replace("_", " ")
+        return Column(
+            name=score.name,
+            title=title,
+            unit=score.unit,
+            better=score.better,
+            hint="content preservation" if to_content else "",
+            lens=score.lens,
+            circular=score.lens == self.run.encoder.name,
+        )
