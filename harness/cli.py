@@ -39,13 +39,15 @@ class Commands(click.Group):
             sys.exit(WRONG_USE)
 
 
-@click.group(cls=Commands, context_settings={"auto_envvar_prefix": "NSTBENCH", "max_content_width": 100})
+@click.group(
+    cls=Commands, context_settings={"auto_envvar_prefix": "NSTBENCH", "max_content_width": 100}
+)
 @click.version_option(package_name="nstbench", message="nstbench %(version)s")
 def main() -> None:
     """Benchmark neural style transfer: which change matters, by how much, at what cost.
 
     Exit codes: 0 all well; 1 internal error; 2 wrong use or suite; 3 some cells failed or were
-    skipped, the rest is fine; 130 interrupted. Every option can be set by NSTBENCH_<COMMAND>_<OPTION>.
+    skipped, the rest is fine; 130 interrupted. Options can be set as NSTBENCH_<OPTION>.
     """
 
 
@@ -69,12 +71,12 @@ def _suite_options(function: F) -> F:
         click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto",
                      show_default=True, envvar="NSTBENCH_DEVICE", help="Where to compute."),
         click.option("--precision", type=click.Choice(["float32", "bfloat16"]), default=None,
-                     envvar="NSTBENCH_PRECISION", help="Of the encoder; the suite's, unless given."),
+                     envvar="NSTBENCH_PRECISION", help="Of the encoder; else the suite's."),
         click.option("--encoder", default="", envvar="NSTBENCH_ENCODER",
                      help="Insist on an encoder: vgg19, vgg16, squeezenet1_1, inception_v3, "
                           "random, random:SEED."),
         click.option("--mirror", type=click.Path(exists=True, file_okay=False, path_type=Path),
-                     envvar="NSTBENCH_MIRROR", help="Folder with copies of images, looked at first."),
+                     envvar="NSTBENCH_MIRROR", help="Folder with copies of images."),
         click.option("--weights", multiple=True, metavar="NAME=PATH", envvar="NSTBENCH_WEIGHTS",
                      help="Pretrained weights of your own: vgg19, vgg16, squeezenet1_1, "
                           "inception_v3, alexnet."),
@@ -92,7 +94,7 @@ def _suite_options(function: F) -> F:
 @click.option("--tracking-uri", default="", envvar="NSTBENCH_TRACKING_URI",
               help="MLflow; else MLFLOW_TRACKING_URI, else <out>/mlflow.db.")  # fmt: skip
 @click.option("--no-track", is_flag=True, envvar="NSTBENCH_NO_TRACK", help="Leave MLflow out.")
-def run(tracking_uri: str, no_track: bool, **options: Any) -> None:  # noqa: FBT001
+def run(tracking_uri: str, no_track: bool, **options: Any) -> None:
     """Run a suite: stylize, measure, log to MLflow, render the page.
 
     Cells that are done already are not run again: after Ctrl-C the same command goes on.
@@ -128,7 +130,7 @@ def run(tracking_uri: str, no_track: bool, **options: Any) -> None:  # noqa: FBT
 @_suite_options
 @click.option("--explain", is_flag=True, help="Say of each cell why it runs.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def plan(explain: bool, as_json: bool, **options: Any) -> None:  # noqa: FBT001
+def plan(explain: bool, as_json: bool, **options: Any) -> None:
     """Show what `run` would do, and why, without doing it."""
     from harness import display
     from harness.plan import explain as reasons
@@ -144,8 +146,8 @@ def plan(explain: bool, as_json: bool, **options: Any) -> None:  # noqa: FBT001
         why = entry.why
         if explain and entry.action == "run" and why == "new":
             why = reasons(entry.cell, stored)
-        console.print(f"{entry.action:5}  {entry.cell.id}  {entry.cell.name}" + (f"  ({why})" if explain else ""),
-                      markup=False, highlight=False, soft_wrap=True)  # fmt: skip
+        line = f"{entry.action:5}  {entry.cell.id}  {entry.cell.name}"
+        click.echo(f"{line}  ({why})" if explain else line)
 
 
 @main.command()
@@ -162,7 +164,7 @@ def report(suites: Sequence[str], out: Path) -> None:
 @main.command(name="list")
 @click.argument("kind", type=click.Choice(["methods", "metrics", "suites", "presets"]))
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def list_(kind: str, as_json: bool) -> None:  # noqa: FBT001
+def list_(kind: str, as_json: bool) -> None:
     """List what there is, with parameters and their defaults."""
     from harness import catalogue
 
@@ -214,7 +216,7 @@ def ui(out: Path, tracking_uri: str, port: int) -> None:
     click.echo(f"http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning")
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri,
                "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]  # fmt: skip
-    os.execv(sys.executable, command)  # noqa: S606 - our own interpreter, no shell
+    os.execv(sys.executable, command)
 
 
 def _prepare(
@@ -223,9 +225,8 @@ def _prepare(
 ) -> Prepared:  # fmt: skip
     from harness.prepare import Options, prepare
 
-    options = Options(
-        mirror=mirror, weights=_weights(weights), **{k: v or "" if v is None else v for k, v in rest.items()}
-    )  # fmt: skip
+    rest["precision"] = rest["precision"] or ""
+    options = Options(mirror=mirror, weights=_weights(weights), **rest)
     return prepare(_load(suite, profile, overrides, options), options)
 
 

@@ -35,7 +35,8 @@ class Mirror:
     def summary(self, run: Run, records: list[Record], paths: list[Path]) -> None:
         """Mirror the variants and the page, if there is a tracker."""
         if (tracker := self.tracker) is not None:
-            self._try(lambda: (tracker.variants(records), tracker.report(run, paths)))
+            self._try(lambda: tracker.variants(records))
+            self._try(lambda: tracker.report(run, paths))
 
     def _try(self, action: Callable[[], object]) -> None:
         try:

@@ -1,4 +1,4 @@
-"""What the terminal shows: the plan, the progress, the table. Plain lines where it is no terminal."""
+"""What the terminal shows: plan, progress, table. Plain lines where it is no terminal."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import hashlib
 import os
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import platformdirs
 
@@ -47,7 +48,7 @@ class Network:
         return target
 
     def _download(self, url: str, part: Path) -> None:
-        import pooch  # here, since it brings requests along: half a second that most runs need not pay
+        import pooch  # it brings requests along: half a second that most runs need not pay
         import requests
 
         download = pooch.HTTPDownloader(
@@ -56,7 +57,7 @@ class Network:
         try:
             download(url, str(part), None)
         except requests.ConnectionError as error:
-            self.closed = f"no connection to {requests.utils.urlparse(url).hostname}"
+            self.closed = f"no connection to {urlsplit(url).hostname}"
             raise SourceError(f"{url} cannot be fetched: {self.closed}.") from error
         except (requests.RequestException, OSError) as error:
             raise SourceError(f"{url} cannot be fetched: {error}.") from error

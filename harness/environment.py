@@ -8,7 +8,16 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGES = ("nstbench", "torch", "torchvision", "lpips", "scikit-image", "pillow", "numpy", "mlflow")
+PACKAGES = (
+    "nstbench",
+    "torch",
+    "torchvision",
+    "lpips",
+    "scikit-image",
+    "pillow",
+    "numpy",
+    "mlflow",
+)
 
 
 def describe(device: str) -> dict[str, str]:

@@ -37,7 +37,7 @@ STUDY_SIZE = (720, 540)
 """Stand-ins are painted at this size and resized like any painting."""
 
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket", "motorcycle_left")
-"""Colour photographs that are files of the scikit-image wheel: no download, public or CC licence."""
+"""Colour photographs that are files of the scikit-image wheel: no download is needed."""
 
 TEXTURES = ("hubble_deep_field", "brick", "grass", "gravel", "camera", "coins", "moon")
 """More of its files, for training only: grey ones and close-ups widen what a net has seen."""
@@ -95,7 +95,8 @@ class Gallery:
             if source.sha256:
                 check(source.path, source.sha256)
             return source.path, source.path.name
-        assert source.url is not None and source.sha256 is not None  # the suite has seen to it
+        assert source.url is not None  # the suite has seen to it
+        assert source.sha256 is not None
         if self.mirror and (found := in_mirror(self.mirror, source.url, source.sha256)):
             check(found, source.sha256)
             return found, source.url
@@ -123,8 +124,9 @@ def in_mirror(mirror: Path, url: str, sha256: str) -> Path | None:
     manifest = mirror / "MANIFEST.json"
     if manifest.exists():
         for entry in json.loads(manifest.read_text(encoding="utf-8")):
-            if entry.get("sha256") == sha256 and (mirror / entry["file"]).exists():
-                return mirror / entry["file"]
+            named = mirror / str(entry.get("file"))
+            if entry.get("sha256") == sha256 and named.exists():
+                return named
     named = mirror / Path(url).name
     return named if named.exists() else None
 

@@ -179,7 +179,9 @@ class _Builder:
         if tag != "str":
             mark = (node.start_mark.line, node.start_mark.column)
             what = f"{dotted(key)}: {node.tag} {node.value[:40]!r} is not a plain value."
-            self.problems.append(Problem(self.source._where(mark), what, self.source._excerpt(mark)))
+            self.problems.append(
+                Problem(self.source._where(mark), what, self.source._excerpt(mark))
+            )
         return node.value
 
 

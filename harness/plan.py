@@ -138,7 +138,8 @@ def explain(cell: Cell, stored: Sequence[Record]) -> str:
             if old.get(key) != new.get(key)
         ]
 
-    return "; ".join(min((changes(record) for record in same_name), key=len))
+    candidates: list[list[str]] = [changes(record) for record in same_name]
+    return "; ".join(min(candidates, key=len))
 
 
 def _flat(components: Mapping[str, Any]) -> dict[str, Any]:
@@ -202,7 +203,8 @@ def _levels(spec: MethodSpec) -> list[dict[str, Any]]:
     axes = list(spec.axes)
     if spec.vary == "product":
         return [
-            dict(zip(axes, values, strict=True)) for values in itertools.product(*spec.axes.values())
+            dict(zip(axes, values, strict=True))
+            for values in itertools.product(*spec.axes.values())
         ]
     baseline = {axis: values[0] for axis, values in spec.axes.items()}
     others = [{**baseline, axis: v} for axis, values in spec.axes.items() for v in values[1:]]
@@ -211,7 +213,7 @@ def _levels(spec: MethodSpec) -> list[dict[str, Any]]:
 
 def _among(value: Any, wanted: Any) -> bool:
     choices = wanted if isinstance(wanted, list) and not isinstance(value, list) else [wanted]
-    return any(value == one and type(value) is not bool or value is one for one in choices)
+    return any((value == one and type(value) is not bool) or value is one for one in choices)
 
 
 def _added(wanted: Mapping[str, Any], places: Sequence[dict[str, Any]]) -> list[Combination]:
@@ -312,9 +314,13 @@ class _CellMaker:
             return None
         missing = [k for k in getattr(method, "layers", ()) if k not in self.facts.encoder.layers]
         if missing:
-            self._say(key, f"{name} asks for {', '.join(missing)}, {self._what_there_is(missing[0])}")
+            self._say(
+                key, f"{name} asks for {', '.join(missing)}, {self._what_there_is(missing[0])}"
+            )
             return None
-        absent = [f"{k}: there is no file {p}" for k, p in self._files(method).items() if not p.is_file()]
+        absent = [
+            f"{k}: there is no file {p}" for k, p in self._files(method).items() if not p.is_file()
+        ]
         for what in absent:
             self._say(key, f"{what}.")
         return None if absent else method

@@ -11,9 +11,9 @@ from harness import encoders, environment, plan
 from harness.downloads import Network
 from harness.errors import ImageError, UnknownNameError, UsageError, WeightsError
 from harness.images import Gallery, to_png
+from harness.jobs import Job, Setup, score_lens, score_name
 from harness.plan import Facts, Plan
 from harness.records import Cell, ImageUse, Run, Score
-from harness.jobs import Job, Setup, score_lens, score_name
 from harness.store import Store
 from harness.suite import Suite
 from harness.training import TrainingSet

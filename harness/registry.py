@@ -39,7 +39,8 @@ class Registry(Generic[T]):
             known = self._classes.setdefault(name, cls)
             if (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
                 raise DuplicateNameError(
-                    f"Two {self.kind}s are called {name!r}: {known.__module__} and {cls.__module__}."
+                    f"Two {self.kind}s are called {name!r}: "
+                    f"{known.__module__} and {cls.__module__}."
                 )
             self._classes[name] = cls
             cls.__pydantic_config__ = ConfigDict(extra="forbid", strict=True)  # type: ignore[attr-defined]
@@ -72,9 +73,12 @@ class Registry(Generic[T]):
         if name in self._loaded:
             return self._loaded[name]
         if name in self.broken:
-            raise UnknownNameError(f"The {self.kind} {name!r} cannot be imported: {self.broken[name]}.")
+            raise UnknownNameError(
+                f"The {self.kind} {name!r} cannot be imported: {self.broken[name]}."
+            )
         raise UnknownNameError(
-            f"{name!r} is not a {self.kind}: {', '.join(self.names())}.{nearest(name, self.names())}"
+            f"{name!r} is not a {self.kind}: {', '.join(self.names())}."
+            f"{nearest(name, self.names())}"
         )
 
     def build(self, name: str, params: Mapping[str, Any]) -> Any:

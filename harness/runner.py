@@ -31,6 +31,7 @@ REPEAT_SECONDS, MOST_REPEATS = 1.0, 10
 """A quick stylization is repeated until it has filled a second, at most ten times; its median
 counts and its first, cold call does not."""
 
+
 @dataclass
 class Fit:
     """A fitted stylizer and what its fit took."""

@@ -90,10 +90,11 @@ class Store:
         path = self.root / "run.json"
         if not path.exists():
             raise RecordError(
-                f"{self.root} holds no results. `nstbench run suites/{self.suite}.yaml` makes them; "
-                "--out names another folder."
+                f"{self.root} holds no results. `nstbench run suites/{self.suite}.yaml` makes "
+                "them; --out names another folder."
             )
-        return _load(_RUN, path)
+        run: Run = _load(_RUN, path)
+        return run
 
     def records(self, run: Run) -> Iterator[Record]:
         """Yield the records of a run that exist by now, in plan order."""
@@ -129,7 +130,10 @@ class Store:
         rows = list(rows)
         path = self.root / "results.csv"
         columns = list(dict.fromkeys(key for row in rows for key in row))
-        with _replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        with (
+            _replacing(path) as temporary,
+            temporary.open("w", newline="", encoding="utf-8") as file,
+        ):
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(rows)

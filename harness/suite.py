@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -159,7 +160,8 @@ def load(path: Path, profile: str = "", overrides: Iterable[str] = ()) -> Suite:
     data, source = marked_yaml.load(path)
     if not isinstance(data, dict):
         raise SuiteError([Problem(str(path), "is not a map of keys to values; see the README.")])
-    profiles = data.get("profiles") if isinstance(data.get("profiles"), dict) else {}
+    given = data.get("profiles")
+    profiles: dict[str, Any] = given if isinstance(given, dict) else {}
     if profile and profile not in profiles:
         known = ", ".join(profiles) or "none"
         raise SuiteError(
@@ -191,7 +193,9 @@ def _with_profile(data: dict[str, Any], source: Source, name: str) -> tuple[dict
     return merged, place
 
 
-def _merge(base: dict[str, Any], layer: dict[str, Any], key: Key, origin: Key, place: Source) -> None:
+def _merge(
+    base: dict[str, Any], layer: dict[str, Any], key: Key, origin: Key, place: Source
+) -> None:
     """Lay a profile over the suite: maps merge, everything else is replaced."""
     for name, value in layer.items():
         if isinstance(value, dict) and isinstance(base.get(name), dict):
@@ -203,7 +207,13 @@ def _merge(base: dict[str, Any], layer: dict[str, Any], key: Key, origin: Key, p
 
 def _move(value: Any, key: Key, origin: Key, place: Source) -> None:
     place.moved[key] = origin
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    items = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
     for name, inner in items:
         _move(inner, (*key, name), (*origin, name), place)
 
@@ -219,7 +229,9 @@ def _override(
             continue
         key: Key = tuple(int(p) if p.isdigit() else p for p in name.strip().split("."))
         if key[0] not in SuiteModel.model_fields and key[0] in (data.get("methods") or {}):
-            inner = key[1:] if key[1:2] and key[1] in MethodModel.model_fields else ("params", *key[1:])
+            inner = (
+                key[1:] if key[1:2] and key[1] in MethodModel.model_fields else ("params", *key[1:])
+            )
             key = ("methods", key[0], *inner)
         try:
             parsed = marked_yaml.parse(value)
@@ -241,7 +253,7 @@ def _known_heads(data: dict[str, Any]) -> list[str]:
 def _assign(data: Any, key: Key, value: Any) -> None:
     if key[0] not in SuiteModel.model_fields:
         raise KeyError(key[0])
-    for part, following in zip(key, key[1:], strict=False):
+    for part, following in itertools.pairwise(key):
         if isinstance(data, dict):
             if data.get(part) is None:
                 data[part] = [] if isinstance(following, int) else {}
@@ -376,10 +388,12 @@ class _Checker:
         for i, pair in enumerate(model.pairs):
             for kind, known in (("content", model.contents), ("style", model.styles)):
                 if kind not in pair:
-                    self._say(("pairs", i), f"has no {kind}. A pair is {{content: ..., style: ...}}.")
-                elif pair[kind] not in known:  # type: ignore[index]
-                    what = f"{pair[kind]!r} is not one of the {kind}s: {', '.join(known)}."  # type: ignore[index]
-                    self._say(("pairs", i, kind), what + nearest(pair[kind], known))  # type: ignore[index]
+                    self._say(
+                        ("pairs", i), f"has no {kind}. A pair is {{content: ..., style: ...}}."
+                    )
+                elif pair[kind] not in known:
+                    what = f"{pair[kind]!r} is not one of the {kind}s: {', '.join(known)}."
+                    self._say(("pairs", i, kind), what + nearest(pair[kind], known))
             pairs.append((pair.get("content", ""), pair.get("style", "")))
         return pairs
 
@@ -438,7 +452,9 @@ def _relative(path: str | None, folder: Path) -> Path | None:
 
 def _clean(loc: tuple[str | int, ...]) -> Key:
     """Drop what pydantic adds to a place: names of union members, `[key]`."""
-    return tuple(p for p in loc if p not in {"[key]", "str", "dict[str,any]", "MethodModel", "none"})
+    return tuple(
+        p for p in loc if p not in {"[key]", "str", "dict[str,any]", "MethodModel", "none"}
+    )
 
 
 def _fields_at(model: type[BaseModel], loc: Key) -> list[str]:
@@ -464,7 +480,9 @@ def _message(item: Any, fields: Sequence[str]) -> str:
     if kind == "missing":
         return "is missing."
     if kind == "value_error":
-        return f"{item['ctx']['error']}".rstrip(".?") + ("?" if str(item['ctx']['error']).endswith("?") else ".")
+        return f"{item['ctx']['error']}".rstrip(".?") + (
+            "?" if str(item["ctx"]["error"]).endswith("?") else "."
+        )
     if kind == "string_pattern_mismatch":
         return f"{shown} does not match {item['ctx']['pattern']}."
     message = item["msg"][0].lower() + item["msg"][1:]

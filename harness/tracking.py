@@ -91,7 +91,9 @@ class Tracker:
             digest = hashlib.sha256("".join(map(_digest, own)).encode()).hexdigest()
             tags = {"nst.variant": variant}
             failed = not any(record.ok for record in own)
-            with self._run(self.summary, variant, variant, digest, tags, None, failed=failed) as run_id:
+            with self._run(
+                self.summary, variant, variant, digest, tags, None, failed=failed
+            ) as run_id:
                 if run_id is None:
                     continue
                 cell = own[0].cell
@@ -193,8 +195,8 @@ _NOTE = (
     "between methods). The matrix of images is in the experiment with `-summary` at its end."
 )
 _SUMMARY_NOTE = (
-    "One run per variant. For the matrix of pairs and variants add an *Image grid* chart and choose "
-    "all image keys. The run `report` holds the page, report.html."
+    "One run per variant. For the matrix of pairs and variants add an *Image grid* chart and "
+    "choose all image keys. The run `report` holds the page, report.html."
 )
 
 
@@ -346,5 +348,3 @@ def _milliseconds(started: str) -> int:
 
 def _now() -> int:
     return round(datetime.datetime.now(datetime.UTC).timestamp() * 1000)
-
-

@@ -1,0 +1,1 @@
+"""Style-transfer methods, one file each; a leading underscore marks a helper."""

@@ -49,7 +49,7 @@ class FeedForward:
                 f"The checkpoint does not fit norm={recipe.norm}, upsample={recipe.upsample}, "
                 f"width={recipe.width}: {str(error).splitlines()[1].strip()}"
             ) from None
-        return cls(network.to(context.device, memory_format=torch.channels_last))
+        return cls(_placed(network, context))
 
 
 def from_checkpoint(recipe: Johnson, context: Context) -> FeedForward:
@@ -99,7 +99,11 @@ def _network(recipe: Johnson, context: Context) -> TransformerNet:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = TransformerNet(recipe)
-    return network.to(context.device, memory_format=torch.channels_last).train()
+    return _placed(network, context).train()
+
+
+def _placed(network: TransformerNet, context: Context) -> TransformerNet:
+    return network.to(context.device).to(memory_format=torch.channels_last)
 
 
 class Objective:
@@ -133,7 +137,9 @@ class Objective:
         return losses
 
     def _content(self, features: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Tensor:
-        terms = [self._balanced(features[k], w, self.recipe.content_reduction) for k, w in wanted.items()]
+        terms = [
+            self._balanced(features[k], w, self.recipe.content_reduction) for k, w in wanted.items()
+        ]
         return torch.stack(terms).sum()
 
     def _style(self, features: Mapping[str, Tensor]) -> Tensor:

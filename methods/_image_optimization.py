@@ -64,7 +64,9 @@ class Objective:
         self.recipe, self.grams, self.context = recipe, grams, context
         self.encoder = context.encoder.with_options(pooling=recipe.pooling, scale=recipe.scale)
         with torch.no_grad():
-            self.wanted = self.encoder(content, recipe.content_layers) if recipe.content_layers else {}
+            self.wanted = (
+                self.encoder(content, recipe.content_layers) if recipe.content_layers else {}
+            )
         self.passes = 0
         self.last_finite: Image | None = None
 
@@ -166,4 +168,4 @@ def _lbfgs(recipe: Gatys, objective: Objective, pixels: Tensor) -> None:
         objective.check(loss, pixels)
         return loss
 
-    optimizer.step(closure)  # type: ignore[arg-type]
+    optimizer.step(closure)

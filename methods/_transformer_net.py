@@ -1,4 +1,4 @@
-"""The image transformation network: 9x9 in, two strides down, five residual blocks, two up, 9x9 out.
+"""The image transformation network: 9x9, two strides down, five residuals, two up, 9x9.
 
 Source: Johnson, Alahi, Fei-Fei 2016 (arXiv 1603.08155), supplementary material; layers and names
     as in pytorch/examples @77f55b9, fast_neural_style/neural_style/transformer_net.py:4-99.
@@ -35,7 +35,9 @@ def _norm(kind: Norm, channels: int) -> nn.Module:
 class Convolution(nn.Module):
     """A convolution that keeps the size (over its stride), padded as asked."""
 
-    def __init__(self, inward: int, out: int, kernel: int, padding: Padding, stride: int = 1) -> None:
+    def __init__(
+        self, inward: int, out: int, kernel: int, padding: Padding, stride: int = 1
+    ) -> None:
         super().__init__()
         self.edge, self.padding = kernel // 2, padding
         self.conv = nn.Conv2d(inward, out, kernel, stride)
@@ -119,6 +121,8 @@ class TransformerNet(nn.Module):
         x = self.out(self.up2(self.up1(x)))
         if self.output == "tanh150":
             x = 127.5 + 150 * torch.tanh(x)
+        elif self.output == "centered":
+            x = 127.5 * (1 + x)
         return x[..., :height, :width] / 255
 
 
@@ -151,12 +155,12 @@ def from_examples(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[s
     kept: dict[str, Tensor] = {}
     dropped: list[str] = []
     for name, tensor in tensors.items():
-        name = name.removeprefix("module.")  # noqa: PLW2901 - saved from DataParallel
+        name = name.removeprefix("module.")
         if re.search(r"running_(mean|var)$|num_batches_tracked$", name):
             dropped.append(name)
             continue
         for pattern, replacement in EXAMPLES_NAMES:
-            name = re.sub(pattern, replacement, name)  # type: ignore[arg-type]  # noqa: PLW2901
+            name = re.sub(pattern, replacement, name)
         kept[name] = tensor
     return kept, dropped
 

@@ -34,7 +34,7 @@ Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 EXAMPLES: dict[str, Any] = {
     # pytorch/examples @77f55b9, fast_neural_style/neural_style/neural_style.py:36-127, 193-222:
-    # losses on /255 and ImageNet normalisation, batch 4, two epochs of COCO's 82,783 = 41,391 steps.
+    # losses on /255 and ImageNet normalisation, batch 4, two epochs of COCO: 41,391 steps.
     "norm": "instance",
     "upsample": "upsample_conv",
     "padding": "reflect",
@@ -116,7 +116,7 @@ class Johnson:
     upsample: Literal["upsample_conv", "conv_transpose"] = "upsample_conv"
     interpolation: Literal["nearest", "bilinear"] = "nearest"  # of upsample_conv
     padding: Literal["reflect", "zero", "replicate"] = "reflect"
-    output: Literal["linear", "tanh150"] = "linear"
+    output: Literal["centered", "linear", "tanh150"] = "centered"
     width: Annotated[float, Field(gt=0, le=4)] = 1.0  # of every layer, against 32-64-128
 
     content_layers: tuple[str, ...] = ("relu2_2",)

@@ -73,7 +73,7 @@ def draw(name: str, axis: str, curves: list[Curve]) -> Chart:
         name,
         axis,
         lines,
-        [(to_x(x), tick(x)) for x in linear_ticks(min(xs), max(xs))],
+        [(to_x(x), f"{x:g}") for x in linear_ticks(min(xs), max(xs))],
         [(to_y(math.log10(y)), tick(y)) for y in log_ticks(low, high)],
     )
 

@@ -40,17 +40,17 @@ class Stat:
     """A column of one variant: its mean over cells, and the pairs that these cells are of."""
 
     mean: float
-    deviation: float | None  # of the sample; None for a single cell
+    deviation: float | None  # of the sample; None for a single value
     n: int
     pairs: frozenset[str]
 
 
-def stat(cells: pd.DataFrame, column: str) -> Stat | None:
-    """Return the mean of a column over cells, or None where no cell has a value."""
+def stat(cells: pd.DataFrame, column: str, per: str = "cell") -> Stat | None:
+    """Return the mean of a column, one value per `per`, or None where no cell has a value."""
     if column not in cells:
         return None
     have = cells[cells[column].notna()]
-    values = have[column].astype(float)
+    values = have.drop_duplicates(per)[column].astype(float)
     if values.empty:
         return None
     deviation = float(values.std(ddof=1)) if len(values) > 1 else None

@@ -35,7 +35,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "number": text.number,
+        "breakable": text.breakable,
         "duration": text.duration,
         "plain": text.plain,
         "redact": text.redact,

@@ -7,8 +7,11 @@ import math
 import re
 from typing import Any
 
+from markupsafe import Markup, escape
+
 NONE = "–"
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_BREAKS = re.compile(r"(?<=[,_/=])|(?=\[)|(?<=--)")
 _CREDENTIALS = re.compile(r"(?<=//)[^/@\s]+(?=@)")
 
 
@@ -29,22 +32,28 @@ def spread(mean: float, deviation: float) -> str:
     if mean == 0 or not math.isfinite(deviation):
         return number(deviation)
     power = _scaled(mean)[1]
+    if deviation < abs(mean) * 1e-9:  # what is left of equal numbers after rounding
+        return "0"
+    if deviation < 0.005 * 10**power:
+        return number(deviation)
     if -4 <= power < 5:
         return f"{deviation:.{max(0, 2 - power)}f}"
     return f"{deviation / 10**power:.2f}{_times_ten(power)}"
 
 
 def tick(value: float) -> str:
-    """Write a number at an axis as short as it can be: 0.02, 5, 2000, 10⁵."""
+    """Write a number at an axis as short as it can be: 0.02, 5, 2000, 10⁴."""
     digits, power = _scaled(value)
-    if -4 < power < 5:
-        return f"{value:.6g}"
+    if -4 < power < 4:
+        return f"{value:g}"
     return _times_ten(power)[1:] if digits == 1 else f"{digits:g}{_times_ten(power)}"
 
 
 def duration(seconds: float) -> str:
-    """Write 75.2 as `1 min 15 s`."""
-    if seconds < 60:
+    """Write 135.2 as `2 min 15 s`, and 0.0321 as `32.1 ms`."""
+    if 0 < seconds < 0.1:
+        return f"{number(seconds * 1000)} ms"
+    if seconds < 120:
         return f"{number(seconds)} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
@@ -56,6 +65,11 @@ def plain(value: Any) -> str:
     if isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False, default=list)
+
+
+def breakable(name: str) -> Markup:
+    """Let a long name break after its punctuation, and nowhere else."""
+    return Markup("<wbr>").join(escape(part) for part in _BREAKS.split(name))
 
 
 def redact(text: str) -> str:

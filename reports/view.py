@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.records import Direction, ImageUse, Record, Run, Score, Skip
+from harness.records import Cell, Direction, ImageUse, Record, Run, Score, Skip
 from harness.store import Store
 from reports import table
 from reports.pictures import Album, Picture
@@ -103,8 +103,9 @@ class View:
 
     @cached_property
     def sizes(self) -> tuple[int, ...]:
-        """Long edges in pixels, in plan order."""
-        return tuple(dict.fromkeys(record.cell.size for record in self.records)) or (0,)
+        """Long edges in pixels, in plan order; a 0 where nothing tells."""
+        skipped = (size for skip in self.run.skipped if (size := self.skip_size(skip)))
+        return tuple(dict.fromkeys((*(cell.size for cell in self._cells()), *skipped))) or (0,)
 
     @cached_property
     def seeds(self) -> tuple[int, ...]:
@@ -153,7 +154,7 @@ class View:
         path = self.store.input_path(image, size) if image else None
         return self._album.picture(path, INPUT_EDGE)
 
-    def _cells(self) -> Iterator[Any]:
+    def _cells(self) -> Iterator[Cell]:
         return (record.cell for record in self.records)
 
     def _column(self, score: Score) -> Column:

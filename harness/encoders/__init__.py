@@ -77,8 +77,12 @@ def _random(seed: int, warning: str = "") -> EncoderUse:
 
 
 def load(
-    use: EncoderUse, path: Path | None, *, device: torch.device | str = "cpu", precision: str = "float32"
-) -> LayeredEncoder:  # fmt: skip
+    use: EncoderUse,
+    path: Path | None,
+    *,
+    device: torch.device | str = "cpu",
+    precision: str = "float32",
+) -> LayeredEncoder:
     """Build the encoder that `find` decided on."""
     import torch
 
@@ -104,8 +108,6 @@ def _present_stages(
     name: str, tensors: dict[str, torch.Tensor], file: str
 ) -> list[tuple[str, torch.nn.Module]]:
     """Fill the network's stages, in order, as far as the file goes."""
-    import torch
-
     row: list[tuple[str, torch.nn.Module]] = []
     for layer, prefix, module in stages(name, ARCHITECTURES[name].build()):
         expected = module.state_dict()

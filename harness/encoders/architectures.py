@@ -33,7 +33,11 @@ def _vgg_layers(blocks: Sequence[int]) -> tuple[str, ...]:
         name
         for block, convolutions in enumerate(blocks, 1)
         for name in (
-            *(f"{kind}{block}_{i}" for i in range(1, convolutions + 1) for kind in ("conv", "relu")),
+            *(
+                f"{kind}{block}_{i}"
+                for i in range(1, convolutions + 1)
+                for kind in ("conv", "relu")
+            ),
             f"pool{block}",
         )
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from torch import nn
 
-BLOCKS, CHANNELS = (2, 2, 4), (24, 48, 96)
+BLOCKS, CHANNELS = (2, 2, 4), (32, 48, 96)
 WEIGHTS = Path(__file__).with_name("compact.safetensors")
 LAYERS = tuple(
     name

@@ -35,9 +35,9 @@ class LayeredEncoder:
     ) -> None:
         self.name, self.dtype = name, dtype
         self.stages = [
-            (stage, module.eval().requires_grad_(False).to(device, dtype, memory_format=torch.channels_last))
+            (stage, _frozen(module).to(device, dtype).to(memory_format=torch.channels_last))
             for stage, module in stages
-        ]  # fmt: skip
+        ]
         self.layers = tuple(stage for stage, _ in self.stages)
         self.mean = torch.tensor(mean, device=device).view(1, 3, 1, 1)
         self.std = torch.tensor(std, device=device).view(1, 3, 1, 1)
@@ -95,6 +95,10 @@ class LayeredEncoder:
             )
         out: torch.Tensor = module(features)
         return out
+
+
+def _frozen(module: nn.Module) -> nn.Module:
+    return module.eval().requires_grad_(False)
 
 
 def _made_for_grey_levels(first: nn.Module) -> bool:

@@ -55,9 +55,9 @@ class LocalExecutor:
     def close(self, *, now: bool = False) -> None:
         """End the worker: after its last job, or at once."""
         if now:
-            self._pool.stop()
+            self._pool.stop()  # type: ignore[no-untyped-call]
         else:
-            self._pool.close()
+            self._pool.close()  # type: ignore[no-untyped-call]
         self._pool.join()
         self._messages.put(None)
         self._listener.join(timeout=5)
@@ -81,14 +81,14 @@ def _start(setup: Setup, messages: Any) -> None:
     """Begin a worker: Ctrl-C is the parent's to answer; the runner is made at the first job."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
-    global _runner  # noqa: PLW0603 - one runner per worker process
+    global _runner
     from harness.runner import Runner
 
     _runner = Runner(setup, lambda *progress: messages.put((_cell_id, *progress)))
 
 
 def _execute(job: Job) -> Outcome:
-    global _cell_id  # noqa: PLW0603 - read by the progress callback above
+    global _cell_id
     assert _runner is not None
     _cell_id = job.cell.id
     return _runner.execute(job)

@@ -37,7 +37,7 @@ class Ssim:
         if min(content.shape[-2:]) < SMALLEST:
             raise Unavailable(f"SSIM's window needs {SMALLEST} x {SMALLEST} pixels")
         return float(
-            structural_similarity(
+            structural_similarity(  # type: ignore[no-untyped-call]
                 luma(stylized),
                 luma(content),
                 gaussian_weights=True,

@@ -91,9 +91,7 @@ def _row(view: View, pair: Pair) -> Row:
 
 def _inputs(view: View, pair: Pair) -> list[Input]:
     uses = {"content": pair.content, "style": pair.style}
-    return [
-        Input(role, use, view.input(use, pair.size)) for role, use in uses.items() if use
-    ]
+    return [Input(role, use, view.input(use, pair.size)) for role, use in uses.items() if use]
 
 
 def _skips(view: View, pair: Pair, variant: Variant) -> list[str]:
@@ -132,6 +130,7 @@ def _chip(record: Record, column: Column, winners: set[str]) -> Chip:
 
 def _columns(view: View) -> tuple[list[Column], list[Column]]:
     """Return the scores that some cell has a value of, and those that none has."""
+
     def has_value(column: Column) -> bool:
         return bool(view.frame[column.name].notna().any())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
@@ -16,12 +17,14 @@ title = "Leaderboard"
 order = 20
 
 COSTS = (
-    Column("stylize_seconds", "stylize", "s", "lower", "one image, the style being known"),
-    Column("fit_seconds", "fit", "s", "lower", "once per style, for all contents"),
+    Column("stylize_seconds", "stylize", "s per image", "lower"),
+    Column("fit_seconds", "fit", "s per style", "lower"),
     # Unmarked: a pass of an optimiser and a training step on a batch are not the same work.
-    Column("pass_ms", "per pass", "ms", "neither", "median of a pass or a training step"),
+    Column("pass_ms", "pass or step", "ms, median", "neither"),
     Column("peak_mb", "peak memory", "MB", "lower"),
 )
+
+PART = "Its means are over fewer pairs than those of others, and are not compared with them."
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Entry:
     spread: str = ""
     n: int = 0
     best: bool = False
+    part: bool = False  # over fewer pairs than others have
     circular: bool = False
     notes: tuple[int, ...] = ()
 
@@ -44,6 +48,7 @@ class Line:
     cells: str  # how many are done, and what became of the others
     all_done: bool
     entries: tuple[Entry, ...]
+    note: int | None  # the footnote on part results
 
 
 @dataclass(frozen=True)
@@ -75,22 +80,19 @@ def render(view: View) -> Markup | None:
     footnotes = Footnotes()
     columns = (*view.scores, *COSTS)
     boards = [_board(view, size, columns, footnotes) for size in view.sizes]
-    return fill(
-        "leaderboard", columns=columns, boards=boards, footnotes=footnotes.texts, view=view
-    )
+    return fill("leaderboard", columns=columns, boards=boards, footnotes=footnotes.texts, view=view)
 
 
 def _board(view: View, size: int, columns: tuple[Column, ...], footnotes: Footnotes) -> Board:
     cells = {v.name: _cells(view.frame, v.name, size) for v in view.variants}
     entries = {column.name: _entries(view, size, column, cells, footnotes) for column in columns}
-    lines = [
-        Line(
-            variant,
-            *_outcome(view, variant.name, size),
-            tuple(entries[column.name][variant.name] for column in columns),
-        )
-        for variant in view.variants
-    ]
+
+    def line(variant: Variant) -> Line:
+        own = tuple(entries[column.name][variant.name] for column in columns)
+        note = footnotes.mark(PART) if any(entry.part for entry in own) else None
+        return Line(variant, *_outcome(view, variant.name, size), own, note)
+
+    lines = [line(variant) for variant in view.variants]
     return Board(
         size,
         [line for line in lines if not line.variant.anchor],
@@ -112,55 +114,40 @@ def _entries(
     footnotes: Footnotes,
 ) -> dict[str, Entry]:
     """Return a column's entries by variant: anchors and part results have no share in the best."""
-    stats = {
-        name: stat
-        for name, done in cells.items()
-        # The fit of a style serves several cells: its seconds count once.
-        if (stat := table.stat(_once(done) if column.name == "fit_seconds" else done, column.name))
-    }
+    # The fit of a style serves several cells: its seconds count once.
+    per = "fit" if column.name == "fit_seconds" else "cell"
+    found = {name: table.stat(done, column.name, per) for name, done in cells.items()}
     contenders = {v.name for v in view.variants if not v.anchor}
-    competing = {name: stat for name, stat in stats.items() if name in contenders}
+    competing = {name: stat for name, stat in found.items() if stat and name in contenders}
     fair = table.comparable(competing)
     winners = table.best({name: competing[name].mean for name in fair}, column.better)
-
-    def notes(name: str) -> tuple[int, ...]:
-        reasons = _why_missing(view, name, size, column.name)
-        if column.better != "neither" and name in set(competing) - fair:
-            reasons.append("Mean over fewer pairs than others have: not compared with them.")
-        return tuple(footnotes.mark(reason) for reason in reasons)
-
     return {
-        name: _entry(
-            stats.get(name),
+        name: Entry(
+            **_written(stat),
             best=name in winners,
-            circular=column.circular and name in contenders and name in stats,
-            notes=notes(name),
+            part=column.better != "neither" and name in competing and name not in fair,
+            circular=column.circular and name in competing,
+            notes=tuple(map(footnotes.mark, _why_missing(view, name, size, column))),
         )
-        for name in cells
+        for name, stat in found.items()
     }
 
 
-def _once(cells: pd.DataFrame) -> pd.DataFrame:
-    return cells.drop_duplicates("fit")
-
-
-def _entry(
-    stat: table.Stat | None, *, best: bool, circular: bool, notes: tuple[int, ...]
-) -> Entry:
+def _written(stat: table.Stat | None) -> dict[str, Any]:
     if stat is None:
-        return Entry(notes=notes)
+        return {}
     deviation = "" if stat.deviation is None else spread(stat.mean, stat.deviation)
-    return Entry(number(stat.mean), deviation, stat.n, best, circular, notes)
+    return {"mean": number(stat.mean), "spread": deviation, "n": stat.n}
 
 
-def _why_missing(view: View, variant: str, size: int, score: str) -> list[str]:
+def _why_missing(view: View, variant: str, size: int, column: Column) -> list[str]:
     found = (
-        record.score(score)
+        record.score(column.name)
         for record in view.records
         if record.ok and (record.cell.variant, record.cell.size) == (variant, size)
     )
     reasons = (s.why_missing or "no reason given" for s in found if s and s.value is None)
-    return [f"{score} is not available: {reason}" for reason in dict.fromkeys(reasons)]
+    return [f"{column.title} is not available: {reason}" for reason in dict.fromkeys(reasons)]
 
 
 def _outcome(view: View, variant: str, size: int) -> tuple[str, bool]:

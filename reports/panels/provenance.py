@@ -64,7 +64,9 @@ def _sources(view: View) -> list[Source]:
 
 def _environment(view: View) -> dict[str, list[str]]:
     """Return the run's facts; where reused cells were made under others, those with counts."""
-    names = dict.fromkeys((*view.run.environment, *(k for r in view.records for k in r.environment)))
+    names = dict.fromkeys(
+        (*view.run.environment, *(k for r in view.records for k in r.environment))
+    )
     table: dict[str, list[str]] = {}
     for name in names:
         values = Counter(r.environment[name] for r in view.records if name in r.environment)

@@ -35,7 +35,7 @@ def _counts(view: View) -> dict[str, int]:
         **statuses,
         "skipped": len(view.run.skipped),
         "not yet run": view.pending,
-        "reused": view.run.reused,
+        "of them reused": view.run.reused,
     }
     return {name: count for name, count in counts.items() if count or name == "done"}
 

@@ -18,8 +18,9 @@
     const words = buttons[current].closest("figure").querySelector("figcaption");
     large.src = image.src;
     large.alt = image.alt;
-    large.width = image.width;
-    large.height = image.height;
+    large.width = image.naturalWidth;
+    large.height = image.naturalHeight;
+    large.style.setProperty("--nst-ratio", image.naturalWidth / image.naturalHeight || 1);
     caption.replaceChildren(...words.cloneNode(true).childNodes);
   };
 

@@ -1,0 +1,82 @@
+"""What tests share: a machine that reaches nothing, small images, a command line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+
+
+@pytest.fixture(autouse=True)
+def _closed_machine(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No cache of the user's, no options from the environment, no way out."""
+    empty = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("NSTBENCH_CACHE", str(empty))
+    monkeypatch.setenv("TORCH_HOME", str(empty))
+    monkeypatch.setenv("NSTBENCH_OFFLINE", "1")
+    for name in ("NSTBENCH_OUT", "NSTBENCH_MIRROR", "NSTBENCH_WEIGHTS", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def random_encoder() -> Any:
+    from harness import encoders
+    from harness.downloads import Network
+    from harness.weights import Shelf
+
+    use, path = encoders.find("random", Shelf(Network(offline=True), {}))
+    return encoders.load(use, path)
+
+
+@pytest.fixture
+def context(random_encoder: Any) -> Callable[..., Any]:
+    """Make a Context; `steps` collects what a method reports."""
+    from harness.images import skimage_photograph
+    from harness.protocols import Context
+    from harness.training import Crops
+
+    def make(seed: int = 0, size: int = 48, steps: list[Any] | None = None) -> Context:
+        generator = torch.Generator().manual_seed(seed)
+        crops = Crops([skimage_photograph("coffee"), skimage_photograph("chelsea")], size)
+        return Context(
+            device=torch.device("cpu"),
+            generator=generator,
+            encoder=random_encoder,
+            size=size,
+            on_step=(steps if steps is not None else []).append,
+            batches=lambda batch, crop: crops.batches(batch, generator),
+            note=lambda text: None,
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def photograph() -> Callable[[str, int], torch.Tensor]:
+    """Return one of scikit-image's photographs as an Image with the given long edge."""
+    import numpy as np
+
+    from harness.images import read, resize, skimage_photograph, to_tensor
+
+    def load(name: str, size: int) -> torch.Tensor:
+        return to_tensor(np.asarray(resize(read(skimage_photograph(name)), size)))
+
+    return load
+
+
+@pytest.fixture
+def write_suite(tmp_path: Path) -> Callable[[str], Path]:
+    """Write a suite file and return its path."""
+
+    def write(text: str) -> Path:
+        path = tmp_path / "suite.yaml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write

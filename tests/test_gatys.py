@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from harness.errors import Diverged
+from methods.gatys import Gatys
+
+
+@pytest.fixture
+def images(photograph: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    return photograph("coffee", 48), photograph("chelsea", 48)
+
+
+def losses(recipe: Gatys, images: Any, context: Any) -> list[float]:
+    steps: list[Any] = []
+    recipe.fit(images[1], context())(images[0], context(steps=steps))
+    return [float(step.losses["total"]) for step in steps]
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+@pytest.mark.parametrize("line_search", ["strong_wolfe", "none"])
+@pytest.mark.parametrize("budget", [1, 7, 20])
+def test_the_budget_is_passes_of_the_encoder_and_is_kept_to_the_pass(
+    optimizer: Any, line_search: Any, budget: int, images: Any, context: Any
+) -> None:
+    recipe = Gatys(optimizer=optimizer, line_search=line_search, iterations=budget)
+    assert len(losses(recipe, images, context)) == budget
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_the_loss_falls(optimizer: Any, images: Any, context: Any) -> None:
+    curve = losses(Gatys(optimizer=optimizer, iterations=25), images, context)
+    assert curve[-1] < 0.5 * curve[0]
+
+
+def test_content_init_starts_with_no_content_loss_and_style_init_with_little_style_loss(
+    images: Any, context: Any
+) -> None:
+    first: dict[str, Any] = {}
+    for init in ("content", "style", "noise"):
+        steps: list[Any] = []
+        recipe = Gatys(init=init, iterations=1)  # type: ignore[arg-type]
+        recipe.fit(images[1], context())(images[0], context(steps=steps))
+        first[init] = {k: float(v) for k, v in steps[0].losses.items()}
+    assert first["content"]["content"] == 0
+    assert first["style"]["style"] < 0.2 * first["content"]["style"]
+    assert first["noise"]["content"] > 0
+
+
+def test_noise_comes_from_the_contexts_generator(images: Any, context: Any) -> None:
+    recipe = Gatys(init="noise", iterations=1)
+    stylizer = recipe.fit(images[1], context())
+    one, same, other = (stylizer(images[0], context(seed)) for seed in (1, 1, 2))
+    assert torch.equal(one, same)
+    assert not torch.allclose(one, other)
+
+
+def test_the_pixel_scale_is_the_unit_of_adams_rate(images: Any, context: Any) -> None:
+    # One step of Adam moves every pixel by its rate: 10 grey levels are 10/255 of [0, 1].
+    recipe = Gatys(optimizer="adam", learning_rate=10.0, pixel_scale=255.0, iterations=1)
+    moved = recipe.fit(images[1], context())(images[0], context()) - images[0]
+    assert moved.abs().median() == pytest.approx(10 / 255, rel=1e-3)
+
+
+def test_a_relative_loss_does_not_depend_on_the_weights_scale(images: Any, context: Any) -> None:
+    for balance, same in (("relative", True), ("absolute", False)):
+        first = [
+            losses(Gatys(balance=balance, scale=scale, iterations=1), images, context)[0]  # type: ignore[arg-type]
+            for scale in ("imagenet", "255")
+        ]
+        assert (first[0] == pytest.approx(first[1], rel=1e-3)) is same
+
+
+def test_a_tv_term_makes_the_image_smoother(images: Any, context: Any) -> None:
+    from methods._losses import total_variation
+
+    rough, smooth = (
+        total_variation(
+            Gatys(iterations=15, tv_weight=w).fit(images[1], context())(images[0], context()), "l1", "mean"
+        )
+        for w in (0.0, 100.0)
+    )
+    assert smooth < 0.8 * rough
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+def test_a_run_that_explodes_ends_as_diverged_with_its_last_finite_image(
+    optimizer: Any, images: Any, context: Any
+) -> None:
+    # A rate of 1e30 throws the pixels to where squares of features are no numbers any more.
+    recipe = Gatys(optimizer=optimizer, line_search="none", learning_rate=1e30, iterations=40)
+    with pytest.raises(Diverged) as caught:
+        recipe.fit(images[1], context())(images[0], context())
+    assert caught.value.image is not None
+    assert torch.isfinite(caught.value.image).all()
+    assert 1 < caught.value.index <= 40
+
+
+def test_one_weight_per_layer_is_asked_for() -> None:
+    with pytest.raises(ValueError, match="has 2 numbers for 5 style_layers"):
+        Gatys(style_layer_weights=(1.0, 1.0))

@@ -1,0 +1,80 @@
+"""Known answers, with their arithmetic."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from methods._losses import gram, squared_error, total_variation
+
+# Two channels over four positions.
+FEATURES = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]], [[0.0, 1.0], [0.0, 1.0]]]])
+
+
+def test_gram_matrix_is_the_channels_inner_products() -> None:
+    # <a,a> = 1+4+9+16 = 30, <a,b> = 2+4 = 6, <b,b> = 2
+    expected = torch.tensor([[[30.0, 6.0], [6.0, 2.0]]])
+    assert torch.equal(gram(FEATURES, "none"), expected)
+    assert torch.equal(gram(FEATURES, "hw"), expected / 4)  # 2 x 2 positions
+    assert torch.equal(gram(FEATURES, "chw"), expected / 8)  # times 2 channels
+
+
+def test_gram_matrix_is_blind_to_where_things_are() -> None:
+    moved = FEATURES.flatten(2)[..., [2, 0, 3, 1]].reshape(FEATURES.shape)
+    assert torch.equal(gram(moved, "hw"), gram(FEATURES, "hw"))
+
+
+def test_gram_matrices_of_a_batch_are_those_of_its_images() -> None:
+    other = FEATURES * 2 + 1
+    batch = gram(torch.cat([FEATURES, other]), "hw")
+    assert torch.equal(batch, torch.cat([gram(FEATURES, "hw"), gram(other, "hw")]))
+
+
+def test_squared_error_in_three_reductions() -> None:
+    got, wanted = torch.tensor([[1.0, 2.0, 3.0, 4.0]]), torch.zeros(1, 4)
+    # 1 + 4 + 9 + 16 = 30
+    assert squared_error(got, wanted, "sum") == 30
+    assert squared_error(got, wanted, "half_sum") == 15
+    assert squared_error(got, wanted, "mean") == 7.5
+
+
+def test_squared_error_of_a_batch_is_the_mean_over_its_images() -> None:
+    got = torch.tensor([[1.0, 1.0], [3.0, 3.0]])
+    # sums 2 and 18, their mean 10
+    assert squared_error(got, torch.zeros(2, 2), "sum") == 10
+
+
+def test_total_variation_counts_steps_down_and_to_the_right() -> None:
+    image = torch.tensor([[[[0.0, 1.0], [3.0, 0.0]]]])
+    # down: 3-0, 0-1 -> |3| + |1| = 4, squares 10; right: 1-0, 0-3 -> 4, squares 10
+    assert total_variation(image, "l1", "sum") == 8
+    assert total_variation(image, "l2", "sum") == 20
+    assert total_variation(image, "l2", "half_sum") == 10
+    assert total_variation(image, "l1", "mean") == 4  # 4/2 + 4/2
+
+
+def test_a_flat_image_has_no_total_variation() -> None:
+    assert total_variation(torch.full((2, 3, 5, 7), 0.4), "l1", "sum") == 0
+
+
+@pytest.mark.parametrize("kind", ["l1", "l2"])
+def test_total_variation_of_a_batch_is_the_mean_over_its_images(kind: str) -> None:
+    images = torch.rand(3, 3, 8, 6, generator=torch.Generator().manual_seed(0))
+    alone = torch.stack([total_variation(i[None], kind, "sum") for i in images])  # type: ignore[arg-type]
+    assert torch.isclose(total_variation(images, kind, "sum"), alone.mean())  # type: ignore[arg-type]
+
+
+def test_the_papers_style_loss_is_the_preset_gatys2016() -> None:
+    # E_l = sum (G - A)^2 / (4 N^2 M^2), w_l = 1/5: a mean over G/M with weight 1/5 * 1/4.
+    from methods.gatys import Gatys
+
+    recipe = Gatys(**Gatys.presets["gatys2016"])
+    n, m = 2, 4
+    other = FEATURES * 3
+    paper = (gram(FEATURES, "none") - gram(other, "none")).square().sum() / (4 * n**2 * m**2) / 5
+    ours = squared_error(
+        gram(FEATURES, recipe.gram_divisor), gram(other, recipe.gram_divisor), recipe.style_reduction
+    )
+    assert recipe.style_layer_weights is not None
+    assert torch.isclose(ours * recipe.style_layer_weights[0], paper)
+    assert recipe.content_reduction == "half_sum"

@@ -1,0 +1,196 @@
+"""The page in a real browser, from a file, as a reader opens it."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from PIL import Image
+
+from harness.records import Cell, EncoderUse, Failure, ImageUse, Record, Run, Score, TracePoint
+from harness.store import Store
+from reports import page
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+CHROMIUM = Path(os.environ.get("NSTBENCH_CHROMIUM", "/usr/bin/chromium"))
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-background-networking",
+    "--no-first-run",
+]
+ENCODER = EncoderUse("vgg19", "e" * 64, "torchvision")
+WIDTHS, SCHEMES = (390, 1440), ("light", "dark")
+
+
+def without(reason: str) -> None:
+    """Skip on a laptop, fail where a browser was promised."""
+    if os.environ.get("CI"):
+        pytest.fail(f"CI is set, and {reason}")
+    pytest.skip(reason)
+
+
+def png(color: tuple[int, int, int]) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", (64, 48), color).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def cell(number: int, row: int) -> Cell:
+    variant = f"gatys[optimizer=adam,init=noise,number={number}]"
+    content = ImageUse(f"content-{row}", f"{row}" * 64, "https://example.org/" + "long" * 30)
+    style = ImageUse("wave", "9" * 64, "painted", stand_in="swirls", why_stand_in="no network")
+    return Cell(
+        "artists", variant, "gatys", "gatys", 1, {"number": number}, {"number": number},
+        content, style, 64, 0, ENCODER, "float32", "cpu",
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A page with four pairs and seven variants: wider and longer than any of the windows."""
+    store = Store(tmp_path_factory.mktemp("runs"), "artists")
+    cells = [cell(number, row) for row in range(4) for number in range(7)]
+    trace = [TracePoint("stylize", i, i / 10, {"total": 100 / (i + 1)}) for i in range(20)]
+    for index, one in enumerate(cells):
+        scores = (Score("ssim", index / 30, "", "higher", "pixels"),)
+        store.write(Record(one, "done", scores), png((8 * index, 90, 60)), trace)
+        for use in (one.content, one.style):
+            store.write_input(use, 64, png((90, 90, 25 * int(use.sha256[0]))))
+    failure = Failure("RuntimeError", "x" * 300, "y" * 300)
+    store.write(Record(cells[3], "failed", failure=failure), None, [])
+    ids = tuple(one.id for one in cells)
+    store.write_run(
+        Run("artists", "Who?", "laptop", ids, (), ("ssim",), ENCODER, "cpu", "float32",
+            command="nstbench run " + "suites/artists.yaml," * 20, finished=True)
+    )  # fmt: skip
+    return page.write(store).as_uri()
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    if not CHROMIUM.exists():
+        without(f"there is no browser at {CHROMIUM}")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        without("playwright is not installed")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def opened(chromium: Browser, address: str, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """The page in a window; whatever the browser complains about or asks for fails the test."""
+    width, scheme = getattr(request, "param", (1440, "light"))
+    window = chromium.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    heard: list[str] = []
+    window.on("console", lambda message: heard.append(message.text))
+    window.on("pageerror", lambda error: heard.append(str(error)))
+    window.on("request", lambda r: heard.append(r.url) if not known(r.url, address) else None)
+    window.goto(address)
+    yield window
+    window.close()
+    assert heard == []
+
+
+def known(url: str, address: str) -> bool:
+    return url.startswith("data:") or url.partition("#")[0] == address
+
+
+def evaluate(window: Page, script: str) -> Any:
+    return window.evaluate(script)
+
+
+def background(window: Page) -> int:
+    """Brightness of the page's paper, 0 to 765."""
+    color: str = evaluate(window, "getComputedStyle(document.body).backgroundColor")
+    return sum(int(part) for part in color[4:-1].split(","))
+
+
+@pytest.mark.parametrize("opened", [(w, s) for w in WIDTHS for s in SCHEMES], indirect=True)
+def test_it_fits_the_window_in_both_colour_schemes(opened: Page) -> None:
+    assert evaluate(opened, "document.documentElement.scrollWidth") == opened.viewport_size["width"]
+    assert evaluate(opened, "document.images.length") > 7 * 4
+    # Each table that is wider than the window scrolls in a box of its own, which is in the window.
+    boxes = ".nst-scroll"
+    assert evaluate(
+        opened,
+        f"[...document.querySelectorAll('{boxes}')].every(b => b.offsetWidth <= innerWidth)",
+    )
+
+
+@pytest.mark.parametrize(
+    ("opened", "bright"), [((1440, "light"), True), ((1440, "dark"), False)], indirect=["opened"]
+)
+def test_it_follows_the_colour_scheme(opened: Page, bright: bool) -> None:
+    assert (background(opened) > 600) is bright
+
+
+def test_every_image_is_there_also_where_it_is_used_again(opened: Page) -> None:
+    evaluate(opened, "document.querySelectorAll('img').forEach(i => { i.loading = 'eager' })")
+    opened.wait_for_function(
+        "[...document.querySelectorAll('main img')].every(i => i.complete && i.naturalWidth > 1)"
+    )
+
+
+def test_heads_of_the_grid_stay_in_sight(opened: Page) -> None:
+    pane = opened.locator(".nst-tall")
+    pane.scroll_into_view_if_needed()
+    pane.evaluate("e => e.scrollTo(500, 300)")
+    frame = pane.bounding_box()
+    corner = opened.locator(".nst-grid thead th").first.bounding_box()
+    assert frame is not None
+    assert corner is not None
+    assert abs(corner["x"] - frame["x"]) <= 2
+    assert abs(corner["y"] - frame["y"]) <= 2
+
+
+def test_a_click_enlarges_an_image_and_escape_closes_it(opened: Page) -> None:
+    button = opened.locator(".nst-cell .nst-enlarge").first
+    button.click()
+    dialog = opened.locator("dialog")
+    assert dialog.is_visible()
+    large, small = dialog.locator("img"), button.locator("img")
+    assert large.get_attribute("src") == small.get_attribute("src")
+    assert large.bounding_box()["width"] > small.bounding_box()["width"] * 1.5  # type: ignore[index]
+    assert "number=0" in dialog.inner_text()
+    assert "SSIM" in dialog.inner_text()
+    opened.keyboard.press("Escape")
+    assert not dialog.is_visible()
+
+
+def test_the_keyboard_alone_does_it_too(opened: Page) -> None:
+    button = opened.locator(".nst-cell .nst-enlarge").first
+    button.focus()
+    opened.keyboard.press("Enter")
+    dialog = opened.locator("dialog")
+    assert dialog.is_visible()
+    first = dialog.locator("img").get_attribute("src")
+    opened.keyboard.press("ArrowRight")
+    assert dialog.locator("img").get_attribute("src") != first
+    opened.keyboard.press("ArrowLeft")
+    assert dialog.locator("img").get_attribute("src") == first
+    opened.keyboard.press("Escape")
+    assert not dialog.is_visible()
+    assert button.evaluate("e => e === document.activeElement")
+
+
+def test_its_policy_stops_a_script_that_is_not_its_own(chromium: Browser, address: str) -> None:
+    window = chromium.new_page()
+    window.goto(address)
+    blocked = window.evaluate(
+        """() => { const s = document.createElement('script'); s.textContent = 'window.evil = 1';
+                   document.body.append(s); return window.evil === undefined }"""
+    )
+    window.close()
+    assert blocked
