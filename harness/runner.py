@@ -11,9 +11,9 @@ import hashlib
 import math
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -55,7 +55,8 @@ class Runner:
             setup.encoder, setup.encoder_path, device=self.device, precision=setup.precision
         )
         self.memory = timing.PeakMemory(self.device)
-        self._fits: dict[str, Fit] = {}
+        self._fits: dict[str, Fit | Exception] = {}
+        self._traces: list[timing.Trace] = []  # of the cell that runs
         self._crops: dict[int, Crops] = {}
         self._warm: set[tuple[int, ...]] = set()
 
@@ -63,6 +64,7 @@ class Runner:
         """Run a cell; whatever its method does, the answer is an Outcome."""
         started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         blank = Record(job.cell, "failed", environment=self.setup.environment, started=started)
+        self._traces.clear()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("default")
             try:
@@ -74,8 +76,8 @@ class Runner:
                 outcome = Outcome(replace(blank, status="out_of_memory", failure=_failure(error)))
             except Exception as error:  # a method may raise anything; the suite goes on
                 outcome = Outcome(replace(blank, failure=_failure(error)))
-        notes = (*outcome.record.notes, *dict.fromkeys(str(w.message) for w in caught))
-        return replace(outcome, record=replace(outcome.record, notes=notes))
+        notes = dict.fromkeys((*outcome.record.notes, *(str(w.message) for w in caught)))
+        return replace(outcome, record=replace(outcome.record, notes=tuple(notes)))
 
     def _rescore(self, job: Job) -> Outcome:
         """Measure a stored image anew: a metric came, or its version rose."""
@@ -92,19 +94,14 @@ class Runner:
         method = METHODS.build(job.cell.method, job.cell.params)
         warm_up = self._warm_up(method, content)
         load = timing.load_average()
-        fresh = job.cell.fit_id not in self._fits
-        if fresh:
-            # One at a time: a suite of a thousand styles needs no more memory than one of two.
-            self._fits = {job.cell.fit_id: self._fit(method, job, style)}
-        fit = self._fits[job.cell.fit_id]
-
+        fit, fresh = self._fitted(method, job, style)
         notes: list[str] = []
-        trace = timing.Trace("stylize", self.device, self.progress)
         self.memory.reset()
+        trace = self._trace("stylize")
         stylized, seconds, repeats = self._stylize(fit.stylizer, job.cell, content, trace, notes)
         peak = self.memory.read()
+        _check(stylized, content)
         pixels = to_pixels(stylized)
-        _check(pixels.shape, job.content.shape, stylized)
 
         self.progress("measure", 0, 1)
         points = [*fit.trace, *trace.points()]
@@ -134,9 +131,28 @@ class Runner:
         fitted = (_pack(method, fit), _facts(fit)) if keep else None
         return Outcome(record, to_png(pixels), points, fitted)
 
+    def _fitted(self, method: Any, job: Job, style: Image) -> tuple[Fit, bool]:
+        """Return the fit of a cell, and whether it was made just now.
+
+        One is kept at a time: a suite of a thousand styles needs no more memory than one of two.
+        A fit that failed is not tried again for the next content.
+        """
+        fit_id = job.cell.fit_id
+        fresh = fit_id not in self._fits
+        if fresh:
+            try:
+                self._fits = {fit_id: self._fit(method, job, style)}
+            except Exception as error:
+                self._fits = {fit_id: error}
+                raise
+        fit = self._fits[fit_id]
+        if isinstance(fit, Exception):
+            raise fit
+        return fit, fresh
+
     def _fit(self, method: Any, job: Job, style: Image) -> Fit:
         notes: list[str] = []
-        trace = timing.Trace("fit", self.device, self.progress)
+        trace = self._trace("fit")
         context = self._context(job.cell, trace.on_step, notes, "fit", job.cell.style.name)
         if job.kept is not None and hasattr(method, "restore"):
             return _restore(method, job.kept, context)
@@ -146,6 +162,10 @@ class Runner:
         return Fit(
             stylizer, watch.seconds, trace.points(), trace.pass_ms(), self.memory.read(), notes
         )
+
+    def _trace(self, phase: Literal["fit", "stylize"]) -> timing.Trace:
+        self._traces.append(timing.Trace(phase, self.device, self.progress))
+        return self._traces[-1]
 
     def _stylize(
         self, stylizer: Stylizer, cell: Cell, content: Image, trace: timing.Trace, notes: list[str]
@@ -209,13 +229,15 @@ class Runner:
         return tuple(_score(m, stylized, content, style, context) for m in self.setup.metrics)
 
     def _diverged(self, job: Job, blank: Record, error: Diverged) -> Outcome:
+        """Keep the curve up to the end and the last finite image, scored like any other."""
+        points = [point for trace in self._traces for point in trace.points()]
         record = replace(blank, status="diverged", failure=Failure("Diverged", str(error)))
         if error.image is None:
-            return Outcome(record)
+            return Outcome(record, trace=points)
         pixels = to_pixels(error.image)
         scores = self._scores(job, to_tensor(pixels).to(self.device))
         record = replace(record, scores=scores, width=pixels.shape[1], height=pixels.shape[0])
-        return Outcome(record, to_png(pixels))
+        return Outcome(record, to_png(pixels), points)
 
     def _forget(self) -> None:
         self._fits.clear()
@@ -235,11 +257,11 @@ def _score(metric: Any, stylized: Image, content: Image, style: Image, context: 
     return replace(score, value=value)
 
 
-def _check(got: Sequence[int], wanted: Sequence[int], stylized: Image) -> None:
-    if tuple(got) != tuple(wanted):
+def _check(stylized: Image, content: Image) -> None:
+    if stylized.shape != content.shape:
         raise NstbenchError(
-            f"The method returned {got[1]} x {got[0]} pixels for a content image of "
-            f"{wanted[1]} x {wanted[0]}."
+            f"The method returned an image of shape {tuple(stylized.shape)} for a content image "
+            f"of {tuple(content.shape)}."
         )
     if not torch.isfinite(stylized).all():
         raise NstbenchError("The method returned an image with values that are not finite.")

@@ -125,7 +125,7 @@ class Johnson:
     style_layers: tuple[str, ...] = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
     style_layer_weights: tuple[Weight, ...] | None = None  # 1 each
     style_reduction: Reduction = "mean"
-    style_weight: Weight = 5.0
+    style_weight: Weight = 1.0
     gram_divisor: GramDivisor = "hw"
     tv_weight: Weight = 0.0
     tv_kind: Literal["l1", "l2"] = "l2"

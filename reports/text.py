@@ -34,8 +34,6 @@ def spread(mean: float, deviation: float) -> str:
     power = _scaled(mean)[1]
     if deviation < abs(mean) * 1e-9:  # what is left of equal numbers after rounding
         return "0"
-    if deviation < 0.005 * 10**power:
-        return number(deviation)
     if -4 <= power < 5:
         return f"{deviation:.{max(0, 2 - power)}f}"
     return f"{deviation / 10**power:.2f}{_times_ten(power)}"

@@ -503,7 +503,8 @@ def test_numbers_have_three_significant_digits(value: float | None, written: str
     [
         (0.512, 0.0412, "0.041"),
         (412.3, 5e-14, "0"),
-        (412.3, 0.04, "0.0400"),
+        (412.3, 0.04, "0"),
+        (1.0, 0.0009, "0.00"),
         (2e6, 3e5, "0.30×10⁶"),
     ],
 )

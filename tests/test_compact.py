@@ -1,0 +1,105 @@
+"""The packaged encoder: what its file is, and that it sees styles."""
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from harness.encoders import compact, distill, find, load
+from harness.encoders.layered import IMAGENET_MEAN, IMAGENET_STD, LayeredEncoder
+from harness.images import to_tensor
+from harness.studies import paint
+from harness.weights import Shelf
+from harness.downloads import Network
+
+MEGABYTE = 1_000_000
+
+
+@pytest.fixture(scope="module")
+def tensors():
+    return load_file(compact.WEIGHTS)
+
+
+@pytest.fixture(scope="module")
+def encoder(tensors):
+    network = compact.build()
+    network.load_state_dict(tensors, assign=True)
+    row = zip(compact.LAYERS, network.features.children(), strict=True)
+    return LayeredEncoder("compact", row, IMAGENET_MEAN, IMAGENET_STD)
+
+
+@pytest.fixture(scope="module")
+def noise():
+    generator = torch.Generator().manual_seed(0)
+    return torch.rand((1, 3, 48, 64), generator=generator) * 1.6 - 0.3  # as far as optimisers go
+
+
+def gram(features):
+    flat = features.flatten(2)
+    return flat @ flat.mT / flat.shape[2]
+
+
+def apart(encoder, one, other, layer):
+    a, b = (gram(encoder(image, [layer])[layer]) for image in (one, other))
+    return float((a - b).square().sum() / (a.square().sum() * b.square().sum()).sqrt())
+
+
+def test_the_file_is_small_and_in_half_precision(tensors):
+    assert compact.WEIGHTS.stat().st_size <= MEGABYTE
+    assert {torch.float16} == {tensor.dtype for tensor in tensors.values()}
+
+
+def test_the_weights_fit_the_network_exactly(tensors):
+    outcome = compact.build().load_state_dict(tensors, strict=True, assign=True)
+    assert not outcome.missing_keys
+    assert not outcome.unexpected_keys
+
+
+def test_its_layers_are_those_of_vgg19_as_far_as_it_goes():
+    expected = (
+        "conv1_1 relu1_1 conv1_2 relu1_2 pool1 conv2_1 relu2_1 conv2_2 relu2_2 pool2 conv3_1 "
+        "relu3_1 conv3_2 relu3_2 conv3_3 relu3_3 conv3_4 relu3_4"
+    )
+    assert expected.split() == list(compact.LAYERS)
+
+
+def test_features_and_their_gradients_are_finite_and_not_zero(encoder, noise):
+    image = noise.clone().requires_grad_()
+    for layer, features in encoder(image, encoder.layers).items():
+        (gradient,) = torch.autograd.grad(features.square().mean(), image, retain_graph=True)
+        assert features.isfinite().all(), layer
+        assert gradient.isfinite().all(), layer
+        assert gradient.abs().max() > 0, layer
+
+
+def test_the_same_image_gives_the_same_features(encoder, noise):
+    first, second = (encoder(noise, ["relu3_4"])["relu3_4"] for _ in range(2))
+    assert torch.equal(first, second)
+
+
+def test_its_features_are_on_the_scale_of_normalised_input(encoder):
+    assert not encoder.grey_levels
+    image = to_tensor(paint("composition-vii", 96, 96))
+    for layer, features in encoder(image, distill.MATCHED).items():
+        # VGG-19 gives ... on this study, from relu1_1 to relu3_4
+        assert 0.2 < float(features.square().mean().sqrt()) < 20, layer
+
+
+@pytest.mark.parametrize("layer", distill.STYLE_LAYERS)
+def test_two_paintings_are_further_apart_than_two_crops_of_one(encoder, layer):
+    one, other = (to_tensor(paint(name, 128, 128)) for name in ("composition-vii", "great-wave"))
+    within = apart(encoder, one[..., :64], one[..., 64:], layer)
+    between = apart(encoder, one, other, layer)
+    assert between > 2 * within
+
+
+def test_two_steps_of_distillation_from_a_random_teacher(tmp_path):
+    generator = np.random.default_rng(0)
+    pixels = [generator.integers(0, 256, (40, 50, 3), dtype=np.uint8)] * 2
+    recipe = distill.Recipe(steps=2, crop=16, fresh=2, journeys=1, gradient_from=0.5)
+    teacher = load(*find("random:0", Shelf(Network(offline=True), {})))
+    pictures = distill.Pictures(pixels, pixels, recipe.crop, recipe.seed)
+    student, history = distill.distill(teacher, pictures, recipe, tmp_path / "out.safetensors")
+    assert [{"features", "kernel"}, {"features", "kernel", "gradient"}] == [set(h) for h in history]
+    assert all(np.isfinite(value) for losses in history for value in losses.values())
+    assert compact.build().state_dict().keys() == load_file(tmp_path / "out.safetensors").keys()

@@ -1,0 +1,189 @@
+"""Which cells a suite has, what names them, and what makes one run again."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import plan, suite
+from harness.encoders.architectures import ARCHITECTURES
+from harness.errors import SuiteError
+from harness.records import Cell, EncoderUse, ImageUse, Record, Score, TrainingUse
+
+SUITE = """\
+version: 1
+name: s
+contents: {coffee: {builtin: coffee}, rocket: {builtin: rocket}}
+styles: {bricks: {builtin: brick}, grass: {builtin: grass}}
+methods:
+  identity:
+  gatys: {params: {iterations: 5}, axes: {optimizer: [lbfgs, adam], tv_weight: [0.0, 1.0]}}
+"""
+Write = Callable[[str], Path]
+
+
+def facts(**changes: Any) -> plan.Facts:
+    uses = {n: ImageUse(n, f"sha-{n}", "here") for n in ("coffee", "rocket", "bricks", "grass")}
+    given: dict[str, Any] = {
+        "contents": {n: uses[n] for n in ("coffee", "rocket")},
+        "styles": {n: uses[n] for n in ("bricks", "grass")},
+        "encoder": EncoderUse("vgg19", "sha-w", "here", layers=ARCHITECTURES["vgg19"].layers),
+        "device": "cpu",
+        "precision": "float32",
+        "training": TrainingUse("scikit-image", 1, "sha-t"),
+    }
+    return plan.Facts(**{**given, **changes})
+
+
+def expand(path: Path, overrides: tuple[str, ...] = (), **changes: Any) -> list[Cell]:
+    return plan.expand(suite.load(path, overrides=overrides), facts(**changes))[0]
+
+
+def variants(cells: list[Cell]) -> list[str]:
+    return list(dict.fromkeys(cell.variant for cell in cells))
+
+
+def test_axes_multiply_and_name_their_variants(write_suite: Write) -> None:
+    cells = expand(write_suite(SUITE))
+    assert len(cells) == 2 * 2 * (1 + 2 * 2)
+    assert variants(cells) == [
+        "identity", "gatys[lbfgs,tv_weight=0]", "gatys[lbfgs,tv_weight=1]",
+        "gatys[adam,tv_weight=0]", "gatys[adam,tv_weight=1]",
+    ]  # fmt: skip
+
+
+def test_one_at_a_time_drops_no_level_and_names_what_differs(write_suite: Write) -> None:
+    cells = expand(write_suite(SUITE), ("gatys.vary=one-at-a-time",))
+    assert variants(cells) == ["identity", "gatys", "gatys[adam]", "gatys[tv_weight=1]"]
+
+
+def test_cells_come_pair_by_pair(write_suite: Write) -> None:
+    cells = expand(write_suite(SUITE))
+    assert list(dict.fromkeys(cell.pair for cell in cells)) == [
+        "coffee--bricks", "rocket--bricks", "coffee--grass", "rocket--grass",
+    ]  # fmt: skip
+
+
+def test_exclude_drops_what_agrees_with_all_of_its_keys(write_suite: Write) -> None:
+    text = SUITE + "exclude: [{method: gatys, optimizer: adam, style: [grass]}]\n"
+    cells = expand(write_suite(text))
+    assert len(cells) == 20 - 2 * 2  # adam at two tv weights on two pairs with grass
+    dropped = [c for c in cells if c.style.name == "grass" and "adam" in c.variant]
+    assert not dropped
+
+
+def test_an_include_that_agrees_extends_and_one_that_does_not_adds(write_suite: Write) -> None:
+    text = SUITE + (
+        "include:\n"
+        "  - {method: gatys, style: grass, style_weight: 99.0}\n"
+        "  - {method: gatys, optimizer: adam, tv_weight: 5.0, content: coffee}\n"
+    )
+    cells = expand(write_suite(text))
+    weights = {(c.style.name, c.params["style_weight"]) for c in cells if c.label == "gatys"}
+    assert weights == {("bricks", 10.0), ("grass", 99.0), ("grass", 10.0)}  # the last is the added
+    added = [c for c in cells if c.variant == "gatys[adam,tv_weight=5]"]
+    assert [c.pair for c in added] == ["coffee--bricks", "coffee--grass"]
+    assert len(cells) == 20 + 2
+
+
+def test_an_id_is_the_hash_of_what_decides_the_result() -> None:
+    import hashlib
+    import json
+
+    image = ImageUse("x", "s", "o")
+    cell = Cell("a", "v", "l", "identity", 1, {}, {}, image, image, 64, 0, EncoderUse("e", "w", "o"),
+                "float32", "cpu")  # fmt: skip
+    text = json.dumps(cell.components, sort_keys=True, separators=(",", ":"))
+    assert cell.id == hashlib.sha256(text.encode()).hexdigest()[:12]
+    renamed = dataclasses.replace(cell, suite="b", variant="w", label="k", levels={"a": 1})
+    assert renamed.id == cell.id
+    for change in (
+        {"version": 2}, {"params": {"a": 1}}, {"size": 65}, {"seed": 1}, {"precision": "bfloat16"},
+        {"device": "gpu"}, {"content": ImageUse("x", "t", "o")}, {"style": ImageUse("x", "t", "o")},
+        {"encoder": EncoderUse("e", "v", "o")}, {"training": TrainingUse("o", 1, "t")},
+        {"files": {"checkpoint": "h"}},
+    ):  # fmt: skip
+        assert dataclasses.replace(cell, **change).id != cell.id, change
+
+
+def test_cells_of_one_variant_and_style_share_their_fit(write_suite: Write) -> None:
+    cells = [c for c in expand(write_suite(SUITE)) if c.variant == "gatys[adam,tv_weight=0]"]
+    by_style: dict[str, set[str]] = {}
+    for cell in cells:
+        by_style.setdefault(cell.style.name, set()).add(cell.fit_id)
+    assert [len(ids) for ids in by_style.values()] == [1, 1]
+    assert by_style["bricks"] != by_style["grass"]
+
+
+def test_set_of_one_parameter_touches_only_its_cells(write_suite: Write) -> None:
+    path = write_suite(SUITE)
+    before = {c.id for c in expand(path)}
+    after = expand(path, ("gatys.iterations=6",))
+    assert {c.label for c in after if c.id not in before} == {"gatys"}
+    assert {c.label for c in after if c.id in before} == {"identity"}
+
+
+WANTED = [Score("ssim", None, "", "higher", "pixels", 1)]
+
+
+def decide(cells: list[Cell], records: dict[str, Record], **more: Any) -> list[str]:
+    found = plan.decide(cells, [], records.get, WANTED, **more)
+    return [entry.action for entry in found.entries]
+
+
+def test_done_cells_are_reused_and_failed_ones_never(write_suite: Write) -> None:
+    one, two, *_ = cells = expand(write_suite(SUITE))[:3]
+    scored = (Score("ssim", 0.5, "", "higher", "pixels", 1),)
+    records = {one.id: Record(one, "done", scores=scored), two.id: Record(two, "failed")}
+    assert decide(cells, records) == ["reuse", "run", "run"]
+    assert decide(cells, records, fresh=True) == ["run", "run", "run"]
+
+
+def test_a_new_version_of_a_metric_scores_the_stored_image_without_stylizing(write_suite: Write) -> None:
+    cell = expand(write_suite(SUITE))[0]
+    for old in ((), (Score("ssim", 0.5, "", "higher", "pixels", 0),)):
+        assert decide([cell], {cell.id: Record(cell, "done", scores=old)}) == ["score"]
+
+
+def test_a_score_that_cannot_be_had_is_not_waited_for(write_suite: Write) -> None:
+    cell = expand(write_suite(SUITE))[0]
+    wanted = [Score("lpips", None, "", "lower", "none", 1, "no trunk")]
+    found = plan.decide([cell], [], {cell.id: Record(cell, "done")}.get, wanted)
+    assert found.entries[0].action == "reuse"
+
+
+def test_explain_names_the_component_that_changed(write_suite: Write) -> None:
+    path = write_suite(SUITE)
+    stored = [Record(cell, "done") for cell in expand(path)]
+    changed = [c for c in expand(path, ("gatys.iterations=6",)) if c.label == "gatys"][0]
+    assert plan.explain(changed, stored) == "params.iterations: 5 -> 6"
+
+
+def test_a_missing_image_skips_its_cells_with_the_reason(write_suite: Write) -> None:
+    loaded = suite.load(write_suite(SUITE))
+    found = facts(styles={"bricks": "bricks: no network", "grass": facts().styles["grass"]})
+    cells, skipped = plan.expand(loaded, found)
+    assert {c.style.name for c in cells} == {"grass"}
+    assert len(skipped) == 10
+    assert {s.reason for s in skipped} == {"bricks: no network"}
+
+
+def test_a_layer_that_the_weights_lack_is_told_before_anything_runs(write_suite: Write) -> None:
+    partial = EncoderUse("vgg19", "w", "part.safetensors", layers=ARCHITECTURES["vgg19"].layers[:18])
+    with pytest.raises(SuiteError, match=r"gatys\[.*asks for relu4_2.*ends at relu3_4"):
+        expand(write_suite(SUITE), encoder=partial)
+
+
+def test_two_variants_that_are_one_are_an_error(write_suite: Write) -> None:
+    text = SUITE + "  twin: {use: identity}\n"
+    with pytest.raises(SuiteError, match="twin and identity are the same configuration"):
+        expand(write_suite(text))
+
+
+def test_parameters_that_do_not_go_together_are_told_with_their_variant(write_suite: Write) -> None:
+    with pytest.raises(SuiteError, match="has 1 numbers for 5 style_layers"):
+        expand(write_suite(SUITE), ("gatys.style_layer_weights=[1.0]",))

@@ -1,0 +1,294 @@
+"""The main job, end to end: real processes, a real MLflow database, a real page."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SMOKE = ROOT / "suites" / "smoke.yaml"
+CELLS = 2 * (3 + 2 + 2)  # pairs x (anchors, gatys, johnson)
+
+
+def nstbench(*arguments: str | Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "harness.cli", *map(str, arguments)],
+        capture_output=True, text=True, timeout=280, check=False, env={**os.environ, **(env or {})},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results of the smoke suite, run once."""
+    folder = tmp_path_factory.mktemp("out")
+    done = nstbench("run", SMOKE, "--out", folder, "--offline")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{CELLS} to run, 0 reused" in done.stdout
+    assert done.stdout.rstrip().endswith(str(folder / "smoke" / "report.html"))
+    return folder
+
+
+def test_the_store_holds_every_cell(out: Path) -> None:
+    from harness.store import Store
+
+    store = Store(out, "smoke")
+    records = list(store.records(store.run()))
+    assert len(records) == CELLS
+    assert all(record.ok for record in records)
+    for record in records:
+        assert store.image(record.cell.id)
+        assert {s.name for s in record.scores} == {"ssim", "lpips", "content_loss", "style_loss"}
+        lpips = record.score("lpips")
+        assert lpips is not None
+        assert lpips.value is None  # never a number from random weights
+        assert "alexnet" in lpips.why_missing
+    identity = next(r for r in records if r.cell.label == "identity")
+    ssim = identity.score("ssim")
+    assert ssim is not None
+    assert ssim.value == 1
+
+
+def test_mlflow_holds_flat_cells_with_curves_and_images_and_the_summary(out: Path) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{out / 'mlflow.db'}")
+    cells = client.get_experiment_by_name("smoke")
+    summary = client.get_experiment_by_name("smoke-summary")
+    assert cells is not None
+    assert summary is not None
+    runs = client.search_runs([cells.experiment_id])
+    assert len(runs) == CELLS
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert not any("mlflow.parentRunId" in run.data.tags for run in runs)
+    run = next(r for r in runs if r.info.run_name == "gatys[lbfgs]/coffee--starry-night/s0")
+    assert run.data.params["optimizer"] == "lbfgs"
+    assert run.data.params["pair"] == "coffee--starry-night"
+    curve = client.get_metric_history(run.info.run_id, "loss/total")
+    assert [point.step for point in curve] == [1, 2, 3, 4, 5, 6]
+    assert run.data.metrics["final/ssim"] <= 1
+    assert run.data.metrics["time/stylize_s"] > 0
+    files = {f.path for f in client.list_artifacts(run.info.run_id)}
+    assert {"record.json", "trace.csv", "images"} <= files
+    variants = {r.info.run_name: r for r in client.search_runs([summary.experiment_id])}
+    assert {"identity", "gatys[lbfgs]", "gatys[adam]", "johnson[batch]"} <= set(variants)
+    matrix = {f.path for f in client.list_artifacts(variants["gatys[adam]"].info.run_id, "images")}
+    assert any("coffee--starry-night" in name for name in matrix)
+    report = next(r for name, r in variants.items() if name.startswith("report"))
+    assert {f.path for f in client.list_artifacts(report.info.run_id)} == {"report.html", "results.csv"}
+
+
+def test_the_page_shows_every_cell_and_the_table_has_every_row(out: Path) -> None:
+    html = (out / "smoke" / "report.html").read_text(encoding="utf-8")
+    from harness.store import Store
+
+    for cell_id in Store(out, "smoke").run().cells:
+        assert html.count(f'id="cell-{cell_id}"') == 1
+    assert "random weights" in html
+    assert not re.search(r'(src|href)="(?!data:|#)', html)
+    with (out / "smoke" / "results.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == CELLS
+
+
+def test_the_same_command_again_runs_nothing_and_doubles_nothing(out: Path) -> None:
+    from mlflow import MlflowClient
+
+    again = nstbench("run", SMOKE, "--out", out, "--offline")
+    assert again.returncode == 0, again.stderr
+    assert f"0 to run, {CELLS} reused" in again.stdout
+    client = MlflowClient(tracking_uri=f"sqlite:///{out / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("smoke")
+    assert experiment is not None
+    assert len(client.search_runs([experiment.experiment_id])) == CELLS
+
+
+def test_sync_is_safe_to_repeat_and_fills_an_empty_database(out: Path, tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    uri = f"sqlite:///{tmp_path / 'other.db'}"
+    for _ in range(2):
+        done = nstbench("sync", "smoke", "--out", out, "--tracking-uri", uri)
+        assert done.returncode == 0, done.stderr
+    client = MlflowClient(tracking_uri=uri)
+    experiment = client.get_experiment_by_name("smoke")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id])
+    assert len(runs) == CELLS
+    run = next(r for r in runs if r.info.run_name == "gatys[adam]/coffee--starry-night/s0")
+    assert len(client.get_metric_history(run.info.run_id, "loss/total")) == 6
+
+
+def test_set_of_one_parameter_plans_only_the_cells_it_touches(out: Path) -> None:
+    done = nstbench("plan", SMOKE, "--out", out, "--offline", "--set", "gatys.iterations=7", "--json")
+    cells = json.loads(done.stdout)["cells"]
+    by_action = {a: {c["name"].split("[")[0].split("/")[0] for c in cells if c["action"] == a} for a in ("run", "reuse")}  # fmt: skip
+    assert by_action["run"] == {"gatys"}
+    assert by_action["reuse"] == {"identity", "style_copy", "color_match", "johnson"}
+    explained = nstbench(
+        "plan", SMOKE, "--out", out, "--offline", "--set", "gatys.iterations=7", "--explain"
+    )
+    assert "(params.iterations: 6 -> 7)" in explained.stdout
+
+
+def test_a_wrong_suite_ends_with_2_and_no_traceback(tmp_path: Path) -> None:
+    path = tmp_path / "bad.yaml"
+    path.write_text(SMOKE.read_text(encoding="utf-8").replace("lbfgs, adam", "lbgfs, adam"), encoding="utf-8")
+    done = nstbench("run", path, "--out", tmp_path)
+    assert done.returncode == 2
+    assert f"{path}:" in done.stderr
+    assert "'lbgfs' is not one of lbfgs, adam. Did you mean 'lbfgs'?" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "smoke").exists()
+
+
+def test_a_suite_that_does_not_exist_names_those_that_come_along() -> None:
+    done = nstbench("run", "artist")
+    assert done.returncode == 2
+    assert "artists" in done.stderr
+
+
+LONG = """\
+version: 1
+name: long
+encoder: random
+sizes: [64]
+contents: {coffee: {builtin: coffee}}
+styles: {grass: {builtin: grass}}
+methods:
+  identity:
+  gatys: {params: {optimizer: adam, iterations: 150}}
+seeds: [0, 1, 2, 3, 4, 5]
+metrics: [ssim]
+"""
+
+
+def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    from harness.store import Store
+
+    path = tmp_path / "long.yaml"
+    path.write_text(LONG, encoding="utf-8")
+    arguments = ["run", str(path), "--out", str(tmp_path), "--no-track", "--offline"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "harness.cli", *arguments], text=True, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )  # fmt: skip
+    store = Store(tmp_path, "long")
+    deadline = time.monotonic() + 120
+    while len(store.all_records()) < 4 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stdout + stderr
+    assert "The same command goes on from here" in stdout
+    assert "Traceback" not in stderr
+    kept = len(store.all_records())
+    assert 4 <= kept < 12
+    again = nstbench(*arguments)
+    assert again.returncode == 0
+    assert f"{12 - kept} to run, {kept} reused" in again.stdout
+    assert len(list(store.records(store.run()))) == 12
+
+
+PLUGIN = '''\
+import os
+import signal
+from dataclasses import dataclass
+from typing import ClassVar
+
+from nstbench import METHODS
+
+
+@METHODS.register("fragile")
+@dataclass(frozen=True, kw_only=True)
+class Fragile:
+    """Dies on one content."""
+
+    version: ClassVar[int] = 1
+
+    def fit(self, style, context):
+        def stylize(content, context):
+            if content.shape[-1] != content.shape[-2]:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return content
+
+        return stylize
+'''
+
+
+@pytest.fixture
+def plugins(tmp_path: Path) -> Callable[..., dict[str, str]]:
+    """Install packages with methods, one of them broken, as far as an import can tell."""
+
+    def install(**modules: str) -> dict[str, str]:
+        site = tmp_path / "site"
+        for name, code in modules.items():
+            info = site / f"{name}-1.0.dist-info"
+            info.mkdir(parents=True)
+            (site / f"{name}.py").write_text(code, encoding="utf-8")
+            (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+            (info / "entry_points.txt").write_text(f"[nstbench.methods]\n{name} = {name}\n")
+        return {"PYTHONPATH": f"{site}{os.pathsep}{ROOT}"}
+
+    return install
+
+
+def test_a_crash_takes_its_own_cell_and_no_other(tmp_path: Path, plugins: Any) -> None:
+    from harness.store import Store
+
+    path = tmp_path / "frail.yaml"
+    path.write_text("""\
+version: 1
+name: frail
+encoder: random
+sizes: [64]
+contents: {camera: {builtin: camera}, coffee: {builtin: coffee}, moon: {builtin: moon}}
+styles: {grass: {builtin: grass}}
+methods: {fragile: , identity: }
+metrics: [ssim]
+""", encoding="utf-8")  # fmt: skip
+    done = nstbench("run", path, "--out", tmp_path, "--no-track", env=plugins(fragile=PLUGIN))
+    assert done.returncode == 3, done.stdout + done.stderr
+    store = Store(tmp_path, "frail")
+    statuses = {r.cell.name: r for r in store.records(store.run())}
+    assert [r.status for r in statuses.values()].count("done") == 5
+    crashed = statuses["fragile/coffee--grass/s0"]
+    assert crashed.status == "crashed"
+    assert crashed.failure is not None
+    assert "SIGKILL" in crashed.failure.message
+    assert "SIGKILL" in (tmp_path / "frail" / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_broken_plugin_is_named_in_the_list_and_takes_no_other_down(plugins: Any) -> None:
+    done = nstbench("list", "methods", env=plugins(broken="import nothing_of_that_name"))
+    assert done.returncode == 0
+    assert "broken" in done.stdout
+    assert "nothing_of_that_name" in done.stdout
+    assert "gatys" in done.stdout
+
+
+def test_an_unreachable_server_costs_a_warning_and_no_result(tmp_path: Path) -> None:
+    path = tmp_path / "long.yaml"
+    path.write_text(LONG.replace("seeds: [0, 1, 2, 3, 4, 5]", "seeds: [0]").replace("150", "2"), encoding="utf-8")
+    done = nstbench("run", path, "--out", tmp_path, "--tracking-uri", "http://127.0.0.1:1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "nstbench sync" in done.stdout
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "long" / "report.html").exists()
+
+
+@pytest.mark.parametrize("command", ["run", "plan", "report", "list", "sync", "ui"])
+def test_every_command_has_help(command: str) -> None:
+    done = nstbench(command, "--help")
+    assert done.returncode == 0
+    assert len(done.stdout.splitlines()) > 5

@@ -1,0 +1,218 @@
+"""Cell -> Outcome, with methods written to misbehave."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+
+from harness import encoders
+from harness.downloads import Network
+from harness.errors import Diverged
+from harness.jobs import Job, Outcome, Setup
+from harness.metrics.ssim import Ssim
+from harness.protocols import Step
+from harness.records import Cell, EncoderUse, ImageUse
+from harness.registry import METHODS
+from harness.runner import Runner
+from harness.weights import Shelf
+
+FITS: list[str] = []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Misbehaved:
+    """Does what its parameter says."""
+
+    version: ClassVar[int] = 1
+    how: str = "well"
+
+    def fit(self, style: Any, context: Any) -> Any:
+        FITS.append(self.how)
+        if self.how == "diverges in fit":
+            context.on_step(Step(1, 2, {"total": math.inf}))
+            raise Diverged(1, None)
+
+        def stylize(content: torch.Tensor, context: Any) -> torch.Tensor:
+            if self.how == "raises":
+                raise ValueError("no such brush")
+            if self.how == "returns nan":
+                return content * math.nan
+            if self.how == "returns another size":
+                return content[..., :-1]
+            if self.how == "runs out of memory":
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            if self.how == "diverges":
+                context.on_step(Step(1, 2, {"total": 1.0}))
+                raise Diverged(2, content * 0.5)
+            if self.how == "warns":
+                import warnings
+
+                warnings.warn("mind the varnish", stacklevel=1)
+            return content * 2 - 0.25  # out of gamut: to be clamped
+
+        return stylize
+
+
+@pytest.fixture(autouse=True)
+def _registered() -> Iterator[None]:
+    METHODS.names()
+    METHODS._classes["misbehaved"] = METHODS.register("misbehaved")(Misbehaved)
+    FITS.clear()
+    yield
+    del METHODS._classes["misbehaved"]
+
+
+@pytest.fixture(scope="module")
+def runner() -> Runner:
+    use, path = encoders.find("random", Shelf(Network(offline=True), {}))
+    return Runner(Setup(use, path, "cpu", "float32", (Ssim(),)))
+
+
+def job(how: str, content: str = "c", **params: Any) -> Job:
+    rng = np.random.default_rng(0)
+    images = {n: ImageUse(n, f"sha-{n}", "here") for n in (content, "s")}
+    method = params.pop("method", "misbehaved")
+    given = params if method != "misbehaved" else {"how": how}
+    cell = Cell("s", "v", "v", method, 1, given, {}, images[content], images["s"], 32, 0,
+                EncoderUse("random", "w", "seed 0"), "float32", "cpu")  # fmt: skip
+    pixels = rng.integers(0, 256, (24, 32, 3), dtype=np.uint8)
+    return Job(cell, pixels, pixels[::-1].copy())
+
+
+def pixels_of(outcome: Outcome) -> Any:
+    import io
+
+    from PIL import Image as Pillow
+
+    assert outcome.png is not None
+    return np.asarray(Pillow.open(io.BytesIO(outcome.png)))
+
+
+def test_what_is_saved_is_what_was_measured(runner: Runner) -> None:
+    given = job("well")
+    outcome = runner.execute(given)
+    expected = np.clip(np.round((given.content / 255 * 2 - 0.25) * 255), 0, 255)
+    assert np.abs(pixels_of(outcome) - expected).max() <= 1  # float32 against float64 rounding
+    from harness.images import to_tensor
+
+    content, saved = to_tensor(given.content), to_tensor(pixels_of(outcome))
+    assert outcome.record.scores[0].value == Ssim()(saved, content, content, None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("how", "status", "message"),
+    [
+        ("raises", "failed", "no such brush"),
+        ("returns nan", "failed", "not finite"),
+        ("returns another size", "failed", r"shape (1, 3, 24, 31)"),
+        ("runs out of memory", "out_of_memory", "CUDA out of memory"),
+        ("diverges", "diverged", "stopped being finite at step 2"),
+        ("diverges in fit", "diverged", "stopped being finite at step 1"),
+    ],
+)
+def test_a_method_that_fails_gives_a_record_with_the_reason(
+    runner: Runner, how: str, status: str, message: str
+) -> None:
+    record = runner.execute(job(how)).record
+    assert record.status == status
+    assert not record.ok
+    assert record.failure is not None
+    assert message in record.failure.message
+
+
+def test_a_bug_of_a_method_keeps_its_traceback_and_a_plain_error_has_none(runner: Runner) -> None:
+    bug, plain = (runner.execute(job(how)).record.failure for how in ("raises", "returns nan"))
+    assert bug is not None
+    assert plain is not None
+    assert "test_runner.py" in bug.traceback
+    assert plain.traceback == ""
+
+
+def test_a_diverged_cell_keeps_its_last_finite_image_its_scores_and_its_curve(runner: Runner) -> None:
+    given = job("diverges")
+    outcome = runner.execute(given)
+    assert np.abs(pixels_of(outcome) - given.content * 0.5).max() <= 1
+    assert outcome.record.scores[0].value is not None
+    assert [p.losses["total"] for p in outcome.trace] == [1.0]
+
+
+def test_a_fit_is_made_once_for_all_contents_and_a_failed_one_is_not_tried_again(runner: Runner) -> None:
+    first, second = (runner.execute(job("well", content)).record for content in ("a", "b"))
+    assert FITS == ["well"]
+    assert first.timing is not None
+    assert second.timing is not None
+    assert (first.timing.fit_shared, second.timing.fit_shared) == (False, True)
+    assert first.timing.fit_seconds == second.timing.fit_seconds
+    FITS.clear()
+    statuses = [runner.execute(job("diverges in fit", content)).record.status for content in ("a", "b")]
+    assert statuses == ["diverged", "diverged"]
+    assert FITS == ["diverges in fit"]
+
+
+def test_a_warning_becomes_a_note(runner: Runner) -> None:
+    assert runner.execute(job("warns")).record.notes == ("mind the varnish",)
+
+
+def test_passes_and_their_milliseconds_are_counted(runner: Runner) -> None:
+    given = job("", method="gatys", iterations=12, optimizer="adam")
+    outcome = runner.execute(given)
+    timing = outcome.record.timing
+    assert timing is not None
+    assert timing.passes == len(outcome.trace) == 12
+    assert timing.pass_ms is not None
+    low, middle, high = timing.pass_ms
+    assert 0 < low <= middle <= high
+    assert timing.stylize_seconds >= 12 * low / 1000
+    assert timing.peak_mb is not None
+    assert timing.peak_mb > 10
+
+
+def test_a_quick_stylization_is_repeated_and_its_median_counts(runner: Runner) -> None:
+    timing = runner.execute(job("well")).record.timing
+    assert timing is not None
+    assert timing.repeats == 10
+
+
+def test_variants_see_the_same_noise(runner: Runner) -> None:
+    from harness.images import to_tensor
+
+    def start(optimizer: str) -> Any:
+        made = job("", method="gatys", iterations=1, init="noise", optimizer=optimizer, learning_rate=1e-12)
+        return to_tensor(pixels_of(runner.execute(made)))
+
+    assert torch.equal(start("adam"), start("lbfgs"))
+
+
+def test_a_stored_image_is_scored_again_without_stylizing(runner: Runner, tmp_path: Any) -> None:
+    given = job("well")
+    outcome = runner.execute(given)
+    assert outcome.png is not None
+    (tmp_path / "image.png").write_bytes(outcome.png)
+    FITS.clear()
+    bare = dataclasses.replace(outcome.record, scores=())
+    again = runner.execute(dataclasses.replace(given, stored=bare, image=tmp_path / "image.png"))
+    assert again.record.scores == outcome.record.scores
+    assert again.png is None
+    assert FITS == []
+
+
+def test_a_kept_fit_is_restored_instead_of_trained(runner: Runner) -> None:
+    from harness.images import skimage_photograph
+
+    setup = dataclasses.replace(runner.setup, training_files=(skimage_photograph("coffee"),))
+    brief = {"method": "johnson", "steps": 2, "width": 0.25, "batch_size": 1, "crop": 32}
+    first = Runner(setup).execute(job("", **brief))
+    assert first.fitted is not None
+    second = Runner(setup).execute(dataclasses.replace(job("", **brief), kept=first.fitted))
+    assert second.record.image_sha256 == first.record.image_sha256
+    assert second.fitted is None
+    assert second.record.timing is not None
+    assert second.record.timing.fit_shared
+    assert [p.losses for p in second.trace] == [p.losses for p in first.trace]

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import RecordError
+from harness.records import (
+    Cell, EncoderUse, Failure, ImageUse, Record, Run, Score, Skip, Timing, TracePoint,
+)  # fmt: skip
+from harness.store import Store
+
+IMAGE = ImageUse("x", "sha", "here", title="Tübingen „Neckar“", year=1889)
+CELL = Cell("s", "v[a]", "v", "gatys", 1, {"w": [1.0, 2.0], "n": None}, {"a": "b"}, IMAGE, IMAGE, 64, 0,
+            EncoderUse("e", "w", "o"), "float32", "cpu")  # fmt: skip
+RECORD = Record(
+    CELL,
+    "done",
+    scores=(Score("ssim", 0.25, "", "higher", "pixels"), Score("l", None, "", "lower", "x", 1, "why")),
+    timing=Timing(1.0, True, 0.5, 1, 0.1, 3, (1.0, 2.0, 3.0), 100.0, "process"),
+    failure=Failure("Kind", "message"),
+    notes=("a note",),
+)
+TRACE = [TracePoint("fit", 1, 0.5, {"total": 2.0, "style": 2.0}), TracePoint("stylize", 1, 0.1, {"total": 1.0})]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path, "s")
+
+
+def test_a_record_comes_back_as_it_went(store: Store) -> None:
+    store.write(RECORD, b"png", TRACE)
+    found = store.read(CELL.id)
+    assert found is not None
+    assert (found.scores, found.timing, found.failure) == (RECORD.scores, RECORD.timing, RECORD.failure)
+    assert found.notes == RECORD.notes
+    assert found.cell.components == CELL.components
+    assert found.cell.content == IMAGE
+    assert store.trace(CELL.id) == TRACE
+    image = store.image(CELL.id)
+    assert image is not None
+    assert image.read_bytes() == b"png"
+
+
+def test_an_interrupted_write_leaves_the_earlier_record_and_no_half_one(store: Store) -> None:
+    store.write(RECORD, b"old", TRACE)
+
+    class Broken:
+        losses: Any = None  # fails while the trace is written
+
+    with pytest.raises(TypeError):
+        store.write(dataclasses.replace(RECORD, notes=("new",)), b"new", [Broken()])  # type: ignore[list-item]
+    found, image = store.read(CELL.id), store.image(CELL.id)
+    assert found is not None
+    assert image is not None
+    assert (found.notes, image.read_bytes()) == (("a note",), b"old")
+    assert [p.name for p in (store.root / "cells").iterdir()] == [CELL.id]
+
+
+def test_a_record_of_another_schema_says_what_to_do(store: Store) -> None:
+    store.write(RECORD, None, [])
+    path = store.record_path(CELL.id)
+    path.write_text(path.read_text().replace('"variant"', '"variante"'))
+    with pytest.raises(RecordError, match=r"record\.json does not hold.*cell\.variant.*run the suite again"):
+        store.read(CELL.id)
+
+
+def test_a_suite_without_results_says_how_to_make_them(store: Store) -> None:
+    with pytest.raises(RecordError, match=r"holds no results\. `nstbench run suites/s\.yaml`"):
+        store.run()
+
+
+def test_a_run_comes_back_and_yields_its_records_in_plan_order(store: Store) -> None:
+    other = dataclasses.replace(CELL, seed=1)
+    for cell in (CELL, other):
+        store.write(Record(cell, "done"), None, [])
+    run = Run("s", "d", "quick", (other.id, "missing00000", CELL.id), (Skip("n", "v", "p", "r"),), ("ssim",),
+              EncoderUse("e", "w", "o"), "cpu", "float32")  # fmt: skip
+    store.write_run(run)
+    assert store.run() == run
+    assert [r.cell.seed for r in store.records(store.run())] == [1, 0]
+
+
+def test_not_a_number_never_enters_a_record(store: Store) -> None:
+    bad = dataclasses.replace(RECORD, scores=(Score("s", float("nan"), "", "lower", "pixels"),))
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        store.write(bad, None, [])
+
+
+def test_a_fit_is_kept_with_its_facts(store: Store) -> None:
+    assert store.fit(CELL.fit_id) is None
+    store.write_fit(CELL, b"tensors", {"seconds": 1.5})
+    assert store.fit(CELL.fit_id) == (b"tensors", {"seconds": 1.5})
