@@ -14,7 +14,9 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
 
 @pytest.fixture(autouse=True)
-def _closed_machine(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+def _closed_machine(
+    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """No cache of the user's, no options from the environment, no way out."""
     empty = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("NSTBENCH_CACHE", str(empty))

@@ -21,14 +21,21 @@ def imports(path: Path) -> set[str]:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return {name for name in found if name.split(".")[0] in {"harness", "methods", "reports", "suites"}}
+    return {
+        name for name in found if name.split(".")[0] in {"harness", "methods", "reports", "suites"}
+    }
 
 
 def within(names: set[str], *allowed: str) -> bool:
-    return all(any(n == a or n.startswith(f"{a}.") or a.startswith(f"{n}.") for a in allowed) for n in names)
+    return all(
+        any(n == a or n.startswith(f"{a}.") or a.startswith(f"{n}.") for a in allowed)
+        for n in names
+    )
 
 
-@pytest.mark.parametrize("path", [p for p in FILES if p.parts[-2] == "methods"], ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path", [p for p in FILES if p.parts[-2] == "methods"], ids=lambda p: p.stem
+)
 def test_methods_know_contracts_and_nothing_of_the_bench(path: Path) -> None:
     allowed = ("harness.protocols", "harness.records", "harness.registry", "harness.errors",
                "harness.weights", "methods")  # fmt: skip
@@ -37,7 +44,13 @@ def test_methods_know_contracts_and_nothing_of_the_bench(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [p for p in FILES if "reports" in p.parts], ids=lambda p: p.stem)
 def test_reports_know_records_and_the_store(path: Path) -> None:
-    allowed = ("harness.records", "harness.store", "harness.errors", "harness.statistics", "reports")
+    allowed = (
+        "harness.records",
+        "harness.store",
+        "harness.errors",
+        "harness.statistics",
+        "reports",
+    )
     assert within(imports(path), *allowed), imports(path)
 
 

@@ -5,12 +5,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from harness.downloads import Network
 from harness.encoders import compact, distill, find, load
 from harness.encoders.layered import IMAGENET_MEAN, IMAGENET_STD, LayeredEncoder
 from harness.images import to_tensor
 from harness.studies import paint
 from harness.weights import Shelf
-from harness.downloads import Network
 
 MEGABYTE = 1_000_000
 

@@ -47,7 +47,9 @@ def test_the_head_of_a_hash_is_enough(server: str, tmp_path: Path) -> None:
     assert Network().fetch(f"{server}/a.png", tmp_path / "a", SHA256[:8]).exists()
 
 
-def test_other_bytes_are_refused_with_both_hashes_and_leave_nothing(server: str, tmp_path: Path) -> None:
+def test_other_bytes_are_refused_with_both_hashes_and_leave_nothing(
+    server: str, tmp_path: Path
+) -> None:
     wanted = "0" * 64
     with pytest.raises(SourceError, match=rf"has SHA-256 {SHA256}, but {wanted} was asked for"):
         Network().fetch(f"{server}/a.png", tmp_path / "cache" / "a", wanted)

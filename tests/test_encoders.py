@@ -72,8 +72,9 @@ def test_average_pooling_changes_features_below_the_pool_and_none_above(
 ) -> None:
     image = photograph("coffee", 64)
     layers = ["relu1_2", "relu2_1"]
-    usual, averaged = random_encoder(image, layers), random_encoder.with_options(pooling="avg")(
-        image, layers
+    usual, averaged = (
+        random_encoder(image, layers),
+        random_encoder.with_options(pooling="avg")(image, layers),
     )
     assert torch.equal(usual["relu1_2"], averaged["relu1_2"])
     assert not torch.allclose(usual["relu2_1"], averaged["relu2_1"])
@@ -94,7 +95,9 @@ def test_weights_made_for_grey_levels_give_features_on_the_same_two_scales(slim_
     from safetensors.torch import load_file
 
     tensors = load_file(slim_vgg)
-    tensors["features.0.weight"] *= GREY_LEVELS  # as Oxford's weights, rescaled for normalised input
+    tensors["features.0.weight"] *= (
+        GREY_LEVELS  # as Oxford's weights, rescaled for normalised input
+    )
     folded = slim_vgg.with_name("folded.safetensors")
     save_file(tensors, folded)
     image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
@@ -112,13 +115,17 @@ def test_a_partial_file_serves_as_far_as_it_goes_and_names_its_last_layer(slim_v
     use, path = encoders.find("vgg19", shelf(vgg19=slim_vgg))
     assert use.layers[-1] == "pool2"
     encoder = encoders.load(use, path)
-    with pytest.raises(UnknownNameError, match=r"'relu4_2' is not a layer of vgg19: its last is 'relu2_2'"):
+    with pytest.raises(
+        UnknownNameError, match=r"'relu4_2' is not a layer of vgg19: its last is 'relu2_2'"
+    ):
         encoder(torch.rand(1, 3, 32, 32), ["relu4_2"])
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
-    save_file({"features.0.weight": torch.zeros(8, 3, 3, 3), "features.0.bias": torch.zeros(8)}, path)
+    save_file(
+        {"features.0.weight": torch.zeros(8, 3, 3, 3), "features.0.bias": torch.zeros(8)}, path
+    )
     with pytest.raises(WeightsError, match=r"x\.safetensors does not hold weights of vgg19"):
         encoders.find("vgg19", shelf(vgg19=path))
 
@@ -154,10 +161,14 @@ def test_an_unknown_encoder_suggests_the_nearest() -> None:
 
 
 def test_random_weights_depend_on_their_seed_alone() -> None:
-    first, again, other = (encoders.find(s, shelf())[0] for s in ("random:1", "random:1", "random:2"))
+    first, again, other = (
+        encoders.find(s, shelf())[0] for s in ("random:1", "random:1", "random:2")
+    )
     assert first.sha256 == again.sha256 != other.sha256
     image = torch.rand(1, 3, 32, 32)
-    one, two, three = (encoders.load(u, None)(image, ["relu1_1"])["relu1_1"] for u in (first, again, other))
+    one, two, three = (
+        encoders.load(u, None)(image, ["relu1_1"])["relu1_1"] for u in (first, again, other)
+    )
     assert torch.equal(one, two)
     assert not torch.equal(one, three)
 
@@ -166,7 +177,9 @@ def test_random_weights_depend_on_their_seed_alone() -> None:
 def test_torchvisions_weights_would_fill_every_stage(name: str, tmp_path: Path) -> None:
     """Their names and shapes, with zeros inside: the real numbers need a network."""
     network = ARCHITECTURES[name].build()
-    tensors = {k: torch.zeros(v.shape) for k, v in network.state_dict().items() if "classifier" not in k}
+    tensors = {
+        k: torch.zeros(v.shape) for k, v in network.state_dict().items() if "classifier" not in k
+    }
     path = tmp_path / "full.safetensors"
     save_file(tensors, path)
     use, found = encoders.find(name, shelf(**{name: path}))

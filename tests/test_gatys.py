@@ -79,7 +79,9 @@ def test_a_tv_term_makes_the_image_smoother(images: Any, context: Any) -> None:
 
     rough, smooth = (
         total_variation(
-            Gatys(iterations=15, tv_weight=w).fit(images[1], context())(images[0], context()), "l1", "mean"
+            Gatys(iterations=15, tv_weight=w).fit(images[1], context())(images[0], context()),
+            "l1",
+            "mean",
         )
         for w in (0.0, 100.0)
     )

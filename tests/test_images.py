@@ -70,7 +70,9 @@ def test_a_huge_image_is_refused_unread(tmp_path: Path, monkeypatch: pytest.Monk
         read(saved(tmp_path, Pillow.new("RGB", (20, 20))))
 
 
-@pytest.mark.parametrize(("size", "expected"), [((1024, 640), (256, 160)), ((3, 2000), (1, 256)), ((1, 1), (256, 256))])
+@pytest.mark.parametrize(
+    ("size", "expected"), [((1024, 640), (256, 160)), ((3, 2000), (1, 256)), ((1, 1), (256, 256))]
+)
 def test_the_long_edge_is_the_size(size: Any, expected: Any) -> None:
     assert resize(Pillow.new("RGB", size), 256).size == expected
 

@@ -73,7 +73,9 @@ def test_the_papers_style_loss_is_the_preset_gatys2016() -> None:
     other = FEATURES * 3
     paper = (gram(FEATURES, "none") - gram(other, "none")).square().sum() / (4 * n**2 * m**2) / 5
     ours = squared_error(
-        gram(FEATURES, recipe.gram_divisor), gram(other, recipe.gram_divisor), recipe.style_reduction
+        gram(FEATURES, recipe.gram_divisor),
+        gram(other, recipe.gram_divisor),
+        recipe.style_reduction,
     )
     assert recipe.style_layer_weights is not None
     assert torch.isclose(ours * recipe.style_layer_weights[0], paper)

@@ -34,7 +34,9 @@ def stylize(method: Any, images: Any, context: Any, seed: int = 0, **more: Any) 
     return stylizer(content, context(seed, **more))
 
 
-def test_the_stylized_image_has_the_contents_shape_and_type(method: Any, images: Any, context: Any) -> None:
+def test_the_stylized_image_has_the_contents_shape_and_type(
+    method: Any, images: Any, context: Any
+) -> None:
     stylized = stylize(method, images, context)
     assert stylized.shape == images[0].shape
     assert stylized.dtype == torch.float32
@@ -52,7 +54,9 @@ def test_inputs_are_left_as_they_were(method: Any, images: Any, context: Any) ->
     assert all(torch.equal(now, then) for now, then in zip(images, before, strict=True))
 
 
-def test_one_fit_serves_many_contents(method: Any, images: Any, context: Any, photograph: Any) -> None:
+def test_one_fit_serves_many_contents(
+    method: Any, images: Any, context: Any, photograph: Any
+) -> None:
     stylizer = method.fit(images[1], context())
     first = stylizer(images[0], context())
     other = photograph("rocket", 44)

@@ -60,7 +60,9 @@ def test_ssim_needs_its_window(context: Any) -> None:
 
 def test_the_anchors_fix_both_scales(photograph: Any, context: Any, use: Any) -> None:
     content, style = photograph("coffee", 64), photograph("chelsea", 64)
-    shown = torch.nn.functional.interpolate(style, content.shape[-2:], mode="bilinear", antialias=True)
+    shown = torch.nn.functional.interpolate(
+        style, content.shape[-2:], mode="bilinear", antialias=True
+    )
     shelf = Shelf(Network(offline=True), {})
     content_loss, style_loss = ContentLoss().equip(use, shelf), StyleLoss().equip(use, shelf)
     assert content_loss(content, content, style, context()) == 0
@@ -82,7 +84,9 @@ def test_lpips_without_a_trunk_is_never_a_number(use: Any, context: Any) -> None
     assert metric.net == "auto"
     assert "alexnet" in metric.missing
     with pytest.raises(Unavailable, match="no trunk with ImageNet weights"):
-        metric(torch.rand(1, 3, 64, 64), torch.rand(1, 3, 64, 64), torch.rand(1, 3, 64, 64), context())
+        metric(
+            torch.rand(1, 3, 64, 64), torch.rand(1, 3, 64, 64), torch.rand(1, 3, 64, 64), context()
+        )
 
 
 @pytest.fixture(scope="module")
@@ -98,10 +102,16 @@ def squeeze_trunk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_lpips_takes_the_trunk_that_is_there_and_is_named_after_it(squeeze_trunk: Path, use: Any) -> None:
+def test_lpips_takes_the_trunk_that_is_there_and_is_named_after_it(
+    squeeze_trunk: Path, use: Any
+) -> None:
     shelf = Shelf(Network(offline=True), {"squeezenet1_1": squeeze_trunk})
     metric = Lpips().equip(use, shelf)
-    assert (metric.net, metric.score_name, metric.lens) == ("squeeze", "lpips_squeeze", "squeezenet1_1")
+    assert (metric.net, metric.score_name, metric.lens) == (
+        "squeeze",
+        "lpips_squeeze",
+        "squeezenet1_1",
+    )
 
 
 def test_lpips_fills_the_trunk_and_looks_at_minus_one_to_one(
@@ -118,7 +128,9 @@ def test_lpips_fills_the_trunk_and_looks_at_minus_one_to_one(
         reference = lpips.LPIPS(net="squeeze", pnet_rand=True, verbose=False).eval()
     features = {k.removeprefix("features."): v for k, v in load_file(squeeze_trunk).items()}
     for slice_ in reference.net.children():
-        own = {k: v for k, v in features.items() if k.split(".")[0] in dict(slice_.named_children())}
+        own = {
+            k: v for k, v in features.items() if k.split(".")[0] in dict(slice_.named_children())
+        }
         slice_.load_state_dict(own)
     one, other = photograph("coffee", 96), photograph("coffee", 96).flip(-1)
     with torch.no_grad():

@@ -95,8 +95,10 @@ def test_an_id_is_the_hash_of_what_decides_the_result() -> None:
     import json
 
     image = ImageUse("x", "s", "o")
-    cell = Cell("a", "v", "l", "identity", 1, {}, {}, image, image, 64, 0, EncoderUse("e", "w", "o"),
-                "float32", "cpu")  # fmt: skip
+    encoder = EncoderUse("e", "w", "o")
+    cell = Cell(
+        "a", "v", "l", "identity", 1, {}, {}, image, image, 64, 0, encoder, "float32", "cpu"
+    )
     text = json.dumps(cell.components, sort_keys=True, separators=(",", ":"))
     assert cell.id == hashlib.sha256(text.encode()).hexdigest()[:12]
     renamed = dataclasses.replace(cell, suite="b", variant="w", label="k", levels={"a": 1})
@@ -143,7 +145,9 @@ def test_done_cells_are_reused_and_failed_ones_never(write_suite: Write) -> None
     assert decide(cells, records, fresh=True) == ["run", "run", "run"]
 
 
-def test_a_new_version_of_a_metric_scores_the_stored_image_without_stylizing(write_suite: Write) -> None:
+def test_a_new_version_of_a_metric_scores_the_stored_image_without_stylizing(
+    write_suite: Write,
+) -> None:
     cell = expand(write_suite(SUITE))[0]
     for old in ((), (Score("ssim", 0.5, "", "higher", "pixels", 0),)):
         assert decide([cell], {cell.id: Record(cell, "done", scores=old)}) == ["score"]
@@ -159,7 +163,7 @@ def test_a_score_that_cannot_be_had_is_not_waited_for(write_suite: Write) -> Non
 def test_explain_names_the_component_that_changed(write_suite: Write) -> None:
     path = write_suite(SUITE)
     stored = [Record(cell, "done") for cell in expand(path)]
-    changed = [c for c in expand(path, ("gatys.iterations=6",)) if c.label == "gatys"][0]
+    changed = next(c for c in expand(path, ("gatys.iterations=6",)) if c.label == "gatys")
     assert plan.explain(changed, stored) == "params.iterations: 5 -> 6"
 
 
@@ -173,7 +177,9 @@ def test_a_missing_image_skips_its_cells_with_the_reason(write_suite: Write) -> 
 
 
 def test_a_layer_that_the_weights_lack_is_told_before_anything_runs(write_suite: Write) -> None:
-    partial = EncoderUse("vgg19", "w", "part.safetensors", layers=ARCHITECTURES["vgg19"].layers[:18])
+    partial = EncoderUse(
+        "vgg19", "w", "part.safetensors", layers=ARCHITECTURES["vgg19"].layers[:18]
+    )
     with pytest.raises(SuiteError, match=r"gatys\[.*asks for relu4_2.*ends at relu3_4"):
         expand(write_suite(SUITE), encoder=partial)
 

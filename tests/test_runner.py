@@ -135,7 +135,9 @@ def test_a_bug_of_a_method_keeps_its_traceback_and_a_plain_error_has_none(runner
     assert plain.traceback == ""
 
 
-def test_a_diverged_cell_keeps_its_last_finite_image_its_scores_and_its_curve(runner: Runner) -> None:
+def test_a_diverged_cell_keeps_its_last_finite_image_its_scores_and_its_curve(
+    runner: Runner,
+) -> None:
     given = job("diverges")
     outcome = runner.execute(given)
     assert np.abs(pixels_of(outcome) - given.content * 0.5).max() <= 1
@@ -143,7 +145,9 @@ def test_a_diverged_cell_keeps_its_last_finite_image_its_scores_and_its_curve(ru
     assert [p.losses["total"] for p in outcome.trace] == [1.0]
 
 
-def test_a_fit_is_made_once_for_all_contents_and_a_failed_one_is_not_tried_again(runner: Runner) -> None:
+def test_a_fit_is_made_once_for_all_contents_and_a_failed_one_is_not_tried_again(
+    runner: Runner,
+) -> None:
     first, second = (runner.execute(job("well", content)).record for content in ("a", "b"))
     assert FITS == ["well"]
     assert first.timing is not None
@@ -151,7 +155,9 @@ def test_a_fit_is_made_once_for_all_contents_and_a_failed_one_is_not_tried_again
     assert (first.timing.fit_shared, second.timing.fit_shared) == (False, True)
     assert first.timing.fit_seconds == second.timing.fit_seconds
     FITS.clear()
-    statuses = [runner.execute(job("diverges in fit", content)).record.status for content in ("a", "b")]
+    statuses = [
+        runner.execute(job("diverges in fit", content)).record.status for content in ("a", "b")
+    ]
     assert statuses == ["diverged", "diverged"]
     assert FITS == ["diverges in fit"]
 
@@ -184,7 +190,9 @@ def test_variants_see_the_same_noise(runner: Runner) -> None:
     from harness.images import to_tensor
 
     def start(optimizer: str) -> Any:
-        made = job("", method="gatys", iterations=1, init="noise", optimizer=optimizer, learning_rate=1e-12)
+        made = job(
+            "", method="gatys", iterations=1, init="noise", optimizer=optimizer, learning_rate=1e-12
+        )
         return to_tensor(pixels_of(runner.execute(made)))
 
     assert torch.equal(start("adam"), start("lbfgs"))

@@ -8,22 +8,40 @@ import pytest
 
 from harness.errors import RecordError
 from harness.records import (
-    Cell, EncoderUse, Failure, ImageUse, Record, Run, Score, Skip, Timing, TracePoint,
+    Cell,
+    EncoderUse,
+    Failure,
+    ImageUse,
+    Record,
+    Run,
+    Score,
+    Skip,
+    Timing,
+    TracePoint,
 )  # fmt: skip
 from harness.store import Store
 
 IMAGE = ImageUse("x", "sha", "here", title="Tübingen „Neckar“", year=1889)
-CELL = Cell("s", "v[a]", "v", "gatys", 1, {"w": [1.0, 2.0], "n": None}, {"a": "b"}, IMAGE, IMAGE, 64, 0,
-            EncoderUse("e", "w", "o"), "float32", "cpu")  # fmt: skip
+ENCODER = EncoderUse("e", "w", "o")
+PARAMS = {"w": [1.0, 2.0], "n": None}
+CELL = Cell(
+    "s", "v[a]", "v", "gatys", 1, PARAMS, {"a": "b"}, IMAGE, IMAGE, 64, 0, ENCODER, "float32", "cpu"
+)
 RECORD = Record(
     CELL,
     "done",
-    scores=(Score("ssim", 0.25, "", "higher", "pixels"), Score("l", None, "", "lower", "x", 1, "why")),
+    scores=(
+        Score("ssim", 0.25, "", "higher", "pixels"),
+        Score("l", None, "", "lower", "x", 1, "why"),
+    ),
     timing=Timing(1.0, True, 0.5, 1, 0.1, 3, (1.0, 2.0, 3.0), 100.0, "process"),
     failure=Failure("Kind", "message"),
     notes=("a note",),
 )
-TRACE = [TracePoint("fit", 1, 0.5, {"total": 2.0, "style": 2.0}), TracePoint("stylize", 1, 0.1, {"total": 1.0})]
+TRACE = [
+    TracePoint("fit", 1, 0.5, {"total": 2.0, "style": 2.0}),
+    TracePoint("stylize", 1, 0.1, {"total": 1.0}),
+]
 
 
 @pytest.fixture
@@ -35,7 +53,11 @@ def test_a_record_comes_back_as_it_went(store: Store) -> None:
     store.write(RECORD, b"png", TRACE)
     found = store.read(CELL.id)
     assert found is not None
-    assert (found.scores, found.timing, found.failure) == (RECORD.scores, RECORD.timing, RECORD.failure)
+    assert (found.scores, found.timing, found.failure) == (
+        RECORD.scores,
+        RECORD.timing,
+        RECORD.failure,
+    )
     assert found.notes == RECORD.notes
     assert found.cell.components == CELL.components
     assert found.cell.content == IMAGE
@@ -64,7 +86,9 @@ def test_a_record_of_another_schema_says_what_to_do(store: Store) -> None:
     store.write(RECORD, None, [])
     path = store.record_path(CELL.id)
     path.write_text(path.read_text().replace('"variant"', '"variante"'))
-    with pytest.raises(RecordError, match=r"record\.json does not hold.*cell\.variant.*run the suite again"):
+    with pytest.raises(
+        RecordError, match=r"record\.json does not hold.*cell\.variant.*run the suite again"
+    ):
         store.read(CELL.id)
 
 
@@ -77,8 +101,8 @@ def test_a_run_comes_back_and_yields_its_records_in_plan_order(store: Store) -> 
     other = dataclasses.replace(CELL, seed=1)
     for cell in (CELL, other):
         store.write(Record(cell, "done"), None, [])
-    run = Run("s", "d", "quick", (other.id, "missing00000", CELL.id), (Skip("n", "v", "p", "r"),), ("ssim",),
-              EncoderUse("e", "w", "o"), "cpu", "float32")  # fmt: skip
+    ids, skips = (other.id, "missing00000", CELL.id), (Skip("n", "v", "p", "r"),)
+    run = Run("s", "d", "quick", ids, skips, ("ssim",), ENCODER, "cpu", "float32")
     store.write_run(run)
     assert store.run() == run
     assert [r.cell.seed for r in store.records(store.run())] == [1, 0]

@@ -92,13 +92,14 @@ def test_a_profile_merges_maps_and_replaces_the_rest(write_suite: Write) -> None
 
 def test_set_overrides_and_its_mistakes_name_the_option(write_suite: Write) -> None:
     path = write_suite(GOOD)
-    loaded = suite.load(path, overrides=["gatys.iterations=5", "sizes=[64, 96]", "gatys.axes.optimizer=[adam]"])
+    loaded = suite.load(
+        path, overrides=["gatys.iterations=5", "sizes=[64, 96]", "gatys.axes.optimizer=[adam]"]
+    )
     assert loaded.methods[0].params == {"iterations": 5}
     assert loaded.methods[0].axes == {"optimizer": ["adam"]}
     assert loaded.sizes == [64, 96]
-    assert problems(path, overrides=["gatys.iterations=no"]) == [
-        "--set gatys.iterations=no methods.gatys.params.iterations: 'no': should be a valid integer."
-    ]
+    (found,) = problems(path, overrides=["gatys.iterations=no"])
+    assert found.startswith("--set gatys.iterations=no methods.gatys.params.iterations: 'no'")
     assert "does not exist. Did you mean 'sizes'?" in problems(path, overrides=["sises=[1]"])[0]
     assert "has no `=`" in problems(path, overrides=["sizes"])[0]
 
@@ -107,8 +108,8 @@ def test_set_overrides_and_its_mistakes_name_the_option(write_suite: Write) -> N
     ("text", "value"),
     [
         ("1e5", 100000.0), ("1.0e-6", 1e-6), ("no", "no"), ("on", "on"), ("10:30", "10:30"),
-        ("0o17", 15), ("0x1F", 31), ("010", 10), ("true", True), ("~", None), ("2020-01-01", "2020-01-01"),
-        (".inf", float("inf")), ("'1'", "1"),
+        ("0o17", 15), ("0x1F", 31), ("010", 10), ("true", True), ("~", None),
+        ("2020-01-01", "2020-01-01"), (".inf", float("inf")), ("'1'", "1"),
     ],
 )  # fmt: skip
 def test_scalars_are_those_of_yaml_1_2(text: str, value: Any) -> None:
@@ -125,7 +126,9 @@ def test_what_is_not_yaml_is_told_with_its_place(write_suite: Write) -> None:
 
 
 def test_tags_build_nothing(write_suite: Write) -> None:
-    found = problems(write_suite(GOOD.replace("name: good", "name: !!python/object/apply:os.getcwd []")))
+    found = problems(
+        write_suite(GOOD.replace("name: good", "name: !!python/object/apply:os.getcwd []"))
+    )
     assert any("name" in p for p in found)
 
 
@@ -149,7 +152,9 @@ def test_an_unknown_profile_names_those_there_are(write_suite: Write) -> None:
     assert problems(path, profile="quik")[0].endswith("Did you mean 'quick'?")
 
 
-@pytest.mark.parametrize("path", sorted((Path(suite.__file__).parents[1] / "suites").glob("*.yaml")))
+@pytest.mark.parametrize(
+    "path", sorted((Path(suite.__file__).parents[1] / "suites").glob("*.yaml"))
+)
 @pytest.mark.parametrize("profile", ["", "quick", "full"])
 def test_the_suites_that_come_along_are_valid(path: Path, profile: str) -> None:
     data, _ = marked_yaml.load(path)

@@ -98,14 +98,18 @@ def test_an_old_checkpoint_loads_and_says_what_was_dropped(tmp_path: Path, conte
     recipe = Johnson(**{**Johnson.presets["examples"], "checkpoint": str(path)})
     import dataclasses
 
-    stylizer = recipe.fit(torch.rand(1, 3, 32, 32), dataclasses.replace(context(), note=notes.append))
+    stylizer = recipe.fit(
+        torch.rand(1, 3, 32, 32), dataclasses.replace(context(), note=notes.append)
+    )
     assert "2 unused entries" in notes[0]
     image = torch.rand(1, 3, 32, 32)
     theirs = examples_forward(examples_state(0), image * 255) / 255
     assert torch.allclose(stylizer(image, context()), theirs, rtol=1e-4, atol=1e-4)
 
 
-def test_a_checkpoint_of_another_width_is_refused_with_the_reason(tmp_path: Path, context: Any) -> None:
+def test_a_checkpoint_of_another_width_is_refused_with_the_reason(
+    tmp_path: Path, context: Any
+) -> None:
     from harness.errors import WeightsError
 
     path = tmp_path / "wide.pth"

@@ -1,20 +1,17 @@
 """Train `compact`, the packaged encoder, to see pictures as VGG-19 does.
 
-Three losses, each relative to what it is compared with:
+Two losses, each relative to what it is compared with, at positions drawn anew in every step:
 - features: the student's, through a learned linear adapter, against the teacher's;
 - kernel: inner products of the features at any two positions, student's against teacher's. Content
   losses and distances of Gram matrices are sums of these, so the student's own come out right
-  without an adapter, which nobody has at hand once it stylizes;
-- gradient, for the last part: the direction in which a style and content loss pulls the pixels.
-Four images of ten are on their way from a content to a style, pulled by the student itself: what
-it gets wrong is what it is shown next.
+  without an adapter, which nobody has at hand once it stylizes.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +25,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from harness import studies
 from harness.encoders import compact, find, load
 from harness.encoders.layered import IMAGENET_MEAN, IMAGENET_STD
+from harness.downloads import Network
 from harness.images import PHOTOGRAPHS, TEXTURES, image_files, read, skimage_photograph
+from harness.weights import Shelf
 
 if TYPE_CHECKING:
     from harness.protocols import Encoder, Image
@@ -37,31 +36,25 @@ if TYPE_CHECKING:
     Pixels = np.ndarray[Any, np.dtype[np.uint8]]  # (H, W, 3)
 
 MATCHED = ("relu1_1", "relu1_2", "relu2_1", "relu2_2", "relu3_1", "relu3_2", "relu3_4")
-STYLE_LAYERS, CONTENT_LAYER = ("relu1_1", "relu2_1", "relu3_1", "relu3_4"), "relu3_2"
-WEIGHTS = {"features": 1.0, "kernel": 1.0, "gradient": 0.3}
 HELD_OUT = "test"  # the folder of photographs that errors are measured on
-STUDY_SEEDS, STUDY_SIZE = (1, 2, 3), (480, 360)  # seed 0 paints the stand-ins of suites
-SAVE_EVERY = 500
+STUDY_SEEDS, STUDY_SIZE = (1, 2), (480, 360)  # seed 0 paints the stand-ins of suites
+EXPERIMENT, REPORTS = "compact-encoder", 200  # points of a curve, lines of progress
 
 
 @dataclass(frozen=True)
 class Recipe:
     """What a training run is made of."""
 
-    steps: int = 6500
+    steps: int = 8000
     seed: int = 0
     crop: int = 64
-    fresh: int = 6  # crops per step
-    journeys: int = 4  # images per step on their way to a style
-    journey_steps: int = 32
-    stride: float = 0.05  # root mean square change of such an image in its first step
-    positions: int = 768  # that features are compared at, per layer and step
+    batch: int = 8
+    positions: int = 768  # per layer and step that features are compared at
     pairs: int = 384  # of these, compared with each other
     muon_rate: float = 0.04
     adam_rate: float = 3e-3  # of biases and adapters
-    warm_up: int = 100
+    warm_up: int = 100  # steps; the rates fall to zero from there
     average: float = 0.998  # of the weights, exponential
-    gradient_from: float = 0.7  # of the steps
 
 
 class Student(nn.Module):
@@ -95,7 +88,7 @@ class Muon(torch.optim.Optimizer):
     Deviations: convolutions count as matrices (outputs, inputs * 9); everything else gets Adam.
     """
 
-    def __init__(self, parameters: Iterator[nn.Parameter], muon: float, adam: float) -> None:
+    def __init__(self, parameters: Iterable[nn.Parameter], muon: float, adam: float) -> None:
         rows = list(parameters)
         kernels = {"params": [p for p in rows if p.dim() == 4], "lr": muon, "adam": False}
         others = {"params": [p for p in rows if p.dim() != 4], "lr": adam, "adam": True}
@@ -142,7 +135,7 @@ class Pictures:
     def cut(self) -> Image:
         """Return one crop: three of ten from a study, of one to two and a half times its size."""
         kind, which, scale, down, right, flip = self.uniform(6).tolist()
-        pictures = self.painted if kind < 0.3 else self.photographs
+        pictures = self.painted if self.painted and kind < 0.3 else self.photographs
         picture = pictures[int(which * len(pictures))]
         height, width = picture.shape[:2]
         side = round(self.crop * min(2.5, min(height, width) / self.crop) ** scale)
@@ -176,91 +169,150 @@ class Pictures:
         return torch.randn(shape, generator=self.generator)
 
 
-class Journeys:
-    """Images on their way from contents to styles, and the loss that pulls them."""
-
-    def __init__(self, recipe: Recipe, pictures: Pictures, teacher: Encoder) -> None:
-        self.recipe, self.pictures, self.teacher, self.age = recipe, pictures, teacher, 0
-
-    def next(self) -> Image:
-        """Return where the images are, and weigh the losses anew: each layer has to be right."""
-        if self.age % self.recipe.journey_steps == 0:
-            self._depart()
-        self.age += 1
-        self.weights = (self.pictures.normal(5).exp() * torch.tensor([1, 1, 1, 1, 0.1])).tolist()
-        return self.image.clone().requires_grad_()
-
-    def _depart(self) -> None:
-        count = self.recipe.journeys
-        self.content, self.style = self.pictures.batch(count), self.pictures.batch(count)
-        noise = 0.5 + 0.25 * self.pictures.normal(*self.content.shape)
-        share = (2 * self.pictures.uniform(count, 1, 1, 1) - 1).clamp_min(0)  # half start clean
-        self.image, self.velocity = torch.lerp(self.content, noise, share), torch.zeros(())
-        with torch.no_grad():
-            seen = [self.teacher(image, MATCHED) for image in (self.content, self.style)]
-        self.wanted = targets(*seen)
-
-    def pull(self, now: Features, wanted: Features) -> Tensor:
-        """Return the loss, the style's weight being about ten times the content's."""
-        got, layers = targets(now, now), (*STYLE_LAYERS, CONTENT_LAYER)
-        losses = [relative(got[layer], wanted[layer], start=1).sum() for layer in layers]
-        return torch.stack([w * loss for w, loss in zip(self.weights, losses, strict=True)]).sum()
-
-    def move(self, gradient: Tensor) -> None:
-        """Take a step against the gradient; steps get smaller."""
-        size = gradient.square().mean((1, 2, 3), keepdim=True).sqrt().clamp_min(1e-12)
-        self.velocity = 0.8 * self.velocity + 0.2 * gradient / size
-        left = 1 - (self.age - 1) % self.recipe.journey_steps / self.recipe.journey_steps
-        self.image = (self.image - self.recipe.stride * left * self.velocity).clamp(-0.4, 1.4)
+def relative(got: Tensor, wanted: Tensor) -> Tensor:
+    """Return the squared error over the square of what is wanted."""
+    return (got - wanted).square().mean() / wanted.square().mean().clamp_min(1e-12)
 
 
-def targets(content: Features, style: Features) -> dict[str, Tensor]:
-    """Return what style transfer compares: Gram matrices, and features at one layer."""
-    flat = {layer: style[layer].float().flatten(2) for layer in STYLE_LAYERS}
-    grams = {layer: features @ features.mT for layer, features in flat.items()}
-    return grams | {CONTENT_LAYER: content[CONTENT_LAYER].float()}
+def kernel(rows: Tensor) -> Tensor:
+    """Return the inner products of all rows, per channel."""
+    return rows @ rows.mT / rows.shape[1]
 
 
-def relative(got: Tensor, wanted: Tensor, start: int = 0) -> Tensor:
-    """Return the squared error over the square of what is wanted, over axes from `start` on."""
-    axes = tuple(range(start, got.dim()))
-    return (got - wanted).square().mean(axes) / wanted.square().mean(axes).clamp_min(1e-12)
-
-
-def matching(
-    student: Student, own: Features, theirs: Features, recipe: Recipe, generator: torch.Generator
+def errors(
+    student: Student, encoder: Encoder, images: Image, recipe: Recipe, generator: torch.Generator
 ) -> dict[str, Tensor]:
-    """Return the features loss and the kernel loss; every image counts the same."""
-    losses = []
+    """Return per layer (features error, kernel error); every image counts the same."""
+    with torch.no_grad():
+        theirs = encoder(images, MATCHED)
+    own, found = student(images), {}
     for layer, adapter in student.adapters.items():
         n, _, h, w = theirs[layer].shape
         where = torch.randint(n * h * w, (recipe.positions,), generator=generator)
         scale = theirs[layer].square().mean((1, 2, 3)).add(1e-8).rsqrt()[where // (h * w), None]
         at = (where // (h * w), slice(None), where // w % h, where % w)
         got, wanted = own[layer][at].float() * scale, theirs[layer][at] * scale
-        kernels = [rows @ rows.mT / rows.shape[1] for rows in (got[: recipe.pairs], wanted[: recipe.pairs])]
-        losses.append(torch.stack([relative(adapter(got), wanted), relative(*kernels)]))
-    features, kernel = torch.stack(losses).mean(0)
-    return {"features": features, "kernel": kernel}
+        kernels = kernel(got[: recipe.pairs]), kernel(wanted[: recipe.pairs])
+        found[layer] = torch.stack([relative(adapter(got), wanted), relative(*kernels)])
+    return found
 
 
-def training_step(
-    student: Student, journeys: Journeys, recipe: Recipe, *, with_gradient: bool
-) -> dict[str, Tensor]:
-    """Return the losses of one step, and move the journeys on."""
-    moving, fresh = journeys.next(), journeys.pictures.batch(recipe.fresh)
-    with torch.set_grad_enabled(with_gradient):
-        there = journeys.teacher(moving, MATCHED)
+def distill(
+    teacher: Encoder, pictures: Pictures, recipe: Recipe, out: Path
+) -> tuple[Student, list[dict[str, float]]]:
+    """Train, and return the averaged student and its losses; `out` holds the latest weights."""
     with torch.no_grad():
-        rest = journeys.teacher(fresh, MATCHED)
-        goals = targets(student(journeys.content), student(journeys.style))
-    own = student(torch.cat([moving, fresh]))
-    pull = journeys.pull({k: f[: len(moving)] for k, f in own.items()}, goals)
-    (ours,) = torch.autograd.grad(pull, moving, create_graph=with_gradient, retain_graph=True)
-    journeys.move(ours.detach())
-    theirs = {layer: torch.cat([there[layer].detach(), rest[layer]]) for layer in MATCHED}
-    losses = matching(student, own, theirs, recipe, journeys.pictures.generator)
-    if with_gradient:
-        (wanted,) = torch.autograd.grad(journeys.pull(there, journeys.wanted), moving)
-        losses["gradient"] = 1 - F.cosine_similarity(ours.flatten(1), wanted.flatten(1)).mean()
-    return losses
+        seen = teacher(torch.zeros(1, 3, 16, 16), MATCHED)
+    channels = {layer: features.shape[1] for layer, features in seen.items()}
+    student = Student(channels, pictures.generator)
+    average = AveragedModel(student, multi_avg_fn=get_ema_multi_avg_fn(recipe.average))
+    optimizer = Muon(student.parameters(), recipe.muon_rate, recipe.adam_rate)
+    history = []
+    for step in range(1, recipe.steps + 1):
+        images = pictures.batch(recipe.batch)
+        found = errors(student, teacher, images, recipe, pictures.generator)
+        losses = torch.stack(list(found.values())).mean(0)
+        optimizer.zero_grad()
+        losses.sum().backward()
+        optimizer.step(pace=min(1, step / recipe.warm_up) * (1 - (step - 1) / recipe.steps))
+        average.update_parameters(student)
+        history.append(dict(zip(("features", "kernel"), losses.tolist(), strict=True)))
+        if step % max(1, recipe.steps // REPORTS) == 0 or step == recipe.steps:
+            save(average.module, out)
+            print(step, *(f"{name} {loss:.4f}" for name, loss in history[-1].items()), flush=True)
+    return average.module, history
+
+
+def save(student: Student, out: Path) -> None:
+    """Write the network, without its adapters, in half precision."""
+    from safetensors.torch import save_file
+
+    tensors = student.network.state_dict()
+    save_file({key: value.half().contiguous() for key, value in tensors.items()}, out)
+
+
+@torch.no_grad()
+def rescale(student: Student, teacher: Encoder, images: Image) -> None:
+    """Make every ReLU's root mean square the teacher's; nothing else changes."""
+    names = [layer for layer in compact.LAYERS if layer.startswith("relu")]
+    own, theirs = student(images), teacher(images, names)
+    convolutions = [m for m in student.network.modules() if isinstance(m, nn.Conv2d)]
+    before = torch.ones(())
+    for layer, convolution in zip(names, convolutions, strict=True):
+        now = (theirs[layer].square().mean() / own[layer].float().square().mean()).sqrt()
+        convolution.weight *= now / before
+        convolution.bias *= now  # type: ignore[operator]
+        if layer in student.adapters:
+            student.adapters[layer].weight /= now  # type: ignore[operator]
+        before = now
+
+
+def read_all(files: Iterable[Path]) -> list[Pixels]:
+    """Return the pixels of images."""
+    return [np.asarray(read(file)) for file in files]
+
+
+def table(student: Student, teacher: Encoder, photos: Path, recipe: Recipe) -> str:
+    """Return the errors per layer on the photographs that were held out, as they are."""
+    held_out = Pictures(read_all(image_files(photos / HELD_OUT)), [], 128, seed=0)
+    lines = ["layer    features  kernel"]
+    rows = []
+    with torch.no_grad():
+        for _ in range(25):
+            images = torch.cat([held_out.cut() for _ in range(recipe.batch)])
+            rows.append(errors(student, teacher, images, recipe, held_out.generator))
+    for layer in MATCHED:
+        features, kernels = torch.stack([row[layer] for row in rows]).mean(0).tolist()
+        lines.append(f"{layer}  {features:8.4f}  {kernels:.4f}")
+    return "\n".join(lines)
+
+
+def track(uri: str, recipe: Recipe, history: Sequence[Mapping[str, float]], note: str) -> None:
+    """Log parameters, thinned curves and the table to MLflow, in one call each."""
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, Param, RunTag
+
+    if uri.startswith("sqlite:///"):
+        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    client, now = MlflowClient(tracking_uri=uri), round(time.time() * 1000)
+    found = client.get_experiment_by_name(EXPERIMENT)
+    experiment = found.experiment_id if found else client.create_experiment(EXPERIMENT)
+    run = client.create_run(experiment, run_name=f"{recipe.steps} steps, seed {recipe.seed}")
+    width = -(-len(history) // REPORTS)
+    points = [
+        Metric(f"loss/{name}", float(np.mean([h[name] for h in history[i : i + width]])), now, i)
+        for name in history[0]
+        for i in range(0, len(history), width)
+    ]
+    params = [Param(name, str(value)) for name, value in asdict(recipe).items()]
+    client.log_batch(run.info.run_id, points, params, [RunTag("mlflow.note.content", note)])
+    client.set_terminated(run.info.run_id)
+
+
+def main() -> None:
+    """Train, rescale, report."""
+    parser = argparse.ArgumentParser(description="Distil VGG-19 into the packaged encoder.")
+    parser.add_argument("--teacher", type=Path, required=True, help="VGG-19 as .safetensors")
+    parser.add_argument("--photos", type=Path, required=True, help=f"train/, val/, {HELD_OUT}/")
+    parser.add_argument("--steps", type=int, default=Recipe.steps)
+    parser.add_argument("--seed", type=int, default=Recipe.seed)
+    parser.add_argument("--out", type=Path, default=compact.WEIGHTS)
+    parser.add_argument("--tracking-uri", default="sqlite:///runs/mlflow.db")
+    given = parser.parse_args()
+    recipe = Recipe(steps=given.steps, seed=given.seed)
+    shelf = Shelf(Network(offline=True), {"vgg19": given.teacher})
+    teacher = load(*find("vgg19", shelf), precision="bfloat16")
+    files = [f for f in image_files(given.photos) if f.parent.name != HELD_OUT]
+    files += [skimage_photograph(name) for name in (*PHOTOGRAPHS, *TEXTURES)]
+    painted = [studies.paint(n, *STUDY_SIZE, s) for n in studies.STUDIES for s in STUDY_SEEDS]
+    pictures = Pictures(read_all(files), painted, recipe.crop, recipe.seed)
+    student, history = distill(teacher, pictures, recipe, given.out)
+    rescale(student, teacher, torch.cat([pictures.cut() for _ in range(64)]))
+    save(student, given.out)
+    note = table(student, teacher, given.photos, recipe)
+    print(note)
+    track(given.tracking_uri, recipe, history, note)
+
+
+if __name__ == "__main__":
+    main()

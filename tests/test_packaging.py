@@ -1,0 +1,96 @@
+"""The project as its users get it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("package", ["harness", "methods", "suites", "reports"])
+def test_the_four_packages_load_from_this_checkout(package: str) -> None:
+    assert Path(__import__(package).__path__[0]) == ROOT / package
+
+
+def test_the_wheel_holds_the_packages_and_what_they_read(tmp_path: Path) -> None:
+    from hatchling.builders.wheel import WheelBuilder
+
+    wheel = next(WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"]))
+    names = set(zipfile.ZipFile(wheel).namelist())
+    ours = ("harness", "methods", "suites", "reports", "nstbench.py")
+    tracked = subprocess.run(
+        ["git", "-C", str(ROOT), "ls-files", *ours], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert tracked
+    assert set(tracked) <= names
+    assert not any(name.startswith(("tests/", "runs/")) for name in names)
+
+
+def test_the_lock_names_no_index_and_covers_every_dependency() -> None:
+    lock = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    assert "://" not in lock
+    pinned = set(re.findall(r"^([a-z0-9-]+)==", lock, re.MULTILINE))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["test"]]
+    assert {re.split(r"[^a-zA-Z0-9-]", w)[0].lower() for w in wanted} <= pinned
+
+
+def test_the_importable_face_imports() -> None:
+    import nstbench
+
+    assert all(hasattr(nstbench, name) for name in nstbench.__all__)
+    assert list(nstbench.__all__) == sorted(nstbench.__all__, key=lambda n: (not n.isupper(), n))
+
+
+def test_every_command_and_suite_is_in_the_readme() -> None:
+    from harness.cli import main
+
+    for name in main.commands:
+        assert f"nstbench {name}" in README, name
+    for path in (ROOT / "suites").glob("*.yaml"):
+        assert f"`{path.stem}`" in README, path.stem
+
+
+def test_ci_runs_the_readmes_test_command() -> None:
+    command = (ROOT / ".ci" / "run").read_text(encoding="utf-8").strip().splitlines()[-1]
+    assert command in README
+
+
+def test_the_readmes_method_is_short_and_keeps_the_contract(tmp_path: Path) -> None:
+    code = re.search(r"```python\n(# methods/.*?)```", README, re.DOTALL)
+    assert code is not None
+    assert len(code[1].splitlines()) < 60
+    (tmp_path / "readme_method.py").write_text(code[1], encoding="utf-8")
+    name = re.search(r'register\("(\w+)"\)', code[1])
+    assert name is not None
+    conftest = ROOT / "tests" / "conftest.py"
+    (tmp_path / "conftest.py").write_text(conftest.read_text(encoding="utf-8"), encoding="utf-8")
+    contract = (ROOT / "tests" / "test_method_contract.py").read_text(encoding="utf-8")
+    contract = contract.replace(
+        "NAMES = METHODS.names()",
+        f'import readme_method\nBRIEF[{name[1]!r}] = {{"iterations": 3}}\n'
+        f"METHODS.names()\nNAMES = [{name[1]!r}]",
+    )
+    (tmp_path / "test_contract.py").write_text(contract, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
+        capture_output=True, text=True, check=False, cwd=tmp_path,
+        env={"PYTHONPATH": f"{tmp_path}:{ROOT}", "PATH": "/usr/bin:/bin"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+
+
+def test_ruff_and_mypy_have_nothing_to_say() -> None:
+    for command in (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]):
+        done = subprocess.run(
+            [sys.executable, "-m", *command], capture_output=True, text=True, check=False, cwd=ROOT
+        )
+        assert done.returncode == 0, done.stdout
