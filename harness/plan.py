@@ -139,7 +139,7 @@ def explain(cell: Cell, stored: Sequence[Record]) -> str:
         ]
 
     candidates: list[list[str]] = [changes(record) for record in same_name]
-    return "; ".join(min(candidates, key=len))
+    return "; ".join(min(candidates, key=lambda found: len(found)))
 
 
 def _flat(components: Mapping[str, Any]) -> dict[str, Any]:

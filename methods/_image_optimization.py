@@ -37,12 +37,9 @@ class ImageOptimization:
     def __call__(self, content: Image, context: Context) -> Image:
         """Return the stylized image, not clamped; raise Diverged where numbers run away."""
         objective = Objective(self.recipe, content, self.grams, context)
-        pixels = self._start(content, context).mul(self.recipe.pixel_scale)
-        # L-BFGS flattens with view(-1), which channels-last strides would refuse.
-        pixels = pixels.contiguous().requires_grad_()
+        start = self._start(content, context).contiguous()
         run = _lbfgs if self.recipe.optimizer == "lbfgs" else _adam
-        run(self.recipe, objective, pixels)
-        return pixels.detach() / self.recipe.pixel_scale
+        return run(self.recipe, objective, start)
 
     def _start(self, content: Image, context: Context) -> Image:
         if self.recipe.init == "content":
@@ -70,18 +67,20 @@ class Objective:
         self.passes = 0
         self.last_finite: Image | None = None
 
-    def backward(self, pixels: Tensor) -> Tensor:
+    def backward(self, image: Image) -> Tensor:
         """Run one pass, forward and backward, and return the detached total loss."""
         recipe = self.recipe
-        features = self.encoder(pixels / recipe.pixel_scale, recipe.layers)
+        features = self.encoder(image, recipe.layers)
         losses = {
             "content": recipe.content_weight * self._content(features),
             "style": recipe.style_weight * self._style(features),
         }
         if recipe.tv_weight:
-            variation = total_variation(pixels, recipe.tv_kind, recipe.tv_reduction)
+            variation = total_variation(
+                image * recipe.pixel_scale, recipe.tv_kind, recipe.tv_reduction
+            )
             losses["tv"] = recipe.tv_weight * variation
-        total = sum(losses.values(), start=torch.zeros((), device=pixels.device))
+        total = sum(losses.values(), start=torch.zeros((), device=image.device))
         total.backward()
         self.passes += 1
         losses["total"] = total
@@ -89,11 +88,11 @@ class Objective:
         self.context.on_step(Step(self.passes, recipe.iterations, detached))
         return detached["total"]
 
-    def check(self, loss: Tensor | float, pixels: Tensor) -> None:
-        """Keep the pixels while the loss is finite; end the run where it is not."""
+    def check(self, loss: Tensor | float, image: Image) -> None:
+        """Keep the image while the loss is finite; end the run where it is not."""
         if not torch.isfinite(torch.as_tensor(loss)):
             raise Diverged(self.passes, self.last_finite)
-        self.last_finite = pixels.detach().clone() / self.recipe.pixel_scale
+        self.last_finite = image.detach().clone()
 
     def _content(self, features: Mapping[str, Tensor]) -> Tensor:
         recipe = self.recipe
@@ -130,24 +129,34 @@ def _weighted(
     return sum((weight[n] * v for n, v in zip(found, losses, strict=True)), start=torch.zeros(()))
 
 
-def _adam(recipe: Gatys, objective: Objective, pixels: Tensor) -> None:
+def _adam(recipe: Gatys, objective: Objective, start: Image) -> Image:
+    scale = recipe.pixel_scale  # the unit of the learning rate
+    pixels = (start * scale).requires_grad_()
     optimizer = torch.optim.Adam([pixels], lr=recipe.learning_rate or 0.02)
     for index in range(1, recipe.iterations + 1):
         optimizer.zero_grad(set_to_none=True)
-        before = pixels.detach().clone() if index % CHECK_EVERY == 1 else None
-        loss = objective.backward(pixels)
-        if before is not None:
-            objective.check(loss, before)
+        image = pixels / scale
+        loss = objective.backward(image)
+        if index % CHECK_EVERY == 1:
+            objective.check(loss, image)
         optimizer.step()
     if not torch.isfinite(pixels).all():
         raise Diverged(recipe.iterations, objective.last_finite)
+    return pixels.detach() / scale
 
 
-def _lbfgs(recipe: Gatys, objective: Objective, pixels: Tensor) -> None:
+def _lbfgs(recipe: Gatys, objective: Objective, start: Image) -> Image:
     """Run torch's L-BFGS for exactly `iterations` passes, tolerances off.
 
     One `step` carries the whole run: calling it again would spend a pass on what it knows.
+
+    Deviations: torch's first step moves all pixels together by 1. Spread over an image that is a
+        millionth each, lost in float32's rounding, and what L-BFGS then believes of the curvature
+        is noise: runs explode or stand still. Pixels are scaled so that this first step moves each
+        by a hundredth of a grey level on average; every later step is the same at any scale.
     """
+    scale = 2.55 / start.numel()
+    pixels = (start * scale).requires_grad_()
     optimizer = torch.optim.LBFGS(
         [pixels],
         lr=recipe.learning_rate or 1.0,
@@ -163,9 +172,11 @@ def _lbfgs(recipe: Gatys, objective: Objective, pixels: Tensor) -> None:
         if objective.passes >= recipe.iterations:
             return REFUSED
         optimizer.zero_grad(set_to_none=True)
+        image = pixels / scale
         # The line search is in Python: it needs the number, and so waits for the device.
-        loss = float(objective.backward(pixels))
-        objective.check(loss, pixels)
+        loss = float(objective.backward(image))
+        objective.check(loss, image)
         return loss
 
     optimizer.step(closure)
+    return pixels.detach() / scale

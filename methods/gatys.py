@@ -217,7 +217,7 @@ class Gatys:
     pooling: Literal["max", "avg"] = "max"
     balance: Literal["relative", "absolute"] = "relative"  # each layer's loss over its target's
     scale: Scale = "imagenet"
-    pixel_scale: Annotated[float, Field(gt=0)] = 1.0  # the optimiser sees pixel_scale * image
+    pixel_scale: Annotated[float, Field(gt=0)] = 1.0  # Adam and TV see pixel_scale * image
 
     def __post_init__(self) -> None:
         """Check what the types cannot: one weight per layer, something to look at."""
