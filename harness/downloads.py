@@ -16,10 +16,11 @@ CONNECT_SECONDS, READ_SECONDS = 5, 30
 
 
 class Network:
-    """The way out of this machine; after one failed connection it is not tried again."""
+    """The way out of this machine; a host that cannot be reached is not tried again."""
 
     def __init__(self, *, offline: bool = False) -> None:
-        self.closed = "--offline was given" if offline else ""
+        self.offline = offline
+        self._unreachable: set[str] = set()
 
     def fetch(self, url: str, target: Path, sha256: str) -> Path:
         """Download `url` to `target`, with a progress bar where there is a terminal.
@@ -35,8 +36,10 @@ class Network:
         if target.exists():
             check(target, sha256)
             return target
-        if self.closed:
-            raise SourceError(f"{url} cannot be fetched: {self.closed}.")
+        host = urlsplit(url).hostname or ""
+        if self.offline or host in self._unreachable:
+            why = "--offline was given" if self.offline else f"no connection to {host}"
+            raise SourceError(f"{Path(url).name} cannot be fetched: {why}.")
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(f".part-{os.getpid()}-{target.name}")
         try:
@@ -57,8 +60,11 @@ class Network:
         try:
             download(url, str(part), None)
         except requests.ConnectionError as error:
-            self.closed = f"no connection to {urlsplit(url).hostname}"
-            raise SourceError(f"{url} cannot be fetched: {self.closed}.") from error
+            host = urlsplit(url).hostname or ""
+            self._unreachable.add(host)
+            raise SourceError(
+                f"{Path(url).name} cannot be fetched: no connection to {host}."
+            ) from error
         except (requests.RequestException, OSError) as error:
             raise SourceError(f"{url} cannot be fetched: {error}.") from error
 

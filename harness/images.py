@@ -76,7 +76,7 @@ class Gallery:
             path, origin = self._locate(source)
         except SourceError as error:
             if source.stand_in is None:
-                raise ImageError(f"{source.name}: {error}") from None
+                raise ImageError(str(error)) from None
             return self._paint(source, str(error))
         sha256 = file_sha256(path)
         self._pictures[sha256] = read(path)

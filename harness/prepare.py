@@ -183,8 +183,6 @@ def expected(metrics: Sequence[Any], facts: Facts) -> list[Score]:
 def _warnings(facts: Facts, metrics: Sequence[Any], cells: Sequence[Cell]) -> Iterator[str]:
     if facts.encoder.warning:
         yield facts.encoder.warning
-    elif facts.encoder.name == "random":
-        yield "The encoder has random weights, as was asked for: pictures and losses mean little."
     for score in expected(metrics, facts):
         if score.why_missing:
             yield f"{score.name} is not available: {score.why_missing}"

@@ -72,7 +72,7 @@ class Shelf:
         try:
             self.network.fetch(STORE + file, target, file.rsplit("-", 1)[1].removesuffix(".pth"))
         except SourceError as error:
-            raise WeightsError(f"{name}: {error} {remedy[0].upper()}{remedy[1:]}.") from None
+            raise WeightsError(f"{error} {remedy[0].upper()}{remedy[1:]}.") from None
         return WeightsFile(target, file_sha256(target), f"torchvision {file}")
 
 

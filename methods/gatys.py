@@ -44,6 +44,7 @@ GATYS_2016: dict[str, Any] = {
     "pixel_scale": 255.0,
     "pooling": "avg",
     "init": "noise",
+    "noise_sigma": 1 / 255,  # not in the paper; Gatys' own notebook draws randn in grey levels
     "content_weight": 1.0,
     "style_weight": 1e3,  # Figure 2/3: 1e3 for A, B and C, 1e4 for D and E
     "iterations": 500,

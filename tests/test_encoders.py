@@ -144,10 +144,12 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
-def test_auto_without_a_network_says_what_stands_in() -> None:
+def test_auto_without_a_network_takes_our_own_encoder_and_says_so() -> None:
     use, path = encoders.find("auto", shelf())
-    assert path is None
-    assert "vgg19" in use.warning
+    assert use.name == "compact"
+    assert path is not None
+    assert "stands in for VGG-19" in use.warning
+    assert "--weights vgg19=PATH" in use.warning
 
 
 def test_an_encoder_asked_for_by_name_is_never_replaced() -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from harness.downloads import file_sha256
+from harness.encoders import compact
 from harness.encoders.architectures import ARCHITECTURES, RANDOM_RECIPE, random_vgg, stages
 from harness.errors import UnknownNameError, WeightsError, nearest
 from harness.records import EncoderUse
@@ -51,6 +54,9 @@ def find(spec: str, shelf: Shelf) -> tuple[EncoderUse, Path | None]:
         )
     if name == "random":
         return _random(int(seed or 0)), None
+    if name == "compact":
+        sha256 = file_sha256(compact.WEIGHTS)
+        return EncoderUse(name, sha256, "comes with nstbench", "", compact.LAYERS), compact.WEIGHTS
     file = shelf.find(name)
     layers = tuple(
         layer for layer, _ in _present_stages(name, load_tensors(file.path), file.path.name)
@@ -62,18 +68,19 @@ def _auto(shelf: Shelf) -> tuple[EncoderUse, Path | None]:
     try:
         return find("vgg19", shelf)
     except WeightsError as error:
+        use, path = find("compact", shelf)
         warning = (
-            f"RANDOM WEIGHTS: {error} A slim VGG-19 with random weights stands in: textures and "
-            "colours carry over, brush-work hardly does. Do not publish from it."
+            f"The small encoder `compact` stands in for VGG-19, whose features it was taught up to "
+            f"relu3_4: pictures come close, numbers are its own. {error}"
         )
-        return _random(0, warning), None
+        return replace(use, warning=warning), path
 
 
-def _random(seed: int, warning: str = "") -> EncoderUse:
+def _random(seed: int) -> EncoderUse:
     recipe = f"{RANDOM_RECIPE}, seed {seed}"
     sha256 = hashlib.sha256(recipe.encode()).hexdigest()
-    layers = ARCHITECTURES["random"].layers
-    return EncoderUse("random", sha256, f"seed {seed}", warning, layers)
+    warning = "The encoder has random weights, as was asked for: pictures and losses mean little."
+    return EncoderUse("random", sha256, f"seed {seed}", warning, ARCHITECTURES["random"].layers)
 
 
 def load(

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from harness.encoders import compact
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -70,6 +72,7 @@ ARCHITECTURES = {
     "inception_v3": Architecture(
         INCEPTION_LAYERS, lambda: _torchvision("inception_v3"), inception_range=True
     ),
+    "compact": Architecture(compact.LAYERS, compact.build),
     "random": Architecture(_vgg_layers(VGG19_BLOCKS), lambda: random_vgg(0)),
 }
 

@@ -57,7 +57,7 @@ class Lpips:
                 reasons.append(str(error))
             else:
                 return replace(self, net=net, trunk_file=str(found.path))  # type: ignore[arg-type]
-        return replace(self, missing=f"no trunk with ImageNet weights: {reasons[0]}")
+        return replace(self, missing=f"no trunk with ImageNet weights. {reasons[0]}")
 
     def __call__(self, stylized: Image, content: Image, style: Image, context: Context) -> float:
         """Return the distance, averaged over positions."""
