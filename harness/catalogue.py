@@ -39,7 +39,7 @@ def _presets() -> dict[str, dict[str, Any]]:
 
 def _suites() -> dict[str, dict[str, Any]]:
     import suites
-    from harness import marked_yaml
+    from harness.suite import marked_yaml
 
     found = {}
     for path in sorted(Path(suites.__path__[0]).glob("*.yaml")):

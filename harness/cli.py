@@ -231,9 +231,9 @@ def _prepare(
 
 
 def _load(path: Path, profile: str, overrides: Iterable[str], options: Options) -> Suite:
-    from harness import marked_yaml
     from harness import suite as suites
     from harness.prepare import find_device
+    from harness.suite import marked_yaml
 
     path = _suite_file(path)
     if profile == "auto":

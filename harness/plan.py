@@ -138,8 +138,12 @@ def explain(cell: Cell, stored: Sequence[Record]) -> str:
             if old.get(key) != new.get(key)
         ]
 
-    candidates: list[list[str]] = [changes(record) for record in same_name]
-    return "; ".join(min(candidates, key=lambda found: len(found)))
+    fewest: list[str] = min((changes(record) for record in same_name), key=_count)
+    return "; ".join(fewest)
+
+
+def _count(found: list[str]) -> int:
+    return len(found)
 
 
 def _flat(components: Mapping[str, Any]) -> dict[str, Any]:

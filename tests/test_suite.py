@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from harness import marked_yaml, suite
+from harness import suite
 from harness.errors import SuiteError
+from harness.suite import marked_yaml
 
 GOOD = """\
 version: 1
@@ -153,7 +154,7 @@ def test_an_unknown_profile_names_those_there_are(write_suite: Write) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", sorted((Path(suite.__file__).parents[1] / "suites").glob("*.yaml"))
+    "path", sorted((Path(suite.__file__).parents[2] / "suites").glob("*.yaml"))
 )
 @pytest.mark.parametrize("profile", ["", "quick", "full"])
 def test_the_suites_that_come_along_are_valid(path: Path, profile: str) -> None:
@@ -165,7 +166,7 @@ def test_the_suites_that_come_along_are_valid(path: Path, profile: str) -> None:
 
 
 def test_artists_drops_no_level_in_its_quick_profile() -> None:
-    path = Path(suite.__file__).parents[1] / "suites" / "artists.yaml"
+    path = Path(suite.__file__).parents[2] / "suites" / "artists.yaml"
     quick, full = (suite.load(path, profile) for profile in ("quick", "full"))
     assert [m.axes for m in quick.methods] == [m.axes for m in full.methods]
     assert {s for _, s in quick.pairs} == set(full.styles)

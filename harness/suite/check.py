@@ -1,269 +1,32 @@
-"""A suite: what to run, read from YAML, checked whole before anything runs.
-
-This is the only code that sees untrusted text. Every mistake is found in one go, and each is told
-with its place, its value, the choices and the nearest name.
-"""
+"""Every mistake of a suite in one go, in the house's words."""
 
 from __future__ import annotations
 
-import copy
 import dataclasses
-import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ValidationError
 
-from harness import marked_yaml
-from harness.errors import Problem, SuiteError, UnknownNameError, nearest
-from harness.images import PHOTOGRAPHS, TEXTURES, ImageSource
-from harness.marked_yaml import Key, Source, dotted
+from harness.errors import Problem, UnknownNameError, nearest
+from harness.images import ImageSource
 from harness.registry import METHODS, METRICS, Registry
-from harness.studies import STUDIES
-
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
-Vary = Literal["product", "one-at-a-time"]
-
-PLACES = ("method", "content", "style", "seed", "size")
-"""What `exclude` and `include` may name besides a method's parameters."""
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class ImageModel(_Model):
-    """A content or style image: exactly one of builtin, path, url."""
-
-    builtin: str | None = None
-    path: str | None = None
-    url: Annotated[str, Field(pattern=r"^https?://")] | None = None
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
-    stand_in: str | None = None
-    title: str = ""
-    artist: str = ""
-    year: int | None = None
-    rights: str = ""
-
-    @model_validator(mode="after")
-    def _one_source(self) -> ImageModel:
-        given = [k for k in ("builtin", "path", "url") if getattr(self, k) is not None]
-        if len(given) != 1:
-            raise ValueError(
-                f"has {' and '.join(given) or 'no source'}; give exactly one of builtin, path, url"
-            )
-        if self.url and not self.sha256:
-            raise ValueError("has a url without sha256; pin it, or the suite may change unseen")
-        photographs = (*PHOTOGRAPHS, *TEXTURES)
-        for value, kind, known in (
-            (self.builtin, "packaged photograph", photographs),
-            (self.stand_in, "study", tuple(STUDIES)),
-        ):
-            if value is not None and value not in known:
-                raise ValueError(
-                    f"{value!r} is not a {kind}: {', '.join(known)}.{nearest(value, known)}"
-                )
-        return self
+from harness.suite.marked_yaml import Key, Source
+from harness.suite.schema import (
+    PLACES,
+    ImageModel,
+    MethodModel,
+    MethodSpec,
+    Suite,
+    SuiteModel,
+    TrainingModel,
+)  # fmt: skip
 
 
-class MethodModel(_Model):
-    """A method under a label of its own, with parameters and axes to vary."""
-
-    use: str | None = None  # the label, unless given
-    preset: str | None = None
-    params: dict[str, Any] = {}
-    axes: dict[str, list[Any]] = {}
-    vary: Vary = "product"
-
-
-class TrainingModel(_Model):
-    """The photographs to train on."""
-
-    images: str | None = None
-
-
-class SuiteModel(_Model):
-    """The file as a whole."""
-
-    version: Literal[1]
-    name: Name
-    description: str = ""
-    encoder: str = "auto"
-    precision: Literal["float32", "bfloat16"] = "float32"
-    contents: Annotated[dict[Name, ImageModel], Field(min_length=1)]
-    styles: Annotated[dict[Name, ImageModel], Field(min_length=1)]
-    pairs: list[dict[Literal["content", "style"], str]] | None = None
-    methods: Annotated[dict[Name, MethodModel | None], Field(min_length=1)]
-    exclude: list[dict[str, Any]] = []
-    include: list[dict[str, Any]] = []
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
-    sizes: Annotated[list[Annotated[int, Field(ge=32, le=8192)]], Field(min_length=1)] = [256]
-    metrics: list[str | dict[str, Any]] = ["ssim", "lpips", "content_loss", "style_loss"]
-    training: TrainingModel = TrainingModel()
-    profiles: dict[Name, dict[str, Any]] = {}
-
-
-@dataclass(frozen=True)
-class MethodSpec:
-    """A suite's entry for a method, its preset resolved."""
-
-    label: str
-    method: str
-    params: Mapping[str, Any]  # preset, then the suite's own
-    axes: Mapping[str, Sequence[Any]]
-    vary: Vary
-
-
-@dataclass(frozen=True)
-class Suite:
-    """A checked suite with one profile applied."""
-
-    name: str
-    description: str
-    profile: str
-    encoder: str
-    precision: str
-    contents: Mapping[str, ImageSource]
-    styles: Mapping[str, ImageSource]
-    pairs: Sequence[tuple[str, str]]  # (content, style)
-    methods: Sequence[MethodSpec]
-    exclude: Sequence[Mapping[str, Any]]
-    include: Sequence[Mapping[str, Any]]
-    seeds: Sequence[int]
-    sizes: Sequence[int]
-    metrics: Sequence[Any]  # instances
-    training_folder: Path | None
-    resolved: str  # YAML, as run: stored beside the results
-    source: Source  # to point at what turns out to be wrong later
-
-    def problem(self, key: Key, what: str) -> SuiteError:
-        """Return the error that says what is wrong at `key` of the file."""
-        return SuiteError([self.source.problem(key, what)])
-
-
-def load(path: Path, profile: str = "", overrides: Iterable[str] = ()) -> Suite:
-    """Read and check a suite.
-
-    Args:
-        path: The YAML file; paths in it are relative to its folder.
-        profile: Which of its profiles to apply; none where empty.
-        overrides: `key=value`, as given to `--set`; `gatys.iterations=50` is short for
-            `methods.gatys.params.iterations=50`.
-
-    Raises:
-        SuiteError: Everything that is wrong with it.
-    """
-    data, source = marked_yaml.load(path)
-    if not isinstance(data, dict):
-        raise SuiteError([Problem(str(path), "is not a map of keys to values; see the README.")])
-    given = data.get("profiles")
-    profiles: dict[str, Any] = given if isinstance(given, dict) else {}
-    if profile and profile not in profiles:
-        known = ", ".join(profiles) or "none"
-        raise SuiteError(
-            [Problem("--profile", f"{profile!r} is not a profile of {path}: {known}."
-                     f"{nearest(profile, profiles)}")]
-        )  # fmt: skip
-    problems: dict[str, Problem] = {}
-    suite = None
-    # The other profiles are checked too: a mistake should not wait for the day they are used.
-    for name in [profile, *(p for p in profiles if p != profile)]:
-        merged, place = _with_profile(data, source, name)
-        _override(merged, place, overrides, problems)
-        checker = _Checker(merged, place, path)
-        built = checker.check(name)
-        problems.update({str(p): p for p in checker.problems})
-        suite = suite or built
-    if problems or suite is None:
-        raise SuiteError(problems.values())
-    return suite
-
-
-def _with_profile(data: dict[str, Any], source: Source, name: str) -> tuple[dict[str, Any], Source]:
-    merged = copy.deepcopy(data)
-    place = copy.copy(source)
-    place.moved, place.options = {}, {}
-    layer = merged.get("profiles", {}).get(name) if name else None
-    if isinstance(layer, dict):
-        _merge(merged, layer, (), ("profiles", name), place)
-    return merged, place
-
-
-def _merge(
-    base: dict[str, Any], layer: dict[str, Any], key: Key, origin: Key, place: Source
-) -> None:
-    """Lay a profile over the suite: maps merge, everything else is replaced."""
-    for name, value in layer.items():
-        if isinstance(value, dict) and isinstance(base.get(name), dict):
-            _merge(base[name], value, (*key, name), (*origin, name), place)
-        else:
-            base[name] = copy.deepcopy(value)
-            _move(value, (*key, name), (*origin, name), place)
-
-
-def _move(value: Any, key: Key, origin: Key, place: Source) -> None:
-    place.moved[key] = origin
-    items = (
-        value.items()
-        if isinstance(value, dict)
-        else enumerate(value)
-        if isinstance(value, list)
-        else ()
-    )
-    for name, inner in items:
-        _move(inner, (*key, name), (*origin, name), place)
-
-
-def _override(
-    data: dict[str, Any], place: Source, overrides: Iterable[str], problems: dict[str, Problem]
-) -> None:
-    for text in overrides:
-        option = f"--set {text}"
-        name, equals, value = text.partition("=")
-        if not equals:
-            problems[option] = Problem(option, "has no `=`. Write --set key=value.")
-            continue
-        key: Key = tuple(int(p) if p.isdigit() else p for p in name.strip().split("."))
-        if key[0] not in SuiteModel.model_fields and key[0] in (data.get("methods") or {}):
-            inner = (
-                key[1:] if key[1:2] and key[1] in MethodModel.model_fields else ("params", *key[1:])
-            )
-            key = ("methods", key[0], *inner)
-        try:
-            parsed = marked_yaml.parse(value)
-            _assign(data, key, parsed)
-        except SuiteError as error:
-            problems[option] = Problem(option, error.problems[0].what)
-        except (KeyError, TypeError, IndexError):
-            problems[option] = Problem(
-                option, f"{dotted(key)} does not exist.{nearest(str(key[0]), _known_heads(data))}"
-            )
-        else:
-            place.options[key] = option
-
-
-def _known_heads(data: dict[str, Any]) -> list[str]:
-    return [*SuiteModel.model_fields, *(data.get("methods") or {})]
-
-
-def _assign(data: Any, key: Key, value: Any) -> None:
-    if key[0] not in SuiteModel.model_fields:
-        raise KeyError(key[0])
-    for part, following in itertools.pairwise(key):
-        if isinstance(data, dict):
-            if data.get(part) is None:
-                data[part] = [] if isinstance(following, int) else {}
-            data = data[part]
-        else:
-            data = data[part]
-    data[key[-1]] = value
-
-
-class _Checker:
+class Checker:
     """Checks one merged suite and builds it; gathers problems instead of stopping at the first."""
 
     def __init__(self, data: dict[str, Any], source: Source, path: Path) -> None:
@@ -271,6 +34,7 @@ class _Checker:
         self.problems: list[Problem] = []
 
     def check(self, profile: str) -> Suite | None:
+        """Return the suite, or None where `problems` say why not."""
         try:
             model = SuiteModel.model_validate(self.data)
         except ValidationError as error:

@@ -1,0 +1,134 @@
+"""What a suite may hold, and what a checked one is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from harness.errors import SuiteError, nearest
+from harness.images import PHOTOGRAPHS, TEXTURES, ImageSource
+from harness.studies import STUDIES
+from harness.suite.marked_yaml import Key, Source
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+Vary = Literal["product", "one-at-a-time"]
+
+PLACES = ("method", "content", "style", "seed", "size")
+"""What `exclude` and `include` may name besides a method's parameters."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class ImageModel(_Model):
+    """A content or style image: exactly one of builtin, path, url."""
+
+    builtin: str | None = None
+    path: str | None = None
+    url: Annotated[str, Field(pattern=r"^https?://")] | None = None
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    stand_in: str | None = None
+    title: str = ""
+    artist: str = ""
+    year: int | None = None
+    rights: str = ""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> ImageModel:
+        given = [k for k in ("builtin", "path", "url") if getattr(self, k) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                f"has {' and '.join(given) or 'no source'}; give exactly one of builtin, path, url"
+            )
+        if self.url and not self.sha256:
+            raise ValueError("has a url without sha256; pin it, or the suite may change unseen")
+        photographs = (*PHOTOGRAPHS, *TEXTURES)
+        for value, kind, known in (
+            (self.builtin, "packaged photograph", photographs),
+            (self.stand_in, "study", tuple(STUDIES)),
+        ):
+            if value is not None and value not in known:
+                raise ValueError(
+                    f"{value!r} is not a {kind}: {', '.join(known)}.{nearest(value, known)}"
+                )
+        return self
+
+
+class MethodModel(_Model):
+    """A method under a label of its own, with parameters and axes to vary."""
+
+    use: str | None = None  # the label, unless given
+    preset: str | None = None
+    params: dict[str, Any] = {}
+    axes: dict[str, list[Any]] = {}
+    vary: Vary = "product"
+
+
+class TrainingModel(_Model):
+    """The photographs to train on."""
+
+    images: str | None = None
+
+
+class SuiteModel(_Model):
+    """The file as a whole."""
+
+    version: Literal[1]
+    name: Name
+    description: str = ""
+    encoder: str = "auto"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    contents: Annotated[dict[Name, ImageModel], Field(min_length=1)]
+    styles: Annotated[dict[Name, ImageModel], Field(min_length=1)]
+    pairs: list[dict[Literal["content", "style"], str]] | None = None
+    methods: Annotated[dict[Name, MethodModel | None], Field(min_length=1)]
+    exclude: list[dict[str, Any]] = []
+    include: list[dict[str, Any]] = []
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
+    sizes: Annotated[list[Annotated[int, Field(ge=32, le=8192)]], Field(min_length=1)] = [256]
+    metrics: list[str | dict[str, Any]] = ["ssim", "lpips", "content_loss", "style_loss"]
+    training: TrainingModel = TrainingModel()
+    profiles: dict[Name, dict[str, Any]] = {}
+
+
+@dataclass(frozen=True)
+class MethodSpec:
+    """A suite's entry for a method, its preset resolved."""
+
+    label: str
+    method: str
+    params: Mapping[str, Any]  # preset, then the suite's own
+    axes: Mapping[str, Sequence[Any]]
+    vary: Vary
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A checked suite with one profile applied."""
+
+    name: str
+    description: str
+    profile: str
+    encoder: str
+    precision: str
+    contents: Mapping[str, ImageSource]
+    styles: Mapping[str, ImageSource]
+    pairs: Sequence[tuple[str, str]]  # (content, style)
+    methods: Sequence[MethodSpec]
+    exclude: Sequence[Mapping[str, Any]]
+    include: Sequence[Mapping[str, Any]]
+    seeds: Sequence[int]
+    sizes: Sequence[int]
+    metrics: Sequence[Any]  # instances
+    training_folder: Path | None
+    resolved: str  # YAML, as run: stored beside the results
+    source: Source  # to point at what turns out to be wrong later
+
+    def problem(self, key: Key, what: str) -> SuiteError:
+        """Return the error that says what is wrong at `key` of the file."""
+        return SuiteError([self.source.problem(key, what)])
