@@ -283,7 +283,8 @@ def _write_page(prepared: Prepared) -> list[Path]:
 def _console() -> Console:
     from rich.console import Console
 
-    return Console()
+    # Rich takes 80 columns where there is no terminal, and would cut tables in log files.
+    return Console() if sys.stdout.isatty() else Console(width=200)
 
 
 def _command() -> str:

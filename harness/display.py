@@ -118,7 +118,7 @@ def results_table(records: Sequence[Record]) -> Table:
     table.add_column("variant", no_wrap=True)
     table.add_column("n", justify="right")
     for score in scores.values():
-        table.add_column(f"{score.name} {ARROWS[score.better]}", justify="right")
+        table.add_column(f"{score.name} {ARROWS[score.better]}", justify="right", overflow="fold")
     table.add_column("stylize s ↓", justify="right")
     table.add_column("fit s ↓", justify="right")
     for variant in dict.fromkeys(record.cell.variant for record in records):
