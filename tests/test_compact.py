@@ -104,8 +104,9 @@ def test_two_paintings_are_further_apart_than_two_crops_of_one(encoder, painting
     one, other = paintings
     within = apart(encoder, one[..., :64], one[..., 64:], layer)
     between = apart(encoder, one, other, layer)
-    # WITHIN
-    assert between > 2 * within
+    # Halves of one are 0.02 to 0.04 apart; the two paintings 0.28 to 0.36 in the first two layers,
+    # 1.1 and 1.3 in the others (VGG-19: 0.03 to 0.05; 0.31 and 0.35; 1.3).
+    assert between > 5 * within
 
 
 def test_two_steps_of_distillation_from_a_random_teacher(tmp_path):
