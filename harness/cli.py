@@ -74,7 +74,7 @@ def _suite_options(function: F) -> F:
                      envvar="NSTBENCH_PRECISION", help="Of the encoder; else the suite's."),
         click.option("--encoder", default="", envvar="NSTBENCH_ENCODER",
                      help="Insist on an encoder: vgg19, vgg16, squeezenet1_1, inception_v3, "
-                          "random, random:SEED."),
+                          "compact, random, random:SEED."),
         click.option("--mirror", type=click.Path(exists=True, file_okay=False, path_type=Path),
                      envvar="NSTBENCH_MIRROR", help="Folder with copies of images."),
         click.option("--weights", multiple=True, metavar="NAME=PATH", envvar="NSTBENCH_WEIGHTS",

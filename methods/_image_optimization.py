@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -155,7 +156,7 @@ def _lbfgs(recipe: Gatys, objective: Objective, start: Image) -> Image:
         is noise: runs explode or stand still. Pixels are scaled so that this first step moves each
         by a hundredth of a grey level on average; every later step is the same at any scale.
     """
-    scale = 2.55 / start.numel()
+    scale = 2.0 ** round(math.log2(2.55 / start.numel()))  # a power of two: nothing is rounded
     pixels = (start * scale).requires_grad_()
     optimizer = torch.optim.LBFGS(
         [pixels],
