@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
@@ -197,6 +197,18 @@ class TracePoint:
     index: int
     seconds: float  # since the phase began
     losses: Mapping[str, float]  # total, content, style, tv: weighted, as they enter the total
+
+
+def without_trials(points: Sequence[TracePoint]) -> list[TracePoint]:
+    """Leave out trial points of a line search that overshot: no chart should be scaled to them.
+
+    A point is one where its total is above twice the first, and the run ended below the first; a
+    run that ended higher keeps its explosion. trace.csv has every point.
+    """
+    totals = [point.losses.get("total", 0.0) for point in points]
+    if not totals or not totals[-1] <= totals[0]:
+        return list(points)
+    return [p for p, total in zip(points, totals, strict=True) if total <= 2 * totals[0]]
 
 
 def digest(components: Mapping[str, Any]) -> str:

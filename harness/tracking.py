@@ -23,7 +23,7 @@ from typing import Any
 from PIL import Image as Pillow
 
 from harness.errors import TrackingError
-from harness.records import Record, Run, TracePoint
+from harness.records import Record, Run, TracePoint, without_trials
 from harness.store import Store
 
 CURVE_POINTS = 200
@@ -309,7 +309,7 @@ def _finals(record: Record) -> Iterator[tuple[str, float, int, int]]:
 def _curves(trace: Sequence[TracePoint]) -> Iterator[tuple[str, float, int, int]]:
     """Yield the curve of the phase that has one: the stylization's, else the training's."""
     points = [p for p in trace if p.phase == "stylize"] or list(trace)
-    for point in thinned(points):
+    for point in thinned(without_trials(points)):
         for name, loss in point.losses.items():
             # SQL stores turn infinity into 1.8e308, which ruins every chart; NaN is left out.
             finite = loss if abs(loss) < float("inf") else float("nan")

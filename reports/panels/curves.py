@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from harness.records import Record, TracePoint
+from harness.records import Record, TracePoint, without_trials
 from reports.chart import Chart, Curve, draw
 from reports.templating import fill
 from reports.view import Variant, View
@@ -61,7 +61,8 @@ def _points(view: View, record: Record) -> list[TracePoint]:
     """Return what can stand on a logarithmic axis: of the stylization, else of the fit."""
     points = [p for p in view.store.trace(record.cell.id) if _drawable(p.losses.get("total"))]
     stylize = [point for point in points if point.phase == "stylize"]
-    return thin(stylize or points) if len(stylize or points) > 1 else []
+    shown = without_trials(stylize or points)
+    return thin(shown) if len(shown) > 1 else []
 
 
 def _drawable(value: float | None) -> bool:
