@@ -37,6 +37,9 @@ class Commands(click.Group):
         except NstbenchError as error:
             click.echo(str(error), err=True)
             sys.exit(WRONG_USE)
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            sys.exit(INTERRUPTED)
 
 
 @click.group(

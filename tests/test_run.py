@@ -73,8 +73,8 @@ def test_mlflow_holds_flat_cells_with_curves_and_images_and_the_summary(out: Pat
     assert len(runs) == CELLS
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert not any("mlflow.parentRunId" in run.data.tags for run in runs)
-    run = next(r for r in runs if r.info.run_name == "gatys[lbfgs]/coffee--starry-night/s0")
-    assert run.data.params["optimizer"] == "lbfgs"
+    run = next(r for r in runs if r.info.run_name == "gatys[adam]/coffee--starry-night/s0")
+    assert run.data.params["optimizer"] == "adam"
     assert run.data.params["pair"] == "coffee--starry-night"
     curve = client.get_metric_history(run.info.run_id, "loss/total")
     assert [point.step for point in curve] == [1, 2, 3, 4, 5, 6]
