@@ -120,7 +120,7 @@ def prepare(suite: Suite, options: Options) -> Prepared:
         training_files=training.files,
         environment=environment.describe(facts.device),
     )
-    warnings = tuple(_warnings(facts, metrics, cells))
+    warnings = tuple(_warnings(facts, metrics, cells, training.hashes))
     return Prepared(suite, facts, decided, setup, gallery, store, warnings)
 
 
@@ -180,12 +180,17 @@ def expected(metrics: Sequence[Any], facts: Facts) -> list[Score]:
     ]  # fmt: skip
 
 
-def _warnings(facts: Facts, metrics: Sequence[Any], cells: Sequence[Cell]) -> Iterator[str]:
+def _warnings(
+    facts: Facts, metrics: Sequence[Any], cells: Sequence[Cell], trained_on: frozenset[str]
+) -> Iterator[str]:
     if facts.encoder.warning:
         yield facts.encoder.warning
     for score in expected(metrics, facts):
         if score.why_missing:
             yield f"{score.name} is not available: {score.why_missing}"
+    seen = {c.content.name: None for c in cells if c.training and c.content.sha256 in trained_on}
+    if seen:
+        yield f"Methods that train have seen {', '.join(seen)}: they are among the photographs."
     used = {cell.style.name: cell.style for cell in cells if cell.style.stand_in}
     if used:
         reason = next(iter(used.values())).why_stand_in

@@ -33,6 +33,7 @@ class TrainingSet:
 
     files: tuple[Path, ...]
     use: TrainingUse
+    hashes: frozenset[str]  # of the files' bytes
 
     @classmethod
     def find(cls, folder: Path | None) -> TrainingSet:
@@ -43,17 +44,19 @@ class TrainingSet:
         """
         if folder is None:
             files = tuple(skimage_photograph(name) for name in (*PHOTOGRAPHS, *TEXTURES))
-            return cls(files, TrainingUse("scikit-image", len(files), _hash(files)))
+            return cls._of(files, "scikit-image")
         if not folder.is_dir():
             raise SourceError(f"training.images: there is no folder {folder}.")
         files = tuple(image_files(folder))
         if not files:
             raise SourceError(f"training.images: {folder} holds no images.")
-        return cls(files, TrainingUse(folder.name, len(files), _hash(files)))
+        return cls._of(files, folder.name)
 
-
-def _hash(files: Sequence[Path]) -> str:
-    return hashlib.sha256("\n".join(sorted(map(file_sha256, files))).encode()).hexdigest()
+    @classmethod
+    def _of(cls, files: tuple[Path, ...], origin: str) -> TrainingSet:
+        hashes = sorted(map(file_sha256, files))
+        sha256 = hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+        return cls(files, TrainingUse(origin, len(files), sha256), frozenset(hashes))
 
 
 class Crops:

@@ -64,6 +64,11 @@ def test_random_weights_and_missing_scores_are_said(write_suite: Write, tmp_path
     assert any(w.startswith("lpips is not available") for w in warnings)
 
 
+def test_contents_that_were_trained_on_are_said(write_suite: Write, tmp_path: Path) -> None:
+    text = SUITE.replace("identity: ", "johnson: {params: {width: 0.25}}")
+    assert any("have seen coffee" in w for w in prepared(write_suite(text), tmp_path).warnings)
+
+
 def test_an_encoder_that_cannot_be_had_is_told_where_it_was_asked_for(
     write_suite: Write, tmp_path: Path
 ) -> None:
