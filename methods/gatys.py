@@ -136,7 +136,7 @@ class Gatys:
             "optimizer": "adam",
             "learning_rate": 10.0,
             "iterations": 3000,
-            "style_weight": 1e5 / 10,  # its table per init and optimizer, :160-166: content, Adam
+            "style_weight": 1e5,  # the comment at :160-166, per optimizer and init
             "tv_weight": 1e-1,
         },
         # nazianafis/Neural-Style-Transfer @4aaa9e1, NST.py:91-125: gordicaleksa's, L-BFGS alone.
@@ -166,8 +166,8 @@ class Gatys:
             "history": 100,
         },
         # lihanlian/basic-and-fast-neural-style-transfer @66a9656, basic_nst.py:63-97. Raw Grams:
-        # the style loss grows with the image's area. Content is features[2], so relu1_2 by index;
-        # its comment says conv4_2, its dictionary relu3_1, which is what this preset takes.
+        # the style loss grows with the image's area. Content is the third of its five captures,
+        # relu3_1; its comment says conv4_2.
         "lihanlian-basic": {
             "style_layers": RELU_1_TO_5,
             "content_layers": ("relu3_1",),
