@@ -48,9 +48,7 @@ class Mirror:
             )
 
 
-def run_cells(
-    prepared: Prepared, display: Display, uri: str, command: str
-) -> tuple[Run, Mirror]:  # fmt: skip
+def run_cells(prepared: Prepared, display: Display, uri: str, command: str) -> tuple[Run, Mirror]:
     """Run what the plan wants run, storing and mirroring each result as it comes.
 
     Raises:
@@ -63,7 +61,7 @@ def run_cells(
     prepared.write_inputs()
     prepared.adopt_records()
     store.write_run(run)
-    todo = [entry.cell for entry in (*prepared.plan.of("score"), *prepared.plan.of("run"))]
+    todo = [entry.cell for entry in prepared.plan.todo]
     if not todo:
         run = replace(run, finished=True)
         store.write_run(run)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -38,6 +39,7 @@ def describe(device: str) -> dict[str, str]:
     return {name: value for name, value in facts.items() if value}
 
 
+@cache
 def commit() -> str:
     """Return the checkout's git commit, marked where files differ from it; empty outside of one."""
     folder = Path(__file__).parent.parent

@@ -54,6 +54,11 @@ class Plan:
         return sorted(chosen, key=lambda entry: order[entry.cell.fit_id])
 
     @property
+    def todo(self) -> list[Entry]:
+        """The entries that a worker is needed for, in the order of running."""
+        return [*self.of("score"), *self.of("run")]
+
+    @property
     def cells(self) -> tuple[Cell, ...]:
         """The cells alone."""
         return tuple(entry.cell for entry in self.entries)
@@ -138,12 +143,9 @@ def explain(cell: Cell, stored: Sequence[Record]) -> str:
             if old.get(key) != new.get(key)
         ]
 
-    fewest: list[str] = min((changes(record) for record in same_name), key=_count)
+    candidates = [changes(record) for record in same_name]
+    fewest = min(candidates, key=len)
     return "; ".join(fewest)
-
-
-def _count(found: list[str]) -> int:
-    return len(found)
 
 
 def _flat(components: Mapping[str, Any]) -> dict[str, Any]:

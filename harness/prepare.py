@@ -48,7 +48,7 @@ class Prepared:
 
     def jobs(self) -> Iterator[Job]:
         """Yield what there is to do, cells of one fit together; images travel with each job."""
-        for entry in (*self.plan.of("score"), *self.plan.of("run")):
+        for entry in self.plan.todo:
             cell = entry.cell
             record = self.store.read(cell.id) if entry.action == "score" else None
             yield Job(
@@ -110,7 +110,8 @@ def prepare(suite: Suite, options: Options) -> Prepared:
     metrics = tuple(_equip(metric, facts, shelf) for metric in suite.metrics)
     cells, skipped = plan.expand(suite, facts)
     store = Store(options.out, suite.name)
-    decided = plan.decide(cells, skipped, store.read, expected(metrics, facts), fresh=options.fresh)
+    scores = expected(metrics, facts)
+    decided = plan.decide(cells, skipped, store.read, scores, fresh=options.fresh)
     setup = Setup(
         encoder=facts.encoder,
         encoder_path=encoder_path,
@@ -120,7 +121,7 @@ def prepare(suite: Suite, options: Options) -> Prepared:
         training_files=training.files,
         environment=environment.describe(facts.device),
     )
-    warnings = tuple(_warnings(facts, metrics, cells, training.hashes))
+    warnings = tuple(_warnings(facts, scores, cells, training.hashes))
     return Prepared(suite, facts, decided, setup, gallery, store, warnings)
 
 
@@ -181,11 +182,11 @@ def expected(metrics: Sequence[Any], facts: Facts) -> list[Score]:
 
 
 def _warnings(
-    facts: Facts, metrics: Sequence[Any], cells: Sequence[Cell], trained_on: frozenset[str]
+    facts: Facts, scores: Sequence[Score], cells: Sequence[Cell], trained_on: frozenset[str]
 ) -> Iterator[str]:
     if facts.encoder.warning:
         yield facts.encoder.warning
-    for score in expected(metrics, facts):
+    for score in scores:
         if score.why_missing:
             yield f"{score.name} is not available: {score.why_missing}"
     seen = {c.content.name: None for c in cells if c.training and c.content.sha256 in trained_on}

@@ -12,7 +12,7 @@ from torch import Tensor
 from harness.errors import Diverged, WeightsError
 from harness.protocols import Context, Image, Step
 from harness.weights import load_tensors
-from methods._losses import gram, squared_error, total_variation
+from methods._losses import Target, gram, total_variation
 from methods._transformer_net import TransformerNet, from_examples, is_from_examples
 
 if TYPE_CHECKING:
@@ -114,7 +114,10 @@ class Objective:
         self.encoder = context.encoder.with_options(scale=recipe.scale)
         with torch.no_grad():
             features = self.encoder(style, recipe.style_layers)
-        self.grams = {layer: gram(f, recipe.gram_divisor) for layer, f in features.items()}
+        self.grams = {
+            layer: Target(gram(f, recipe.gram_divisor), recipe.style_reduction, recipe.balance)
+            for layer, f in features.items()
+        }
         weights = recipe.style_layer_weights or (1.0,) * len(recipe.style_layers)
         self.style_layer_weights = dict(zip(recipe.style_layers, weights, strict=True))
 
@@ -137,22 +140,17 @@ class Objective:
         return losses
 
     def _content(self, features: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Tensor:
+        recipe = self.recipe
         terms = [
-            self._balanced(features[k], w, self.recipe.content_reduction) for k, w in wanted.items()
+            Target(target, recipe.content_reduction, recipe.balance)(features[layer])
+            for layer, target in wanted.items()
         ]
         return torch.stack(terms).sum()
 
     def _style(self, features: Mapping[str, Tensor]) -> Tensor:
         recipe = self.recipe
         terms = []
-        for layer, wanted in self.grams.items():
-            got = gram(features[layer], recipe.gram_divisor)
-            loss = self._balanced(got, wanted.expand_as(got), recipe.style_reduction)
+        for layer, target in self.grams.items():
+            loss = target(gram(features[layer], recipe.gram_divisor))
             terms.append(self.style_layer_weights[layer] * loss)
         return torch.stack(terms).sum()
-
-    def _balanced(self, got: Tensor, wanted: Tensor, reduction: str) -> Tensor:
-        loss = squared_error(got, wanted, reduction)  # type: ignore[arg-type]
-        if self.recipe.balance == "absolute":
-            return loss
-        return loss / squared_error(wanted, torch.zeros_like(wanted), reduction)  # type: ignore[arg-type]

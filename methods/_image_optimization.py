@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from harness.errors import Diverged
 from harness.protocols import Context, Image, Step
-from methods._losses import gram, squared_error, total_variation
+from methods._losses import Target, gram, total_variation
 
 if TYPE_CHECKING:
     from methods.gatys import Gatys
@@ -33,7 +33,10 @@ class ImageOptimization:
         encoder = context.encoder.with_options(pooling=recipe.pooling, scale=recipe.scale)
         with torch.no_grad():
             features = encoder(style, recipe.style_layers) if recipe.style_layers else {}
-        self.grams = {layer: gram(f, recipe.gram_divisor) for layer, f in features.items()}
+        self.grams = {
+            layer: Target(gram(f, recipe.gram_divisor), recipe.style_reduction, recipe.balance)
+            for layer, f in features.items()
+        }
 
     def __call__(self, content: Image, context: Context) -> Image:
         """Return the stylized image, not clamped; raise Diverged where numbers run away."""
@@ -57,14 +60,16 @@ class Objective:
     """Weighted content, style and TV loss of pixels; counts its passes and reports each."""
 
     def __init__(
-        self, recipe: Gatys, content: Image, grams: Mapping[str, Tensor], context: Context
+        self, recipe: Gatys, content: Image, grams: Mapping[str, Target], context: Context
     ) -> None:
         self.recipe, self.grams, self.context = recipe, grams, context
         self.encoder = context.encoder.with_options(pooling=recipe.pooling, scale=recipe.scale)
         with torch.no_grad():
-            self.wanted = (
-                self.encoder(content, recipe.content_layers) if recipe.content_layers else {}
-            )
+            found = self.encoder(content, recipe.content_layers) if recipe.content_layers else {}
+        self.wanted = {
+            layer: Target(features, recipe.content_reduction, recipe.balance)
+            for layer, features in found.items()
+        }
         self.passes = 0
         self.last_finite: Image | None = None
 
@@ -97,32 +102,21 @@ class Objective:
 
     def _content(self, features: Mapping[str, Tensor]) -> Tensor:
         recipe = self.recipe
-        losses = [
-            self._balanced(features[layer], wanted, recipe.content_reduction)
-            for layer, wanted in self.wanted.items()
-        ]
+        losses = [target(features[layer]) for layer, target in self.wanted.items()]
         return _weighted(losses, self.wanted, recipe.content_layers, recipe.content_layer_weights)
 
     def _style(self, features: Mapping[str, Tensor]) -> Tensor:
         recipe = self.recipe
         losses = []
-        for layer, wanted in self.grams.items():
-            loss = self._balanced(
-                gram(features[layer], recipe.gram_divisor), wanted, recipe.style_reduction
-            )
+        for layer, target in self.grams.items():
+            loss = target(gram(features[layer], recipe.gram_divisor))
             losses.append(loss / features[layer][0].numel() if recipe.style_per_element else loss)
         return _weighted(losses, self.grams, recipe.style_layers, recipe.style_layer_weights)
-
-    def _balanced(self, got: Tensor, wanted: Tensor, reduction: str) -> Tensor:
-        loss = squared_error(got, wanted, reduction)  # type: ignore[arg-type]
-        if self.recipe.balance == "absolute":
-            return loss
-        return loss / squared_error(wanted, torch.zeros_like(wanted), reduction)  # type: ignore[arg-type]
 
 
 def _weighted(
     losses: Sequence[Tensor],
-    found: Mapping[str, Tensor],
+    found: Iterable[str],
     layers: Sequence[str],
     weights: Sequence[float] | None,
 ) -> Tensor:

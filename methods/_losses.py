@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 GramDivisor = Literal["hw", "chw", "none"]
 Reduction = Literal["mean", "sum", "half_sum"]
+Balance = Literal["relative", "absolute"]
 
 
 def gram(features: Tensor, divisor: GramDivisor) -> Tensor:
@@ -34,6 +35,23 @@ def squared_error(got: Tensor, wanted: Tensor, reduction: Reduction) -> Tensor:
     if reduction == "mean":
         return squares.mean()
     return squares.sum(1).mean() * (0.5 if reduction == "half_sum" else 1.0)
+
+
+class Target:
+    """What features or Gram matrices should become; called with what they are, gives the loss.
+
+    `relative` divides by the target's own size, which is worked out once, not in every pass.
+    """
+
+    def __init__(self, wanted: Tensor, reduction: Reduction, balance: Balance) -> None:
+        self.wanted, self.reduction = wanted, reduction
+        nothing = wanted.new_zeros(())
+        self.size = squared_error(wanted, nothing, reduction) if balance == "relative" else None
+
+    def __call__(self, got: Tensor) -> Tensor:
+        """Return the squared error, averaged over the batch."""
+        loss = squared_error(got, self.wanted.expand_as(got), self.reduction)
+        return loss if self.size is None else loss / self.size
 
 
 def total_variation(image: Tensor, kind: Literal["l1", "l2"], reduction: Reduction) -> Tensor:

@@ -22,7 +22,7 @@ from pydantic import Field
 
 from harness.protocols import Scale
 from harness.registry import METHODS
-from methods._losses import GramDivisor, Reduction
+from methods._losses import Balance, GramDivisor, Reduction
 
 if TYPE_CHECKING:
     from harness.protocols import Context, Image, Stylizer
@@ -216,7 +216,7 @@ class Gatys:
     init: Literal["content", "noise", "style"] = "content"
     noise_sigma: Weight = 0.25  # around ImageNet's mean colour, in [0, 1]
     pooling: Literal["max", "avg"] = "max"
-    balance: Literal["relative", "absolute"] = "relative"  # each layer's loss over its target's
+    balance: Balance = "relative"  # each layer's loss over its target's
     scale: Scale = "imagenet"
     pixel_scale: Annotated[float, Field(gt=0)] = 1.0  # Adam and TV see pixel_scale * image
 

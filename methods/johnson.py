@@ -22,7 +22,7 @@ from pydantic import Field
 
 from harness.protocols import Scale
 from harness.registry import METHODS
-from methods._losses import GramDivisor, Reduction
+from methods._losses import Balance, GramDivisor, Reduction
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -130,7 +130,7 @@ class Johnson:
     tv_weight: Weight = 0.0
     tv_kind: Literal["l1", "l2"] = "l2"
     tv_reduction: Reduction = "mean"
-    balance: Literal["relative", "absolute"] = "relative"  # each layer's loss over its target's
+    balance: Balance = "relative"  # each layer's loss over its target's
     scale: Scale = "imagenet"
     pixel_scale: Annotated[float, Field(gt=0)] = 1.0  # what TV sees is pixel_scale * image
 

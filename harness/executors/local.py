@@ -71,7 +71,8 @@ def _outcome(job: Job, future: Any) -> Outcome:
     try:
         outcome: Outcome = future.result()
     except ProcessExpired as error:
-        how = f"signal {signal.Signals(-error.exitcode).name}" if error.exitcode < 0 else f"exit code {error.exitcode}"  # fmt: skip # noqa: E501
+        code = error.exitcode
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         failure = Failure("Crashed", f"The worker process died with {how}.")
         return Outcome(Record(job.cell, "crashed", failure=failure))
     return outcome
