@@ -23,10 +23,16 @@ def _classes(registry: Registry[Any]) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for name in registry:
         cls = registry.get(name)
-        fields = {f.name: f.default for f in dataclasses.fields(cls)}
+        fields = {f.name: _default(f) for f in dataclasses.fields(cls)}
         found[name] = {"about": _first_line(cls.__doc__), **fields}
     found |= {name: {"about": f"BROKEN: {why}"} for name, why in registry.broken.items()}
     return found
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return field.default
 
 
 def _presets() -> dict[str, dict[str, Any]]:

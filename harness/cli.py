@@ -78,8 +78,8 @@ def _suite_options(function: F) -> F:
         click.option("--encoder", default="", envvar="NSTBENCH_ENCODER",
                      help="Insist on an encoder: vgg19, vgg16, squeezenet1_1, inception_v3, "
                           "compact, random, random:SEED."),
-        click.option("--mirror", type=click.Path(exists=True, file_okay=False, path_type=Path),
-                     envvar="NSTBENCH_MIRROR", help="Folder with copies of images."),
+        click.option("--mirror", default="", metavar="DIR|URL", envvar="NSTBENCH_MIRROR",
+                     help="Copies of images and weights: a folder, or an http(s) address."),
         click.option("--weights", multiple=True, metavar="NAME=PATH", envvar="NSTBENCH_WEIGHTS",
                      help="Pretrained weights of your own: vgg19, vgg16, squeezenet1_1, "
                           "inception_v3, alexnet."),
@@ -223,7 +223,7 @@ def ui(out: Path, tracking_uri: str, port: int) -> None:
 
 
 def _prepare(
-    suite: Path, profile: str, overrides: Iterable[str], mirror: Path | None,
+    suite: Path, profile: str, overrides: Iterable[str], mirror: str,
     weights: Sequence[str], **rest: Any,
 ) -> Prepared:  # fmt: skip
     from harness.prepare import Options, prepare

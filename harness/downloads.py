@@ -5,25 +5,32 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import platformdirs
+from filelock import FileLock, Timeout
 
-from harness.errors import SourceError
+from harness.errors import AbsentError, HashError, SourceError
+from harness.transfer import MOST_BYTES, TransferError, download
 
-CONNECT_SECONDS, READ_SECONDS = 5, 30
+ATTEMPTS, WAIT_SECONDS = 3, 1.0
+"""The wait doubles from one attempt to the next."""
 
 
 class Network:
-    """The way out of this machine; a host that cannot be reached is not tried again."""
+    """The way out of this machine; a host that does not answer is not asked again."""
 
-    def __init__(self, *, offline: bool = False) -> None:
-        self.offline = offline
-        self._unreachable: set[str] = set()
+    def __init__(self, *, offline: bool = False, why: str = "--offline was given") -> None:
+        self.closed = why if offline else ""
+        self.fetched: set[Path] = set()
+        self._silent: dict[str, str] = {}  # host -> why it is not asked again
 
     def fetch(self, url: str, target: Path, sha256: str) -> Path:
-        """Download `url` to `target`, with a progress bar where there is a terminal.
+        """Download `url` to `target`; two processes that want the same file fetch it once.
 
         Args:
             url: Where the file is.
@@ -31,51 +38,108 @@ class Network:
             sha256: Its hash, or as many leading digits as its publisher gives.
 
         Raises:
-            SourceError: The network is closed, the server refuses, or the bytes are others.
+            SourceError: The network is closed, the server refuses, or the disk does.
+            AbsentError: The server does not have it.
+            HashError: The bytes are others; nothing of them is kept.
         """
-        if target.exists():
-            check(target, sha256)
-            return target
-        host = urlsplit(url).hostname or ""
-        if self.offline or host in self._unreachable:
-            why = "--offline was given" if self.offline else f"no connection to {host}"
-            raise SourceError(f"{Path(url).name} cannot be fetched: {why}.")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f".part-{os.getpid()}-{target.name}")
-        try:
-            self._download(url, part)
-            check(part, sha256, url)
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
+        if not target.exists():
+            self._refuse_closed(url)
+            with _writable(target), _alone(target):
+                if not target.exists():  # while waiting, another process may have got it
+                    self._fetch(url, target, sha256)
+                    self.fetched.add(target)
+        check(target, sha256)
         return target
 
-    def _download(self, url: str, part: Path) -> None:
-        import pooch  # it brings requests along: half a second that most runs need not pay
-        import requests
+    def read(self, url: str, most_bytes: int) -> bytes:
+        """Return the bytes of a small file that has no pinned hash.
 
-        download = pooch.HTTPDownloader(
-            progressbar=sys.stderr.isatty(), timeout=(CONNECT_SECONDS, READ_SECONDS)
-        )
+        Raises:
+            AbsentError: The server does not have it.
+            SourceError: As for `fetch`.
+        """
+        self._refuse_closed(url)
+        target = cache_folder() / "unpinned" / hashlib.sha256(url.encode()).hexdigest()
+        with _writable(target), _alone(target):
+            target.unlink(missing_ok=True)  # what a killed process left may be of yesterday
+            try:
+                self._attempts(url, target, most_bytes)
+                return target.read_bytes()
+            finally:
+                target.unlink(missing_ok=True)
+
+    def _fetch(self, url: str, target: Path, sha256: str) -> None:
+        part = target.with_name(f".part-{sha256[:16]}-{target.name}")
+        resumed = part.exists()
+        self._attempts(url, part, MOST_BYTES)
         try:
-            download(url, str(part), None)
-        except requests.ConnectionError as error:
-            host = urlsplit(url).hostname or ""
-            self._unreachable.add(host)
-            raise SourceError(
-                f"{Path(url).name} cannot be fetched: no connection to {host}."
-            ) from error
-        except (requests.RequestException, OSError) as error:
-            raise SourceError(f"{url} cannot be fetched: {error}.") from error
+            check(part, sha256, url)
+        except HashError:
+            part.unlink()
+            if not resumed:
+                raise
+            self._fetch(url, target, sha256)  # the head that was left may have been the wrong one
+        else:
+            part.replace(target)
+
+    def _attempts(self, url: str, part: Path, most_bytes: int) -> None:
+        """Try several times what may pass; what arrived is kept from one attempt to the next."""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                download(url, part, most_bytes)
+            except TransferError as error:
+                if error.passing and attempt < ATTEMPTS:
+                    time.sleep(WAIT_SECONDS * 2 ** (attempt - 1))
+                    continue
+                if error.silent:
+                    self._silent[urlsplit(url).hostname or ""] = str(error)
+                kind = AbsentError if error.absent else SourceError
+                raise kind(f"{file_name(url)} cannot be fetched: {error}.") from error
+            return
+
+    def _refuse_closed(self, url: str) -> None:
+        why = self.closed or self._silent.get(urlsplit(url).hostname or "")
+        if why:
+            raise SourceError(f"{file_name(url)} cannot be fetched: {why}.")
+
+
+@contextmanager
+def _writable(target: Path) -> Iterator[None]:
+    """Turn what the disk refuses into an error that says where."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield
+    except OSError as error:
+        raise SourceError(
+            f"{target.parent} cannot be written: {error.strerror or error}. "
+            "NSTBENCH_CACHE and TORCH_HOME choose other folders."
+        ) from error
+
+
+@contextmanager
+def _alone(target: Path) -> Iterator[None]:
+    """Let one process at a time fetch a file; the lock of a dead one is free."""
+    locks = cache_folder() / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(locks / hashlib.sha256(str(target.absolute()).encode()).hexdigest()[:16])
+    try:
+        lock.acquire(timeout=1)
+    except Timeout:
+        print(f"another process is fetching {target.name}; waiting for it", file=sys.stderr)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def check(path: Path, sha256: str, origin: str = "") -> None:
-    """Raise SourceError, naming both hashes, unless the file's hash begins with `sha256`."""
+    """Raise HashError, naming both hashes, unless the file's hash begins with `sha256`."""
     found = file_sha256(path)
     if not found.startswith(sha256.lower()):
-        raise SourceError(
+        raise HashError(
             f"{origin or path} has SHA-256 {found}, but {sha256} was asked for. "
-            "Either the file changed, or the hash in the suite is wrong."
+            "Either the file changed, or the hash is wrong; nothing was overwritten."
         )
 
 
@@ -83,6 +147,11 @@ def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file's bytes, 64 hex digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def file_name(url: str) -> str:
+    """Return the last part of a URL's path, as a file would be called."""
+    return Path(unquote(urlsplit(url).path)).name or url
 
 
 def cache_folder() -> Path:

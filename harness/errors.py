@@ -6,8 +6,11 @@ NstbenchError
 ├── UnknownNameError        a method, metric, encoder, layer ... that does not exist
 ├── DuplicateNameError      two things registered under one name
 ├── SourceError             an image or weights that cannot be had, or are not what they should be
+│   ├── AbsentError         the server is there, the file is not
+│   ├── HashError           other bytes than were pinned: never replaced by something else
 │   ├── ImageError
 │   └── WeightsError
+│       └── MissingWeightsError
 ├── RecordError             a stored record that cannot be read
 ├── TrackingError           MLflow cannot be reached or refuses
 └── Diverged                a method's numbers stopped being finite; carries the last finite image
@@ -67,12 +70,24 @@ class SourceError(NstbenchError):
     """An image or weights that cannot be had, or are not what they should be."""
 
 
+class AbsentError(SourceError):
+    """The server is there, the file is not."""
+
+
+class HashError(SourceError):
+    """Other bytes than were pinned: nothing stands in for them, somebody has to look."""
+
+
 class ImageError(SourceError):
     """An image that cannot be had or read."""
 
 
 class WeightsError(SourceError):
-    """Pretrained weights that cannot be had or do not fit."""
+    """Pretrained weights that cannot be had, cannot be read, or do not fit."""
+
+
+class MissingWeightsError(WeightsError):
+    """Pretrained weights that are nowhere to be had: something may stand in for them."""
 
 
 class RecordError(NstbenchError):

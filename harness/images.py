@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import os
 import warnings
 from dataclasses import dataclass, replace
@@ -17,11 +16,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image as Pillow
-from PIL import ImageOps
+from PIL import ImageCms, ImageOps
 
 from harness import studies
-from harness.downloads import Network, cache_folder, check, file_sha256
-from harness.errors import ImageError, SourceError, nearest
+from harness.downloads import Network, cache_folder, check, file_name, file_sha256
+from harness.errors import HashError, ImageError, SourceError, nearest
 from harness.records import ImageUse
 
 if TYPE_CHECKING:
@@ -29,10 +28,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from harness.mirror import Mirror
     from harness.protocols import Image
 
 MAX_PIXELS = 64_000_000
 """Larger files are refused unread: 8000 x 8000 is more than any method here can use."""
+
+LEAST_EDGE = 16
+"""Narrower images are refused, as files and as resized: encoders halve them four times."""
 
 STUDY_SIZE = (720, 540)
 """Stand-ins are painted at this size and resized like any painting."""
@@ -63,25 +66,30 @@ class ImageSource:
 class Gallery:
     """Finds the suite's images once and hands them out at any size."""
 
-    def __init__(self, network: Network, mirror: Path | None = None) -> None:
+    def __init__(self, network: Network, mirror: Mirror | None = None) -> None:
         self.network, self.mirror = network, mirror
         self._pictures: dict[str, Pillow.Image] = {}  # SHA-256 -> full size
+        self.files: dict[str, Path] = {}  # SHA-256 -> where it lies; studies are painted
 
     def find(self, source: ImageSource) -> ImageUse:
         """Locate an image and read it; a painting that cannot be had is stood in for.
 
         Raises:
-            ImageError: It cannot be had and has no stand-in, or cannot be read.
+            ImageError: It cannot be had and has no stand-in, or cannot be read, or other bytes
+                were found than the suite pins: then nothing stands in.
         """
         try:
             path, origin = self._locate(source)
+        except HashError as error:
+            raise ImageError(str(error)) from None
         except SourceError as error:
             if source.stand_in is None:
                 raise ImageError(str(error)) from None
             return self._paint(source, str(error))
         sha256 = file_sha256(path)
-        self._pictures[sha256] = read(path)
-        return _use(source, sha256, origin)
+        self._pictures[sha256] = picture = read(path)
+        self.files[sha256] = path
+        return _use(source, sha256, origin, picture)
 
     def pixels(self, image: ImageUse, size: int) -> NDArray[np.uint8]:
         """Return a found image as uint8 (H, W, 3), its long edge resized to `size`."""
@@ -98,10 +106,10 @@ class Gallery:
             return source.path, source.path.name
         assert source.url is not None  # the suite has seen to it
         assert source.sha256 is not None
-        if self.mirror and (found := in_mirror(self.mirror, source.url, source.sha256)):
-            check(found, source.sha256)
+        name = file_name(source.url)
+        target = cache_folder() / "images" / f"{source.sha256[:16]}-{name}"
+        if self.mirror and (found := self.mirror.find(name, source.sha256, target)):
             return found, source.url
-        target = cache_folder() / "images" / f"{source.sha256[:16]}-{Path(source.url).name}"
         return self.network.fetch(source.url, target, source.sha256), source.url
 
     def _paint(self, source: ImageSource, why: str) -> ImageUse:
@@ -109,7 +117,7 @@ class Gallery:
         picture = _study(source.stand_in)
         sha256 = hashlib.sha256(picture.tobytes()).hexdigest()
         self._pictures[sha256] = picture
-        use = _use(source, sha256, "painted by nstbench")
+        use = _use(source, sha256, "painted by nstbench", picture)
         return replace(use, stand_in=source.stand_in, why_stand_in=why)
 
 
@@ -130,23 +138,12 @@ def _study(name: str) -> Pillow.Image:
     return picture
 
 
-def _use(source: ImageSource, sha256: str, origin: str) -> ImageUse:
+def _use(source: ImageSource, sha256: str, origin: str, picture: Pillow.Image) -> ImageUse:
     return ImageUse(
         name=source.name, sha256=sha256, origin=origin, title=source.title,
         artist=source.artist, year=source.year, rights=source.rights,
+        width=picture.width, height=picture.height,
     )  # fmt: skip
-
-
-def in_mirror(mirror: Path, url: str, sha256: str) -> Path | None:
-    """Return the file of a mirror folder that holds `url`: by its MANIFEST.json, else by name."""
-    manifest = mirror / "MANIFEST.json"
-    if manifest.exists():
-        for entry in json.loads(manifest.read_text(encoding="utf-8")):
-            named = mirror / str(entry.get("file"))
-            if entry.get("sha256") == sha256 and named.exists():
-                return named
-    named = mirror / Path(url).name
-    return named if named.exists() else None
 
 
 def skimage_photograph(name: str) -> Path:
@@ -166,28 +163,43 @@ def skimage_photograph(name: str) -> Path:
 def read(path: Path) -> Pillow.Image:
     """Read any still image as upright 8-bit sRGB; alpha is laid over white.
 
+    Of an animation the first frame is taken. Colours with a profile of their own are converted.
+
     Raises:
-        ImageError: Not an image, broken, or larger than MAX_PIXELS.
+        ImageError: Not an image, broken, larger than MAX_PIXELS or narrower than LEAST_EDGE.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)  # MAX_PIXELS decides
+            warnings.simplefilter("ignore")  # MAX_PIXELS decides; a decoder's doubts change nothing
             with Pillow.open(path) as file:
-                if file.width * file.height > MAX_PIXELS:
-                    raise ImageError(
-                        f"{path} has {file.width} x {file.height} pixels; "
-                        f"at most {MAX_PIXELS:,} are read."
-                    )
+                _check_size(path, *file.size)
                 return _rgb(ImageOps.exif_transpose(file))
-    except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError) as error:
+    except ImageError:
+        raise
+    except Pillow.DecompressionBombError:
+        raise ImageError(f"{path} has more pixels than the {MAX_PIXELS:,} that are read.") from None
+    except Exception as error:  # a broken file makes decoders raise anything
         raise ImageError(f"{path} cannot be read as an image: {error}") from None
+
+
+def _check_size(path: Path, width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise ImageError(f"{path} has {width} x {height} pixels; at most {MAX_PIXELS:,} are read.")
+    if min(width, height) < LEAST_EDGE:
+        raise ImageError(
+            f"{path} has {width} x {height} pixels; at least {LEAST_EDGE} are needed each way."
+        )
 
 
 def _rgb(picture: Pillow.Image) -> Pillow.Image:
     if picture.mode.startswith(("I", "F")):  # 16 bits and more: keep the range, not the low byte
-        values = np.asarray(picture, dtype=np.float64)
-        top = 65535 if values.max() > 255 else 255
-        picture = Pillow.fromarray((values / top * 255).round().clip(0, 255).astype(np.uint8))
+        values = np.nan_to_num(np.asarray(picture, dtype=np.float64))
+        fits = (top for top in (1, 255, 65535) if values.max() <= top)
+        top = 65535 if picture.mode.startswith("I;16") else next(fits, values.max())
+        return Pillow.fromarray((values / top * 255).round().clip(0, 255).astype(np.uint8)).convert(
+            "RGB"
+        )
+    picture = _in_srgb(picture)
     if picture.mode in {"RGBA", "LA", "PA"} or "transparency" in picture.info:
         picture = picture.convert("RGBA")
         white = Pillow.new("RGBA", picture.size, "white")
@@ -195,11 +207,31 @@ def _rgb(picture: Pillow.Image) -> Pillow.Image:
     return picture.convert("RGB")
 
 
+def _in_srgb(picture: Pillow.Image) -> Pillow.Image:
+    """Convert the colours of an image that carries a profile; one that is no use is passed over."""
+    profile = picture.info.get("icc_profile")
+    if not profile or picture.mode not in {"RGB", "RGBA", "CMYK", "L"}:
+        return picture
+    try:
+        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if "sRGB" in ImageCms.getProfileDescription(own):
+            return picture  # a round trip would only round
+        mode = "RGBA" if picture.mode == "RGBA" else "RGB"
+        srgb = ImageCms.createProfile("sRGB")
+        return ImageCms.profileToProfile(picture, own, srgb, outputMode=mode) or picture
+    except (ImageCms.PyCMSError, OSError):
+        return picture
+
+
 def resize(picture: Pillow.Image, size: int) -> Pillow.Image:
     """Resize to a long edge of `size` pixels, keeping the aspect ratio (Lanczos, antialiased)."""
-    scale = size / max(picture.size)
-    width, height = (max(1, round(edge * scale)) for edge in picture.size)
-    return picture.resize((width, height), Pillow.Resampling.LANCZOS)
+    return picture.resize(resized(*picture.size, size), Pillow.Resampling.LANCZOS)
+
+
+def resized(width: int, height: int, size: int) -> tuple[int, int]:
+    """Return width and height for a long edge of `size` pixels."""
+    scale = size / max(width, height)
+    return max(1, round(width * scale)), max(1, round(height * scale))
 
 
 def to_tensor(pixels: NDArray[np.uint8]) -> Image:

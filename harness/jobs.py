@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from harness.records import Cell, EncoderUse, Record, TracePoint
+from harness.records import Cell, EncoderUse, Record, Score, TracePoint
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,8 +21,8 @@ Progress: TypeAlias = Callable[[str, int, int], None]
 class Setup:
     """What all cells of a run share."""
 
-    encoder: EncoderUse
-    encoder_path: Path | None
+    judge: EncoderUse  # that scores are taken through
+    encoder_files: Mapping[str, Path | None]  # SHA-256 -> weights; None where they are drawn
     device: str
     precision: str
     metrics: tuple[Any, ...]  # instances, equipped for this machine
@@ -60,6 +60,16 @@ def score_name(metric: Any) -> str:
     return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
 
 
-def score_lens(metric: Any, encoder: str) -> str:
-    """Return what a metric looks through; `encoder` stands for the suite's."""
-    return encoder if metric.lens == "encoder" else str(metric.lens)
+def blank_score(metric: Any, judge: EncoderUse) -> Score:
+    """Return a metric's score without a value; the lens `encoder` stands for the judge."""
+    through_judge = metric.lens == "encoder"
+    return Score(
+        name=score_name(metric),
+        value=None,
+        unit=metric.unit,
+        better=metric.better,
+        lens=judge.name if through_judge else metric.lens,
+        version=metric.version,
+        why_missing=getattr(metric, "missing", ""),
+        lens_sha256=judge.sha256 if through_judge else getattr(metric, "lens_sha256", ""),
+    )

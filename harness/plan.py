@@ -10,8 +10,10 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
+from harness import encoders
 from harness.downloads import file_sha256
 from harness.errors import Problem, SuiteError, nearest
+from harness.images import LEAST_EDGE, resized
 from harness.records import Cell, EncoderUse, ImageUse, Record, Score, Skip, TrainingUse
 from harness.registry import METHODS
 from harness.suite import PLACES, MethodSpec, Suite
@@ -21,14 +23,20 @@ Action = Literal["run", "reuse", "score"]
 
 @dataclass(frozen=True)
 class Facts:
-    """What was found on this machine for a suite; a missing image is its reason."""
+    """What was found on this machine for a suite; what is missing is its reason."""
 
     contents: Mapping[str, ImageUse | str]
     styles: Mapping[str, ImageUse | str]
-    encoder: EncoderUse
+    encoder: EncoderUse  # the suite's: the judge of all, and what methods use unless they say
     device: str
     precision: str
     training: TrainingUse
+    encoders: Mapping[str, EncoderUse | str] = field(default_factory=dict)  # that methods name
+
+    @property
+    def uses(self) -> list[EncoderUse]:
+        """All encoders that were found."""
+        return [self.encoder, *(e for e in self.encoders.values() if isinstance(e, EncoderUse))]
 
 
 @dataclass(frozen=True)
@@ -118,15 +126,15 @@ def _decide(cell: Cell, record: Record | None, scores: Sequence[Score]) -> Entry
         return Entry(cell, "run", "new")
     if not record.ok:
         return Entry(cell, "run", f"the last attempt ended {record.status}")
-    held = {(score.name, score.lens, score.version) for score in record.scores}
-    lacking = [
-        score.name
-        for score in scores
-        if not score.why_missing and (score.name, score.lens, score.version) not in held
-    ]
+    held = {_kind(score) for score in record.scores}
+    lacking = [s.name for s in scores if not s.why_missing and _kind(s) not in held]
     if lacking:
         return Entry(cell, "score", f"to be scored: {', '.join(lacking)}")
     return Entry(cell, "reuse", "done before")
+
+
+def _kind(score: Score) -> tuple[str, str, str, int]:
+    return (score.name, score.lens, score.lens_sha256, score.version)
 
 
 def explain(cell: Cell, stored: Sequence[Record]) -> str:
@@ -276,19 +284,21 @@ class _CellMaker:
         levels = {**combination.levels, **combination.extra}
         content, style, seed, size = (combination.place[key] for key in PLACES[1:])
         name = variant_name(spec, combination.levels)
+        content_use, style_use = self.facts.contents[content], self.facts.styles[style]
+        encoder = self._encoder(levels.get("encoder", spec.encoder))
+        for found in (encoder, content_use, style_use):
+            if why := found if isinstance(found, str) else _too_narrow(found, size):
+                pair = f"{content}--{style}"
+                return Skip(f"{name}/{pair}/s{seed}", name, pair, why)
+        assert isinstance(encoder, EncoderUse)
+        assert isinstance(content_use, ImageUse)
+        assert isinstance(style_use, ImageUse)
         key = f"{spec.label} {sorted(levels.items())}"
         if key not in self._built:
-            self._built[key] = self._build(spec, levels, name)
+            self._built[key] = self._build(spec, levels, name, encoder)
         method = self._built[key]
         if method is None:
             return None
-        for found in (self.facts.contents[content], self.facts.styles[style]):
-            if isinstance(found, str):
-                pair = f"{content}--{style}"
-                return Skip(f"{name}/{pair}/s{seed}", name, pair, found)
-        content_use, style_use = self.facts.contents[content], self.facts.styles[style]
-        assert isinstance(content_use, ImageUse)
-        assert isinstance(style_use, ImageUse)
         shown = {**levels, "size": size} if len(self.suite.sizes) > 1 else levels
         return Cell(
             suite=self.suite.name,
@@ -302,7 +312,7 @@ class _CellMaker:
             style=style_use,
             size=size,
             seed=seed,
-            encoder=replace(self.facts.encoder, layers=()),
+            encoder=replace(encoder, layers=()),
             precision=self.facts.precision,
             device=self.facts.device,
             training=self.facts.training if getattr(method, "trains", False) else None,
@@ -310,19 +320,25 @@ class _CellMaker:
             anchor=getattr(method, "anchor", False),
         )
 
-    def _build(self, spec: MethodSpec, levels: dict[str, Any], name: str) -> Any:
+    def _encoder(self, name: str) -> EncoderUse | str:
+        return self.facts.encoders[name] if name else self.facts.encoder
+
+    def _build(
+        self, spec: MethodSpec, levels: dict[str, Any], name: str, encoder: EncoderUse
+    ) -> Any:
         key = ("methods", spec.label)
+        own = {k: v for k, v in levels.items() if k != "encoder"}
         try:
-            method = METHODS.build(spec.method, {**spec.params, **levels})
+            method = METHODS.build(spec.method, {**spec.params, **own})
         except ValidationError as error:
             for item in error.errors():
                 self._say(key, f"{name}: {item['msg'].removeprefix('Value error, ')}.")
             return None
-        missing = [k for k in getattr(method, "layers", ()) if k not in self.facts.encoder.layers]
+        there = {*encoder.layers, *encoders.stood_in(method, encoder.layers)}
+        missing = [k for k in getattr(method, "layers", ()) if k not in there]
         if missing:
-            self._say(
-                key, f"{name} asks for {', '.join(missing)}, {self._what_there_is(missing[0])}"
-            )
+            ends = _what_there_is(encoder, missing[0])
+            self._say(key, f"{name} asks for {', '.join(missing)}, {ends}")
             return None
         absent = [
             f"{k}: there is no file {p}" for k, p in self._files(method).items() if not p.is_file()
@@ -334,17 +350,27 @@ class _CellMaker:
     def _files(self, method: Any) -> dict[str, Path]:
         return {k: Path(v) for k, v in getattr(method, "files", {}).items()}
 
-    def _what_there_is(self, layer: str) -> str:
-        encoder = self.facts.encoder
-        named = [k for k in encoder.layers if not k.startswith("pool")]
-        return (
-            f"but the encoder {encoder.name} ({encoder.origin}) ends at {named[-1]}."
-            f"{nearest(layer, encoder.layers)} Choose layers with --set "
-            "LABEL.style_layers=[...] and LABEL.content_layers=[...], or other weights."
-        )
-
     def _say(self, key: tuple[str, ...], what: str) -> None:
         self.problems.append(self.suite.source.problem(key, what))
+
+
+def _what_there_is(encoder: EncoderUse, layer: str) -> str:
+    named = [k for k in encoder.layers if not k.startswith("pool")]
+    return (
+        f"but the encoder {encoder.name} ({encoder.origin}) ends at {named[-1]}."
+        f"{nearest(layer, encoder.layers)} Choose layers with --set "
+        "LABEL.style_layers=[...] and LABEL.content_layers=[...], or other weights."
+    )
+
+
+def _too_narrow(use: EncoderUse | ImageUse, size: int) -> str:
+    """Say why an image cannot be used at a long edge of `size` pixels; empty where it can."""
+    if isinstance(use, EncoderUse):
+        return ""
+    width, height = resized(use.width, use.height, size)
+    if min(width, height) >= LEAST_EDGE:
+        return ""
+    return f"{use.name} is {width} x {height} pixels at {size}: at least {LEAST_EDGE} are needed."
 
 
 def _jsonable(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,11 +9,19 @@ from typing import Any
 
 from harness import encoders, environment, plan
 from harness.downloads import Network
-from harness.errors import ImageError, UnknownNameError, UsageError, WeightsError
+from harness.errors import (
+    ImageError,
+    MissingWeightsError,
+    UnknownNameError,
+    UsageError,
+    WeightsError,
+)
 from harness.images import Gallery, to_png
-from harness.jobs import Job, Setup, score_lens, score_name
+from harness.jobs import Job, Setup, blank_score, score_name
+from harness.mirror import open_mirror
 from harness.plan import Facts, Plan
-from harness.records import Cell, ImageUse, Run, Score
+from harness.records import Cell, EncoderUse, ImageUse, Run, Score
+from harness.registry import METHODS
 from harness.store import Store
 from harness.suite import Suite
 from harness.training import TrainingSet
@@ -28,7 +36,7 @@ class Options:
     device: str = "auto"
     precision: str = ""  # the suite's, unless given
     encoder: str = ""  # the suite's, unless given
-    mirror: Path | None = None
+    mirror: str = ""  # a folder, or an http(s) address
     weights: Mapping[str, Path] | None = None
     offline: bool = False
     fresh: bool = False
@@ -104,37 +112,48 @@ def prepare(suite: Suite, options: Options) -> Prepared:
         SuiteError: The suite does not fit what was found.
     """
     network = Network(offline=options.offline)
-    gallery = Gallery(network, options.mirror)
-    shelf = Shelf(network, options.weights or {})
-    facts, encoder_path, training = _facts(suite, options, gallery, shelf)
+    mirror = open_mirror(options.mirror, network)
+    gallery = Gallery(network, mirror)
+    shelf = Shelf(network, options.weights or {}, mirror)
+    training = TrainingSet.find(suite.training_folder)
+    facts, encoder_files = _facts(suite, options, gallery, shelf, training)
     metrics = tuple(_equip(metric, facts, shelf) for metric in suite.metrics)
     cells, skipped = plan.expand(suite, facts)
     store = Store(options.out, suite.name)
-    scores = expected(metrics, facts)
+    scores = [blank_score(metric, facts.encoder) for metric in metrics]
     decided = plan.decide(cells, skipped, store.read, scores, fresh=options.fresh)
     setup = Setup(
-        encoder=facts.encoder,
-        encoder_path=encoder_path,
+        judge=facts.encoder,
+        encoder_files=encoder_files,
         device=facts.device,
         precision=facts.precision,
         metrics=metrics,
         training_files=training.files,
         environment=environment.describe(facts.device),
     )
-    warnings = tuple(_warnings(facts, scores, cells, training.hashes))
-    return Prepared(suite, facts, decided, setup, gallery, store, warnings)
+    warnings = [*_warnings(facts, scores, cells, training.hashes)]
+    if mirror and mirror.complaint:
+        warnings.append(mirror.complaint)
+    return Prepared(suite, facts, decided, setup, gallery, store, tuple(warnings))
 
 
 def _facts(
-    suite: Suite, options: Options, gallery: Gallery, shelf: Shelf
-) -> tuple[Facts, Path | None, TrainingSet]:
+    suite: Suite, options: Options, gallery: Gallery, shelf: Shelf, training: TrainingSet
+) -> tuple[Facts, dict[str, Path | None]]:
     try:
         encoder, path = encoders.find(options.encoder or suite.encoder, shelf)
     except (UnknownNameError, WeightsError) as error:
         if options.encoder:
             raise UsageError(f"--encoder: {error}") from None
         raise suite.problem(("encoder",), str(error)) from None
-    training = TrainingSet.find(suite.training_folder)
+    files = {encoder.sha256: path}
+    others: dict[str, EncoderUse | str] = {}
+    for name in dict.fromkeys(name for spec in suite.methods for name in spec.encoders):
+        try:
+            use, path = encoders.find(name, shelf)
+            others[name], files[use.sha256] = use, path
+        except MissingWeightsError as error:
+            others[name] = str(error)
     contents = {name: _image(gallery, source) for name, source in suite.contents.items()}
     styles = {name: _image(gallery, source) for name, source in suite.styles.items()}
     facts = Facts(
@@ -144,8 +163,9 @@ def _facts(
         device=find_device(options.device),
         precision=options.precision or suite.precision,
         training=training.use,
+        encoders=others,
     )
-    return facts, path, training
+    return facts, files
 
 
 def _image(gallery: Gallery, source: Any) -> ImageUse | str:
@@ -170,17 +190,6 @@ def _equip(metric: Any, facts: Facts, shelf: Shelf) -> Any:
     return metric.equip(facts.encoder, shelf) if hasattr(metric, "equip") else metric
 
 
-def expected(metrics: Sequence[Any], facts: Facts) -> list[Score]:
-    """Return what every record should hold, as scores without a value."""
-    return [
-        Score(
-            score_name(metric), None, metric.unit, metric.better,
-            score_lens(metric, facts.encoder.name), metric.version, getattr(metric, "missing", ""),
-        )
-        for metric in metrics
-    ]  # fmt: skip
-
-
 def _warnings(
     facts: Facts, scores: Sequence[Score], cells: Sequence[Cell], trained_on: frozenset[str]
 ) -> Iterator[str]:
@@ -192,6 +201,7 @@ def _warnings(
     seen = {c.content.name: None for c in cells if c.training and c.content.sha256 in trained_on}
     if seen:
         yield f"Methods that train have seen {', '.join(seen)}: they are among the photographs."
+    yield from _stood_in(facts, cells)
     used = {cell.style.name: cell.style for cell in cells if cell.style.stand_in}
     if used:
         reason = next(iter(used.values())).why_stand_in
@@ -199,6 +209,22 @@ def _warnings(
             f"Stand-ins painted by nstbench instead of {', '.join(used)}: {reason} "
             "`--mirror DIR` takes copies of your own."
         )
+
+
+def _stood_in(facts: Facts, cells: Sequence[Cell]) -> Iterator[str]:
+    """Say which methods look at other layers than their recipes name."""
+    layers = {use.sha256: use.layers for use in facts.uses}
+    labels: dict[str, dict[str, None]] = {}
+    for cell in {(cell.variant, cell.encoder.sha256): cell for cell in cells}.values():
+        method = METHODS.build(cell.method, cell.params)
+        said = encoders.stood_in(method, layers[cell.encoder.sha256])
+        if said:
+            which = ", ".join(f"{shallow} for {deep}" for deep, shallow in said.items())
+            labels.setdefault(f"{cell.encoder.name} does not go so deep: {which}", {})[
+                cell.label
+            ] = None
+    for what, methods in labels.items():
+        yield f"Layers stand in for others in {', '.join(methods)}, since {what}."
 
 
 def _names(cell: Cell) -> tuple[Any, ...]:

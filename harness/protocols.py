@@ -83,7 +83,8 @@ class Method(Protocol):
 
     Optional class attributes: `presets` (name -> parameters), `trains` (True where `fit` reads
     training photographs), `anchor` (True for a reference point). Optional properties: `layers`
-    (the encoder layers it will ask for) and `files` (parameter -> path it will read).
+    (the encoder layers it will ask for), `stand_in_layers` (deep layer -> the one to look at where
+    the encoder ends before it) and `files` (parameter -> path it will read).
     A method whose fit is worth keeping adds `export(stylizer) -> {name: tensor}` and
     `restore(tensors, context) -> Stylizer`.
     """
@@ -100,8 +101,9 @@ class Metric(Protocol):
 
     The docstring has a `Source:` and a `Blind to:`. Scores are taken on what was saved: the
     stylized image is already clamped and rounded to 8 bits. `lens` says what it looks through;
-    `encoder` means the suite's. A metric that needs weights or layers has
-    `equip(encoder: EncoderUse, shelf: Shelf)`, which returns it with what was found.
+    `encoder` means the suite's, the judge, which a method's own may differ from. A metric that
+    needs weights or layers has `equip(judge: EncoderUse, shelf: Shelf)`, which returns it with what
+    was found, `lens_sha256` among it where it looks through weights of its own.
     """
 
     version: ClassVar[int]

@@ -32,6 +32,8 @@ class ImageUse:
     artist: str = ""
     year: int | None = None
     rights: str = ""
+    width: int = 0  # of the file, upright
+    height: int = 0
     stand_in: str | None = None  # the study painted in place of the real image
     why_stand_in: str = ""
 
@@ -130,6 +132,7 @@ class Score:
     lens: str  # what it looks through: pixels, squeezenet1_1, alexnet ...
     version: int = 1
     why_missing: str = ""
+    lens_sha256: str = ""  # of the weights it looks through
 
 
 @dataclass(frozen=True)

@@ -13,19 +13,22 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
 
 from harness import encoders, seeds, timing
+from harness.encoders.layered import LayeredEncoder
 from harness.errors import Diverged, NstbenchError
 from harness.images import read, to_pixels, to_png, to_tensor
-from harness.jobs import Job, Outcome, Progress, Setup, score_lens, score_name
-from harness.protocols import Context, Image, Stylizer, Unavailable
-from harness.records import Cell, Failure, Record, Score, Timing, TracePoint
+from harness.jobs import Job, Outcome, Progress, Setup, blank_score
+from harness.protocols import Context, Image, Step, Stylizer, Unavailable
+from harness.records import Cell, EncoderUse, Failure, Record, Score, Timing, TracePoint
 from harness.registry import METHODS
 from harness.training import Crops
+
+OnStep: TypeAlias = Callable[[Step], None]
 
 REPEAT_SECONDS, MOST_REPEATS = 1.0, 10
 """A quick stylization is repeated until it has filled a second, at most ten times; its median
@@ -51,14 +54,12 @@ class Runner:
     def __init__(self, setup: Setup, progress: Progress = lambda phase, index, of: None) -> None:
         self.setup, self.progress = setup, progress
         self.device = torch.device("cpu" if setup.device == "cpu" else "cuda")
-        self.encoder = encoders.load(
-            setup.encoder, setup.encoder_path, device=self.device, precision=setup.precision
-        )
+        self._encoders: dict[str, LayeredEncoder] = {}
         self.memory = timing.PeakMemory(self.device)
         self._fits: dict[str, Fit | Exception] = {}
         self._traces: list[timing.Trace] = []  # of the cell that runs
         self._crops: dict[int, Crops] = {}
-        self._warm: set[tuple[int, ...]] = set()
+        self._warm: set[tuple[Any, ...]] = set()
 
     def execute(self, job: Job) -> Outcome:
         """Run a cell; whatever its method does, the answer is an Outcome."""
@@ -92,13 +93,19 @@ class Runner:
     def _run(self, job: Job, blank: Record) -> Outcome:
         content, style = (to_tensor(p).to(self.device) for p in (job.content, job.style))
         method = METHODS.build(job.cell.method, job.cell.params)
-        warm_up = self._warm_up(method, content)
+        encoder = self._encoder_of(method, job.cell)
+        warm_up = self._warm_up(method, encoder, content)
         load = timing.load_average()
-        fit, fresh = self._fitted(method, job, style)
-        notes: list[str] = []
+        fit, fresh = self._fitted(method, encoder, job, style)
+        notes = [f"{shallow} stood in for {deep}" for deep, shallow in encoder.stand_ins.items()]
         self.memory.reset()
         trace = self._trace("stylize")
-        stylized, seconds, repeats = self._stylize(fit.stylizer, job.cell, content, trace, notes)
+
+        def context(on_step: OnStep) -> Context:
+            cell = job.cell
+            return self._context(cell, encoder, on_step, notes, cell.content.name, cell.style.name)
+
+        stylized, seconds, repeats = _stylize(fit.stylizer, content, context, trace, self.device)
         peak = self.memory.read()
         _check(stylized, content)
         pixels = to_pixels(stylized)
@@ -131,7 +138,9 @@ class Runner:
         fitted = (_pack(method, fit), _facts(fit)) if keep else None
         return Outcome(record, to_png(pixels), points, fitted)
 
-    def _fitted(self, method: Any, job: Job, style: Image) -> tuple[Fit, bool]:
+    def _fitted(
+        self, method: Any, encoder: LayeredEncoder, job: Job, style: Image
+    ) -> tuple[Fit, bool]:
         """Return the fit of a cell, and whether it was made just now.
 
         One is kept at a time: a suite of a thousand styles needs no more memory than one of two.
@@ -141,7 +150,7 @@ class Runner:
         fresh = fit_id not in self._fits
         if fresh:
             try:
-                self._fits = {fit_id: self._fit(method, job, style)}
+                self._fits = {fit_id: self._fit(method, encoder, job, style)}
             except Exception as error:
                 self._fits = {fit_id: error}
                 raise
@@ -150,10 +159,11 @@ class Runner:
             raise fit
         return fit, fresh
 
-    def _fit(self, method: Any, job: Job, style: Image) -> Fit:
+    def _fit(self, method: Any, encoder: LayeredEncoder, job: Job, style: Image) -> Fit:
         notes: list[str] = []
         trace = self._trace("fit")
-        context = self._context(job.cell, trace.on_step, notes, "fit", job.cell.style.name)
+        purpose = ("fit", job.cell.style.name)
+        context = self._context(job.cell, encoder, trace.on_step, notes, *purpose)
         if job.kept is not None and hasattr(method, "restore"):
             return _restore(method, job.kept, context)
         self.memory.reset()
@@ -167,43 +177,46 @@ class Runner:
         self._traces.append(timing.Trace(phase, self.device, self.progress))
         return self._traces[-1]
 
-    def _stylize(
-        self, stylizer: Stylizer, cell: Cell, content: Image, trace: timing.Trace, notes: list[str]
-    ) -> tuple[Image, float, int]:
-        def once(on_step: Callable[..., None]) -> tuple[Image, float]:
-            context = self._context(cell, on_step, notes, cell.content.name, cell.style.name)
-            with timing.Stopwatch(self.device) as watch:
-                image = stylizer(content, context)
-            return image, watch.seconds
+    def _encoder_of(self, method: Any, cell: Cell) -> LayeredEncoder:
+        encoder = self._encoder(cell.encoder)
+        return encoder.with_stand_ins(encoders.stood_in(method, encoder.layers))
 
-        image, first = once(trace.on_step)
-        if trace.steps or first > REPEAT_SECONDS:
-            return image, first, 1
-        seconds: list[float] = []
-        while len(seconds) < MOST_REPEATS and sum(seconds) < REPEAT_SECONDS:
-            seconds.append(once(lambda step: None)[1])
-        return image, sorted(seconds)[len(seconds) // 2], len(seconds)
+    def _encoder(self, use: EncoderUse) -> LayeredEncoder:
+        """Return an encoder, loaded once; a cell's may be another one than the judge."""
+        if use.sha256 not in self._encoders:
+            self._encoders[use.sha256] = encoders.load(
+                use,
+                self.setup.encoder_files[use.sha256],
+                device=self.device,
+                precision=self.setup.precision,
+            )
+        return self._encoders[use.sha256]
 
-    def _warm_up(self, method: Any, content: Image) -> float:
+    def _warm_up(self, method: Any, encoder: LayeredEncoder, content: Image) -> float:
         """Run the encoder once at every new shape, off the clock: caches fill, kernels load.
 
         The first optimizer of a process costs a second of imports: it is stepped here too.
         """
         layers = tuple(getattr(method, "layers", ()))
-        key = (*content.shape[-2:], hash(layers))
+        key = (encoder.name, *content.shape[-2:], hash(layers))
         if not layers or key in self._warm:
             return 0.0
         self._warm.add(key)
         with timing.Stopwatch(self.device) as watch:
             image = content.clone().requires_grad_()
-            features = self.encoder(image, layers)
+            features = encoder(image, layers)
             torch.stack([f.mean() for f in features.values()]).sum().backward()
             if len(self._warm) == 1:
                 torch.optim.Adam([image]).step()
         return watch.seconds
 
     def _context(
-        self, cell: Cell, on_step: Callable[..., None], notes: list[str], *purpose: str
+        self,
+        cell: Cell,
+        encoder: LayeredEncoder,
+        on_step: OnStep,
+        notes: list[str],
+        *purpose: str,
     ) -> Context:
         generator = torch.Generator().manual_seed(seeds.derive(cell.seed, *purpose))
 
@@ -216,7 +229,7 @@ class Runner:
         return Context(
             device=self.device,
             generator=generator,
-            encoder=self.encoder,
+            encoder=encoder,
             size=cell.size,
             on_step=on_step,
             batches=batches,
@@ -225,8 +238,12 @@ class Runner:
 
     def _scores(self, job: Job, stylized: Image) -> tuple[Score, ...]:
         content, style = (to_tensor(p).to(self.device) for p in (job.content, job.style))
-        context = self._context(job.cell, lambda step: None, [], "measure")
-        return tuple(_score(m, stylized, content, style, context) for m in self.setup.metrics)
+        judge = self.setup.judge
+        context = self._context(job.cell, self._encoder(judge), lambda step: None, [], "measure")
+        return tuple(
+            _score(metric, blank_score(metric, judge), stylized, content, style, context)
+            for metric in self.setup.metrics
+        )
 
     def _diverged(self, job: Job, blank: Record, error: Diverged) -> Outcome:
         """Keep the curve up to the end and the last finite image, scored like any other."""
@@ -245,9 +262,32 @@ class Runner:
             torch.cuda.empty_cache()
 
 
-def _score(metric: Any, stylized: Image, content: Image, style: Image, context: Context) -> Score:
-    lens = score_lens(metric, context.encoder.name)
-    score = Score(score_name(metric), None, metric.unit, metric.better, lens, metric.version)
+def _stylize(
+    stylizer: Stylizer,
+    content: Image,
+    context: Callable[[OnStep], Context],
+    trace: timing.Trace,
+    device: torch.device,
+) -> tuple[Image, float, int]:
+    """Return the stylized image, the seconds it took, and the median over how many runs that is."""
+
+    def once(on_step: OnStep) -> tuple[Image, float]:
+        with timing.Stopwatch(device) as watch:
+            image = stylizer(content, context(on_step))
+        return image, watch.seconds
+
+    image, first = once(trace.on_step)
+    if trace.steps or first > REPEAT_SECONDS:
+        return image, first, 1
+    seconds: list[float] = []
+    while len(seconds) < MOST_REPEATS and sum(seconds) < REPEAT_SECONDS:
+        seconds.append(once(lambda step: None)[1])
+    return image, sorted(seconds)[len(seconds) // 2], len(seconds)
+
+
+def _score(
+    metric: Any, score: Score, stylized: Image, content: Image, style: Image, context: Context
+) -> Score:
     try:
         value = float(metric(stylized, content, style, context))
     except Unavailable as reason:

@@ -14,10 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.downloads import Network, file_sha256
-from harness.errors import SourceError, WeightsError, nearest
+from harness.errors import HashError, MissingWeightsError, SourceError, WeightsError, nearest
 
 if TYPE_CHECKING:
     import torch
+
+    from harness.mirror import Mirror
 
 TORCHVISION = {
     # name: file in torchvision's store (the digits are the head of its SHA-256), megabytes
@@ -42,9 +44,11 @@ class WeightsFile:
 
 
 class Shelf:
-    """Looks for weights: what `--weights` names, then torch's cache, then torchvision's store."""
+    """Looks for weights: `--weights`, then torch's cache, the mirror, torchvision's store."""
 
-    def __init__(self, network: Network, given: Mapping[str, Path]) -> None:
+    def __init__(
+        self, network: Network, given: Mapping[str, Path], mirror: Mirror | None = None
+    ) -> None:
         for name, path in given.items():
             if name not in TORCHVISION:
                 raise WeightsError(
@@ -53,27 +57,32 @@ class Shelf:
                 )
             if not path.is_file():
                 raise WeightsError(f"--weights {name}={path}: there is no such file.")
-        self.network, self.given = network, given
+        self.network, self.given, self.mirror = network, given, mirror
 
-    def find(self, name: str, *, fetch: bool = True) -> WeightsFile:
+    def find(self, name: str) -> WeightsFile:
         """Locate the weights called `name`, fetching them where allowed.
 
         Raises:
-            WeightsError: They cannot be had; the message says what to do.
+            MissingWeightsError: They cannot be had; the message says what to do.
+            HashError: Torch's cache or the mirror holds other bytes under their name.
         """
         if name in self.given:
             path = self.given[name]
             return WeightsFile(path, file_sha256(path), path.name)
-        file, megabytes = TORCHVISION[name]
-        target = torch_cache() / file
-        remedy = f"`--weights {name}=PATH` takes a file of your own"
-        if not target.exists() and not fetch:
-            raise WeightsError(f"{name} ({megabytes} MB) is not on this machine; {remedy}")
+        file = TORCHVISION[name][0]
+        sha256 = file.rsplit("-", 1)[1].removesuffix(".pth")
+        path = torch_cache() / file
         try:
-            self.network.fetch(STORE + file, target, file.rsplit("-", 1)[1].removesuffix(".pth"))
+            found = (
+                None if path.exists() or not self.mirror else self.mirror.find(file, sha256, path)
+            )
+            path = found or self.network.fetch(STORE + file, path, sha256)
+        except HashError:
+            raise
         except SourceError as error:
-            raise WeightsError(f"{error} {remedy[0].upper()}{remedy[1:]}.") from None
-        return WeightsFile(target, file_sha256(target), f"torchvision {file}")
+            remedy = f"`--weights {name}=PATH` takes a file of your own."
+            raise MissingWeightsError(f"{error} {remedy}") from None
+        return WeightsFile(path, file_sha256(path), f"torchvision {file}")
 
 
 def torch_cache() -> Path:
@@ -89,7 +98,6 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
     Raises:
         WeightsError: Neither of the two, truncated, or a pickle that wants to run code.
     """
-    import safetensors
     import safetensors.torch
     import torch
 
@@ -97,15 +105,16 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
         tensors = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        safetensors.SafetensorError,
-        pickle.UnpicklingError,
-        RuntimeError,
-        OSError,
-        EOFError,
-    ) as error:
+    except pickle.UnpicklingError:
+        raise WeightsError(
+            f"{path} is no torch file of tensors alone, and nothing else is unpickled: a pickle "
+            "can run code. Save its state_dict as .safetensors where you trust it."
+        ) from None
+    except Exception as error:  # a broken file makes its readers raise anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(f"{path} cannot be read as weights: {reason}") from None
+        raise WeightsError(
+            f"{path} cannot be read as weights, it may be cut short: {reason}"
+        ) from None
     if isinstance(tensors, dict) and isinstance(tensors.get("state_dict"), dict):
         tensors = tensors["state_dict"]  # gordicaleksa and others wrap it
     if not isinstance(tensors, dict) or not all(torch.is_tensor(t) for t in tensors.values()):

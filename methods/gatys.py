@@ -15,19 +15,19 @@ Deviations: - the recipes run on whatever encoder the suite names, torchvision's
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from harness.protocols import Scale
 from harness.registry import METHODS
+from methods._layers import RELU_1_TO_5, STAND_INS
 from methods._losses import Balance, GramDivisor, Reduction
 
 if TYPE_CHECKING:
     from harness.protocols import Context, Image, Stylizer
 
-RELU_1_TO_5 = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
 VGG_CHANNELS = (64, 128, 256, 512, 512)
 
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -208,6 +208,7 @@ class Gatys:
     style_per_element: bool = False  # divide each layer by its C*H*W, as lihanlian does
     style_weight: Weight = 10.0
     gram_divisor: GramDivisor = "hw"
+    stand_in_layers: Mapping[str, str] = field(default_factory=lambda: dict(STAND_INS))
 
     tv_weight: Weight = 0.0
     tv_kind: Literal["l1", "l2"] = "l2"

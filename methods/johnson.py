@@ -15,13 +15,14 @@ Deviations: - photographs are cut at random and flipped, since suites train on h
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from harness.protocols import Scale
 from harness.registry import METHODS
+from methods._layers import RELU_1_TO_5, STAND_INS
 from methods._losses import Balance, GramDivisor, Reduction
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class Johnson:
         "lihanlian-fast": {
             **EXAMPLES,
             "content_layers": ("relu1_1",),
-            "style_layers": ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
+            "style_layers": RELU_1_TO_5,
             "content_weight": 1.0,
             "style_weight": 5e3,
             "steps": 5_000,
@@ -127,6 +128,7 @@ class Johnson:
     style_reduction: Reduction = "mean"
     style_weight: Weight = 1.0
     gram_divisor: GramDivisor = "hw"
+    stand_in_layers: Mapping[str, str] = field(default_factory=lambda: dict(STAND_INS))
     tv_weight: Weight = 0.0
     tv_kind: Literal["l1", "l2"] = "l2"
     tv_reduction: Reduction = "mean"

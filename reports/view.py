@@ -154,6 +154,11 @@ class View:
         path = self.store.input_path(image, size) if image else None
         return self._album.picture(path, INPUT_EDGE)
 
+    @cached_property
+    def _optimised(self) -> set[str]:
+        """The encoders that contenders minimised their losses through."""
+        return {cell.encoder.name for cell in self._cells() if not cell.anchor}
+
     def _cells(self) -> Iterator[Cell]:
         return (record.cell for record in self.records)
 
@@ -168,5 +173,5 @@ class View:
             better=score.better,
             hint="content preservation" if to_content else "",
             lens=score.lens,
-            circular=score.lens == self.run.encoder.name,
+            circular=score.lens in self._optimised,
         )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+
+from tests.web import Web, running
 
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
@@ -22,8 +24,16 @@ def _closed_machine(
     monkeypatch.setenv("NSTBENCH_CACHE", str(empty))
     monkeypatch.setenv("TORCH_HOME", str(empty))
     monkeypatch.setenv("NSTBENCH_OFFLINE", "1")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     for name in ("NSTBENCH_OUT", "NSTBENCH_MIRROR", "NSTBENCH_WEIGHTS", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def web_server() -> Iterator[Web]:
+    """A web server of our own, empty."""
+    with running() as web:
+        yield web
 
 
 @pytest.fixture(scope="session")

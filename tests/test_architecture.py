@@ -64,7 +64,7 @@ def test_reports_know_records_and_the_store(path: Path) -> None:
         ("store", ("harness.errors", "harness.records")),
         ("tracking", ("harness.errors", "harness.records", "harness.store", "harness.environment")),
         ("plan", ("harness.errors", "harness.records", "harness.registry", "harness.suite",
-                  "harness.downloads")),
+                  "harness.downloads", "harness.encoders", "harness.images")),
     ],
 )  # fmt: skip
 def test_the_stages_point_one_way(module: str, allowed: tuple[str, ...]) -> None:

@@ -139,9 +139,74 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:
 
     path = tmp_path / "vgg.pth"
     path.write_bytes(pickle.dumps({"features.0.weight": Evil()}, protocol=2))
-    with pytest.raises(WeightsError, match="cannot be read as weights"):
+    with pytest.raises(WeightsError, match=r"vgg\.pth .* nothing else is unpickled"):
         encoders.find("vgg19", shelf(vgg19=path))
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_whole_model_saved_as_a_pickle_is_refused(tmp_path: Path) -> None:
+    torch.save(torch.nn.Conv2d(3, 8, 3), tmp_path / "model.pth")
+    with pytest.raises(WeightsError, match=r"model\.pth .* nothing else is unpickled"):
+        encoders.find("vgg19", shelf(vgg19=tmp_path / "model.pth"))
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_weights_that_are_cut_short_are_told(slim_vgg: Path, tmp_path: Path, suffix: str) -> None:
+    from safetensors.torch import load_file
+
+    path = tmp_path / f"cut{suffix}"
+    torch.save(load_file(slim_vgg), path)
+    whole = slim_vgg.read_bytes() if suffix == ".safetensors" else path.read_bytes()
+    for share in (0.0, 0.01, 0.5, 0.99):
+        path.write_bytes(whole[: int(len(whole) * share)])
+        with pytest.raises(WeightsError, match=rf"cut\{suffix}"):
+            encoders.find("vgg19", shelf(vgg19=path))
+
+
+def test_a_text_file_is_no_weights(tmp_path: Path) -> None:
+    for name in ("a.safetensors", "a.pth"):
+        (tmp_path / name).write_text("hello")
+        with pytest.raises(WeightsError, match=name):
+            encoders.find("vgg19", shelf(vgg19=tmp_path / name))
+
+
+def test_a_gap_in_the_weights_is_told_and_more_than_is_needed_is_not(
+    slim_vgg: Path, tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file
+
+    tensors = load_file(slim_vgg)
+    save_file({**tensors, "classifier.0.weight": torch.zeros(3)}, tmp_path / "more.safetensors")
+    more, _ = encoders.find("vgg19", shelf(vgg19=tmp_path / "more.safetensors"))
+    assert more.layers == encoders.find("vgg19", shelf(vgg19=slim_vgg))[0].layers
+    del tensors["features.2.bias"]
+    save_file(tensors, tmp_path / "gap.safetensors")
+    with pytest.raises(WeightsError, match=r"has features\.5\.weight and lacks features\.2\.bias"):
+        encoders.find("vgg19", shelf(vgg19=tmp_path / "gap.safetensors"))
+
+
+def test_a_broken_file_that_was_given_is_never_stood_in_for(tmp_path: Path) -> None:
+    (tmp_path / "x.safetensors").write_bytes(b"")
+    with pytest.raises(WeightsError, match=r"x\.safetensors cannot be read as weights"):
+        encoders.find("auto", shelf(vgg19=tmp_path / "x.safetensors"))
+
+
+def test_an_encoder_too_short_to_judge_says_so(slim_vgg: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file
+
+    first = {k: v for k, v in load_file(slim_vgg).items() if k.split(".")[1] in "02"}
+    save_file(first, tmp_path / "short.safetensors")
+    use, _ = encoders.find("vgg19", shelf(vgg19=tmp_path / "short.safetensors"))
+    with pytest.raises(WeightsError, match=r"ends at pool1: scores are taken at relu2_2 at least"):
+        encoders.canonical_layers(use)
+
+
+def test_a_layer_stands_in_where_it_is_asked_to(random_encoder: Any, photograph: Any) -> None:
+    image = photograph("coffee", 64)
+    view = random_encoder.with_stand_ins({"relu9_1": "relu2_1"}).with_options(pooling="max")
+    found = view(image, ["relu9_1", "relu2_1", "relu1_1"])
+    assert list(found) == ["relu9_1", "relu2_1", "relu1_1"]
+    assert torch.equal(found["relu9_1"], random_encoder(image, ["relu2_1"])["relu2_1"])
 
 
 def test_auto_without_a_network_takes_our_own_encoder_and_says_so() -> None:
@@ -175,7 +240,7 @@ def test_random_weights_depend_on_their_seed_alone() -> None:
     assert not torch.equal(one, three)
 
 
-@pytest.mark.parametrize("name", ["vgg19", "vgg16", "squeezenet1_1", "inception_v3"])
+@pytest.mark.parametrize("name", ["vgg19", "vgg16", "squeezenet1_1", "alexnet", "inception_v3"])
 def test_torchvisions_weights_would_fill_every_stage(name: str, tmp_path: Path) -> None:
     """Their names and shapes, with zeros inside: the real numbers need a network."""
     network = ARCHITECTURES[name].build()

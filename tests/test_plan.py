@@ -27,7 +27,8 @@ Write = Callable[[str], Path]
 
 
 def facts(**changes: Any) -> plan.Facts:
-    uses = {n: ImageUse(n, f"sha-{n}", "here") for n in ("coffee", "rocket", "bricks", "grass")}
+    names = ("coffee", "rocket", "bricks", "grass")
+    uses = {n: ImageUse(n, f"sha-{n}", "here", width=600, height=400) for n in names}
     given: dict[str, Any] = {
         "contents": {n: uses[n] for n in ("coffee", "rocket")},
         "styles": {n: uses[n] for n in ("bricks", "grass")},
@@ -176,12 +177,90 @@ def test_a_missing_image_skips_its_cells_with_the_reason(write_suite: Write) -> 
     assert {s.reason for s in skipped} == {"bricks: no network"}
 
 
+PARTIAL = EncoderUse("vgg19", "w", "part.safetensors", layers=ARCHITECTURES["vgg19"].layers[:18])
+"""The first layers of VGG-19, up to relu3_4."""
+
+
 def test_a_layer_that_the_weights_lack_is_told_before_anything_runs(write_suite: Write) -> None:
-    partial = EncoderUse(
-        "vgg19", "w", "part.safetensors", layers=ARCHITECTURES["vgg19"].layers[:18]
-    )
+    path = write_suite(SUITE)
+    overrides = ("gatys.stand_in_layers={}",)
     with pytest.raises(SuiteError, match=r"gatys\[.*asks for relu4_2.*ends at relu3_4"):
-        expand(write_suite(SUITE), encoder=partial)
+        expand(path, overrides, encoder=PARTIAL)
+
+
+def test_a_layer_that_the_weights_lack_is_stood_in_for_as_the_method_says(
+    write_suite: Write,
+) -> None:
+    path = write_suite(SUITE)
+    cell = next(cell for cell in expand(path, encoder=PARTIAL) if cell.method == "gatys")
+    assert cell.params["stand_in_layers"]["relu4_2"] == "relu3_2"  # so it is in the record
+
+
+ENCODERS = (
+    SUITE
+    + """\
+encoder: vgg19
+exclude: [{method: gatys, optimizer: adam}, {method: gatys, tv_weight: 1.0}]
+"""
+)
+
+
+def test_the_encoder_can_be_an_axis_and_the_suites_own_is_the_judge(write_suite: Write) -> None:
+    text = ENCODERS.replace("axes: {", "axes: {encoder: [vgg19, compact], ")
+    judge = facts().encoder
+    small = EncoderUse("compact", "sha-c", "own", layers=ARCHITECTURES["compact"].layers)
+    cells = expand(write_suite(text), encoders={"vgg19": judge, "compact": small})
+    used = {cell.variant: cell.encoder.sha256 for cell in cells}
+    assert used == {
+        "identity": "sha-w",
+        "gatys[vgg19,lbfgs,tv_weight=0]": "sha-w",
+        "gatys[compact,lbfgs,tv_weight=0]": "sha-c",
+    }
+
+
+def test_a_method_may_have_an_encoder_of_its_own(write_suite: Write) -> None:
+    text = ENCODERS.replace("gatys: {", "gatys: {encoder: compact, ")
+    small = EncoderUse("compact", "sha-c", "own", layers=ARCHITECTURES["compact"].layers)
+    cells = expand(write_suite(text), encoders={"compact": small})
+    assert {cell.encoder.name for cell in cells if cell.method == "gatys"} == {"compact"}
+
+
+def test_an_encoder_that_cannot_be_had_skips_its_cells(write_suite: Write) -> None:
+    text = ENCODERS.replace("axes: {", "axes: {encoder: [vgg19, vgg16], ")
+    found = facts(encoders={"vgg19": facts().encoder, "vgg16": "no network"})
+    cells, skipped = plan.expand(suite.load(write_suite(text)), found)
+    assert {cell.encoder.name for cell in cells} == {"vgg19"}
+    assert {skip.reason for skip in skipped} == {"no network"}
+
+
+@pytest.mark.parametrize("where", ["encoder: vgg91, ", "axes: {encoder: [vgg91], "])
+def test_an_encoder_that_does_not_exist_is_told_in_its_place(
+    write_suite: Write, where: str
+) -> None:
+    head = "gatys: {" if where.startswith("encoder") else "axes: {"
+    text = SUITE.replace(head, head + where if head == "gatys: {" else where)
+    with pytest.raises(SuiteError, match=r"suite\.yaml:7:\d+: .*Did you mean 'vgg19'"):
+        suite.load(write_suite(text))
+
+
+def test_an_image_too_narrow_for_a_size_skips_its_cells(write_suite: Write) -> None:
+    banner = ImageUse("coffee", "sha-b", "here", width=2000, height=100)
+    contents = {**facts().contents, "coffee": banner}
+    found = facts(contents=contents)
+    cells, skipped = plan.expand(suite.load(write_suite(SUITE)), found)
+    assert {cell.content.name for cell in cells} == {"rocket"}
+    reason = "coffee is 256 x 13 pixels at 256: at least 16 are needed."
+    assert {skip.reason for skip in skipped} == {reason}
+
+
+def test_a_score_through_other_weights_is_taken_anew(write_suite: Write) -> None:
+    cells = expand(write_suite(SUITE))[:1]
+    old = Score("style_loss", 0.5, "", "lower", "vgg19", lens_sha256="a")
+    record = Record(cells[0], "done", scores=(old,))
+    for sha256, action in (("a", "reuse"), ("b", "score")):
+        wanted = dataclasses.replace(old, value=None, lens_sha256=sha256)
+        decided = plan.decide(cells, [], lambda _: record, [wanted])
+        assert decided.entries[0].action == action
 
 
 def test_two_variants_that_are_one_are_an_error(write_suite: Write) -> None:

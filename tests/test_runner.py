@@ -18,7 +18,7 @@ from harness.errors import Diverged
 from harness.jobs import Job, Outcome, Setup
 from harness.metrics.ssim import Ssim
 from harness.protocols import Step
-from harness.records import Cell, EncoderUse, ImageUse
+from harness.records import Cell, ImageUse
 from harness.registry import METHODS
 from harness.runner import Runner
 from harness.weights import Shelf
@@ -60,6 +60,9 @@ class Misbehaved:
         return stylize
 
 
+ENCODER, _ = encoders.find("random", Shelf(Network(offline=True), {}))
+
+
 @pytest.fixture(autouse=True)
 def _registered() -> Iterator[None]:
     METHODS.names()
@@ -71,8 +74,7 @@ def _registered() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def runner() -> Runner:
-    use, path = encoders.find("random", Shelf(Network(offline=True), {}))
-    return Runner(Setup(use, path, "cpu", "float32", (Ssim(),)))
+    return Runner(Setup(ENCODER, {ENCODER.sha256: None}, "cpu", "float32", (Ssim(),)))
 
 
 def job(how: str, content: str = "c", **params: Any) -> Job:
@@ -81,7 +83,7 @@ def job(how: str, content: str = "c", **params: Any) -> Job:
     method = params.pop("method", "misbehaved")
     given = params if method != "misbehaved" else {"how": how}
     cell = Cell("s", "v", "v", method, 1, given, {}, images[content], images["s"], 32, 0,
-                EncoderUse("random", "w", "seed 0"), "float32", "cpu")  # fmt: skip
+                ENCODER, "float32", "cpu")  # fmt: skip
     pixels = rng.integers(0, 256, (24, 32, 3), dtype=np.uint8)
     return Job(cell, pixels, pixels[::-1].copy())
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.downloads import file_sha256
 from harness.encoders import compact
 from harness.encoders.architectures import ARCHITECTURES, RANDOM_RECIPE, random_vgg, stages
-from harness.errors import UnknownNameError, WeightsError, nearest
+from harness.errors import MissingWeightsError, UnknownNameError, WeightsError, nearest
 from harness.records import EncoderUse
 from harness.weights import Shelf, load_tensors
 
@@ -23,12 +24,14 @@ STYLE_LAYERS = {
     # The layers that canonical losses look at, by encoder: one per scale, as Gatys et al. chose.
     "vgg": ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
     "squeezenet1_1": ("relu1", "fire3", "fire5", "fire8"),
+    "alexnet": ("relu1", "relu2", "relu3", "relu4", "relu5"),
     "inception_v3": ("Conv2d_2b_3x3", "Conv2d_4a_3x3", "Mixed_5d", "Mixed_6e"),
 }
 CONTENT_LAYERS = {
     # The first of these that the encoder has.
     "vgg": ("relu4_2", "relu3_2", "relu2_2"),
     "squeezenet1_1": ("fire8",),
+    "alexnet": ("relu4",),
     "inception_v3": ("Mixed_6a",),
 }
 
@@ -44,14 +47,10 @@ def find(spec: str, shelf: Shelf) -> tuple[EncoderUse, Path | None]:
         WeightsError: An encoder asked for by name whose weights cannot be had.
         UnknownNameError: No such encoder.
     """
+    check(spec)
     if spec == "auto":
         return _auto(shelf)
     name, _, seed = spec.partition(":")
-    if name not in ARCHITECTURES or (seed and (name != "random" or not seed.isdigit())):
-        choices = ["auto", *ARCHITECTURES, "random:SEED"]
-        raise UnknownNameError(
-            f"{spec!r} is not an encoder: {', '.join(choices)}.{nearest(spec, choices)}"
-        )
     if name == "random":
         return _random(int(seed or 0)), None
     if name == "compact":
@@ -64,10 +63,20 @@ def find(spec: str, shelf: Shelf) -> tuple[EncoderUse, Path | None]:
     return EncoderUse(name, file.sha256, file.origin, layers=layers), file.path
 
 
+def check(spec: str) -> None:
+    """Raise UnknownNameError unless `spec` names an encoder, whether it can be had or not."""
+    name, _, seed = spec.partition(":")
+    choices = ["auto", *ARCHITECTURES, "random:SEED"]
+    if name not in choices or (seed and (name != "random" or not seed.isdigit())):
+        raise UnknownNameError(
+            f"{spec!r} is not an encoder: {', '.join(choices)}.{nearest(spec, choices)}"
+        )
+
+
 def _auto(shelf: Shelf) -> tuple[EncoderUse, Path | None]:
     try:
         return find("vgg19", shelf)
-    except WeightsError as error:
+    except MissingWeightsError as error:
         use, path = find("compact", shelf)
         warning = (
             f"The small encoder `compact` stands in for VGG-19, whose features it was taught up to "
@@ -81,6 +90,11 @@ def _random(seed: int) -> EncoderUse:
     sha256 = hashlib.sha256(recipe.encode()).hexdigest()
     warning = "The encoder has random weights, as was asked for: pictures and losses mean little."
     return EncoderUse("random", sha256, f"seed {seed}", warning, ARCHITECTURES["random"].layers)
+
+
+def whole(use: EncoderUse) -> bool:
+    """Tell whether all stages of the encoder's architecture have their weights."""
+    return use.layers == ARCHITECTURES[use.name].layers
 
 
 def load(
@@ -114,13 +128,17 @@ def load(
 def _present_stages(
     name: str, tensors: dict[str, torch.Tensor], file: str
 ) -> list[tuple[str, torch.nn.Module]]:
-    """Fill the network's stages, in order, as far as the file goes."""
+    """Fill the network's stages, in order, as far as the file goes; a classifier is left aside."""
     row: list[tuple[str, torch.nn.Module]] = []
+    lacking = ""
     for layer, prefix, module in stages(name, ARCHITECTURES[name].build()):
-        expected = module.state_dict()
-        own = {key: tensors[prefix + key] for key in expected if prefix + key in tensors}
-        if len(own) < len([k for k in expected if not k.endswith("num_batches_tracked")]):
-            break
+        wanted = [k for k in module.state_dict() if not k.endswith("num_batches_tracked")]
+        own = {key: tensors[prefix + key] for key in wanted if prefix + key in tensors}
+        if lacking and own:
+            raise WeightsError(f"{file} has {prefix}{next(iter(own))} and lacks {lacking}.")
+        if lacking or len(own) < len(wanted):
+            lacking = lacking or next(prefix + key for key in wanted if key not in own)
+            continue
         try:
             module.load_state_dict(own, strict=False, assign=True)
         except RuntimeError:
@@ -130,9 +148,7 @@ def _present_stages(
             ) from None
         row.append((layer, module))
     if not any(module.state_dict() for _, module in row):
-        raise WeightsError(
-            f"{file} does not hold weights of {name}: it has no {name}-like `features.*` keys."
-        )
+        raise WeightsError(f"{file} does not hold weights of {name}: it lacks {lacking}.")
     return row
 
 
@@ -140,5 +156,22 @@ def canonical_layers(use: EncoderUse) -> tuple[tuple[str, ...], str]:
     """Return the style layers and the content layer that scores are taken at."""
     family = use.name if use.name in STYLE_LAYERS else "vgg"
     style = tuple(layer for layer in STYLE_LAYERS[family] if layer in use.layers)
-    content = next(layer for layer in CONTENT_LAYERS[family] if layer in use.layers)
-    return style, content
+    content = [layer for layer in CONTENT_LAYERS[family] if layer in use.layers]
+    if not content:
+        raise WeightsError(
+            f"{use.name} ({use.origin}) ends at {use.layers[-1]}: scores are taken at "
+            f"{CONTENT_LAYERS[family][-1]} at least."
+        )
+    return style, content[0]
+
+
+def stood_in(method: Any, layers: Sequence[str]) -> dict[str, str]:
+    """Return which layers stand in for those that a method wants and the encoder lacks.
+
+    Args:
+        method: What stands in is said by itself, in `stand_in_layers`.
+        layers: All that the encoder has.
+    """
+    said = getattr(method, "stand_in_layers", {})
+    wanted = (layer for layer in getattr(method, "layers", ()) if layer not in layers)
+    return {layer: said[layer] for layer in wanted if said.get(layer) in layers}

@@ -59,6 +59,10 @@ SQUEEZENET_LAYERS = (
     "conv1", "relu1", "pool1", "fire2", "fire3", "pool3", "fire4", "fire5", "pool5",
     "fire6", "fire7", "fire8", "fire9",
 )  # fmt: skip
+ALEXNET_LAYERS = (
+    "conv1", "relu1", "pool1", "conv2", "relu2", "pool2", "conv3", "relu3", "conv4", "relu4",
+    "conv5", "relu5", "pool5",
+)  # fmt: skip
 INCEPTION_LAYERS = (
     "Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "maxpool1", "Conv2d_3b_1x1",
     "Conv2d_4a_3x3", "maxpool2", "Mixed_5b", "Mixed_5c", "Mixed_5d", "Mixed_6a", "Mixed_6b",
@@ -69,6 +73,7 @@ ARCHITECTURES = {
     "vgg19": Architecture(_vgg_layers(VGG19_BLOCKS), lambda: _torchvision("vgg19")),
     "vgg16": Architecture(_vgg_layers(VGG16_BLOCKS), lambda: _torchvision("vgg16")),
     "squeezenet1_1": Architecture(SQUEEZENET_LAYERS, lambda: _torchvision("squeezenet1_1")),
+    "alexnet": Architecture(ALEXNET_LAYERS, lambda: _torchvision("alexnet")),
     "inception_v3": Architecture(
         INCEPTION_LAYERS, lambda: _torchvision("inception_v3"), inception_range=True
     ),

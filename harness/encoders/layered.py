@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -43,6 +43,7 @@ class LayeredEncoder:
         self.std = torch.tensor(std, device=device).view(1, 3, 1, 1)
         self.pooling: Literal["max", "avg"] = "max"
         self.scale: Scale = "imagenet"
+        self.stand_ins: Mapping[str, str] = {}
         self.grey_levels = _made_for_grey_levels(self.stages[0][1])
 
     def with_options(
@@ -51,6 +52,12 @@ class LayeredEncoder:
         """Return the same weights with another pooling, or features on another scale."""
         other = copy.copy(self)
         other.pooling, other.scale = pooling, scale
+        return other
+
+    def with_stand_ins(self, stand_ins: Mapping[str, str]) -> LayeredEncoder:
+        """Return the same weights answering with one layer where another is asked for."""
+        other = copy.copy(self)
+        other.stand_ins = stand_ins
         return other
 
     def __call__(self, image: Image, layers: Sequence[str]) -> dict[str, torch.Tensor]:
@@ -62,7 +69,7 @@ class LayeredEncoder:
         Raises:
             UnknownNameError: A layer that this encoder does not have.
         """
-        wanted = set(layers)
+        wanted = {self.stand_ins.get(layer, layer) for layer in layers}
         if unknown := wanted - set(self.layers):
             raise missing_layer(self.name, min(unknown), self.layers)
         found: dict[str, torch.Tensor] = {}
@@ -76,7 +83,7 @@ class LayeredEncoder:
                 found[stage] = features.float() * gain if gain != 1 else features.float()
                 if len(found) == len(wanted):
                     break
-        return found
+        return {layer: found[self.stand_ins.get(layer, layer)] for layer in layers}
 
     def _normalise(self, image: Image) -> torch.Tensor:
         normal = (image - self.mean) / self.std

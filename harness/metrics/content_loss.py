@@ -32,9 +32,9 @@ class ContentLoss:
     lens: ClassVar[str] = "encoder"
     layer: str = ""  # found by `equip`
 
-    def equip(self, encoder: EncoderUse, shelf: Shelf) -> ContentLoss:
-        """Take the encoder's canonical layer."""
-        return replace(self, layer=canonical_layers(encoder)[1])
+    def equip(self, judge: EncoderUse, shelf: Shelf) -> ContentLoss:
+        """Take the judge's canonical layer."""
+        return replace(self, layer=canonical_layers(judge)[1])
 
     def __call__(self, stylized: Image, content: Image, style: Image, context: Context) -> float:
         """Return the ratio of two mean squared feature differences."""

@@ -8,11 +8,13 @@ Blind to: style; `vgg` looks through the network that most methods here minimise
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
-from harness.errors import WeightsError
+from harness import encoders
+from harness.errors import MissingWeightsError
 from harness.protocols import Unavailable
 from harness.registry import METRICS
 
@@ -21,7 +23,9 @@ if TYPE_CHECKING:
     from harness.records import EncoderUse
     from harness.weights import Shelf
 
-TRUNKS = {"alex": "alexnet", "squeeze": "squeezenet1_1", "vgg": "vgg16"}
+Net: TypeAlias = Literal["alex", "squeeze", "vgg"]
+
+TRUNKS: dict[Net, str] = {"alex": "alexnet", "squeeze": "squeezenet1_1", "vgg": "vgg16"}
 """In the order of preference: alex by its authors' word, vgg last since it judges its own."""
 
 
@@ -35,28 +39,32 @@ class Lpips:
     better: ClassVar[Literal["lower"]] = "lower"
     net: Literal["auto", "alex", "squeeze", "vgg"] = "auto"
     trunk_file: str = ""  # found by `equip`
+    lens_sha256: str = ""  # of that file
     missing: str = ""  # why it was not
 
     @property
     def lens(self) -> str:
         """The trunk, by torchvision's name."""
-        return TRUNKS.get(self.net, "none")
+        return "none" if self.net == "auto" else TRUNKS[self.net]
 
     @property
     def score_name(self) -> str:
         """`lpips_alex` and so on: trunks do not compare with each other."""
         return f"lpips_{self.net}" if self.net != "auto" else "lpips"
 
-    def equip(self, encoder: EncoderUse, shelf: Shelf) -> Lpips:
+    def equip(self, judge: EncoderUse, shelf: Shelf) -> Lpips:
         """Find a trunk: never one with random weights, so there may be none."""
         reasons = []
-        for net in TRUNKS if self.net == "auto" else (self.net,):
+        nets: Iterable[Net] = TRUNKS if self.net == "auto" else (self.net,)
+        for net in nets:
             try:
-                found = shelf.find(TRUNKS[net])
-            except WeightsError as error:
+                trunk, path = encoders.find(TRUNKS[net], shelf)
+            except MissingWeightsError as error:
                 reasons.append(str(error))
-            else:
-                return replace(self, net=net, trunk_file=str(found.path))  # type: ignore[arg-type]
+                continue
+            if encoders.whole(trunk):
+                return replace(self, net=net, trunk_file=str(path), lens_sha256=trunk.sha256)
+            reasons.append(f"{trunk.origin} ends at {trunk.layers[-1]}.")
         return replace(self, missing=f"no trunk with ImageNet weights. {reasons[0]}")
 
     def __call__(self, stylized: Image, content: Image, style: Image, context: Context) -> float:

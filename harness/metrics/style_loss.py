@@ -34,9 +34,9 @@ class StyleLoss:
     lens: ClassVar[str] = "encoder"
     layers: tuple[str, ...] = ()  # found by `equip`
 
-    def equip(self, encoder: EncoderUse, shelf: Shelf) -> StyleLoss:
-        """Take the encoder's canonical layers."""
-        return replace(self, layers=canonical_layers(encoder)[0])
+    def equip(self, judge: EncoderUse, shelf: Shelf) -> StyleLoss:
+        """Take the judge's canonical layers."""
+        return replace(self, layers=canonical_layers(judge)[0])
 
     def __call__(self, stylized: Image, content: Image, style: Image, context: Context) -> float:
         """Return the mean over layers of the ratio of two squared Gram differences."""

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from harness import encoders
 from harness.errors import Problem, UnknownNameError, nearest
 from harness.images import ImageSource
 from harness.registry import METHODS, METRICS, Registry
@@ -92,17 +93,23 @@ class Checker:
                 self._say((*key, "preset"), what + nearest(model.preset, presets))
                 continue
             preset = presets[model.preset] if model.preset else {}
-            spec = MethodSpec(label, name, {**preset, **model.params}, model.axes, model.vary)
+            params = {**preset, **model.params}
+            spec = MethodSpec(label, name, params, model.axes, model.vary, model.encoder or "")
             self._params(cls, spec, key)
             specs.append(spec)
         return specs
 
     def _params(self, cls: type, spec: MethodSpec, key: Key) -> None:
         self._build(METHODS, spec.method, spec.params, lambda loc: (*key, "params", *loc))
+        if spec.encoder:
+            self._encoder((*key, "encoder"), spec.encoder)
         for axis, values in spec.axes.items():
             if not values:
                 self._say((*key, "axes", axis), "has no values. Give at least one.")
             for i, value in enumerate(values):
+                if axis == "encoder":
+                    self._encoder((*key, "axes", axis, i), value)
+                    continue
                 self._build(
                     METHODS,
                     spec.method,
@@ -113,6 +120,12 @@ class Checker:
                     ),
                     unknown_at=(*key, "axes", axis),
                 )
+
+    def _encoder(self, key: Key, spec: Any) -> None:
+        try:
+            encoders.check(str(spec))
+        except UnknownNameError as error:
+            self._say(key, str(error))
 
     def _build(
         self, registry: Registry[Any], name: str, params: Mapping[str, Any],
@@ -173,7 +186,7 @@ class Checker:
                     self._say((kind, i), "has no method. Say which method it adds a variant of.")
                 for name, value in entry.items():
                     key: Key = (kind, i, name)
-                    if name not in (*PLACES, *fields):
+                    if name not in (*PLACES, "encoder", *fields):
                         what = f"{name!r} is neither {', '.join(PLACES)} nor a method's parameter."
                         self._say(key, what + nearest(name, (*PLACES, *fields)), at_key=True)
                     elif name in choices and (kind == "exclude" or name not in {"seed", "size"}):

@@ -63,6 +63,7 @@ class MethodModel(_Model):
     """A method under a label of its own, with parameters and axes to vary."""
 
     use: str | None = None  # the label, unless given
+    encoder: str | None = None  # the suite's, unless given
     preset: str | None = None
     params: dict[str, Any] = {}
     axes: dict[str, list[Any]] = {}
@@ -103,8 +104,14 @@ class MethodSpec:
     label: str
     method: str
     params: Mapping[str, Any]  # preset, then the suite's own
-    axes: Mapping[str, Sequence[Any]]
+    axes: Mapping[str, Sequence[Any]]  # `encoder` among them, where it is varied
     vary: Vary
+    encoder: str = ""  # the suite's where empty
+
+    @property
+    def encoders(self) -> tuple[str, ...]:
+        """The encoders that it names besides the suite's."""
+        return tuple(dict.fromkeys(filter(None, (self.encoder, *self.axes.get("encoder", ())))))
 
 
 @dataclass(frozen=True)
