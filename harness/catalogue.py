@@ -43,15 +43,30 @@ def _presets() -> dict[str, dict[str, Any]]:
     }
 
 
+def image_urls() -> list[str]:
+    """Return where the suites that come with nstbench have their images from."""
+    images = (
+        image
+        for data in _packaged().values()
+        for kind in ("contents", "styles")
+        for image in data[kind].values()
+    )
+    return list(dict.fromkeys(image["url"] for image in images if "url" in image))
+
+
 def _suites() -> dict[str, dict[str, Any]]:
+    return {
+        name: {"about": " ".join(str(data.get("description", "")).split())}
+        for name, data in _packaged().items()
+    }
+
+
+def _packaged() -> dict[str, Any]:
     import suites
     from harness.suite import marked_yaml
 
-    found = {}
-    for path in sorted(Path(suites.__path__[0]).glob("*.yaml")):
-        data, _ = marked_yaml.load(path)
-        found[path.stem] = {"about": " ".join(str(data.get("description", "")).split())}
-    return found
+    paths = sorted(Path(suites.__path__[0]).glob("*.yaml"))
+    return {path.stem: marked_yaml.load(path)[0] for path in paths}
 
 
 def _first_line(text: str | None) -> str:

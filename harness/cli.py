@@ -61,41 +61,62 @@ def _out_option(function: F) -> F:
     )(function)  # fmt: skip
 
 
-def _suite_options(function: F) -> F:
-    options = (
-        click.argument("suite", type=click.Path(path_type=Path)),
-        click.option("--profile", default="auto", show_default=True, envvar="NSTBENCH_PROFILE",
-                     help="A profile of the suite; auto is quick on a CPU and full on a GPU; "
-                          "none is the suite as it stands."),
-        click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
-                     help="Override a value of the suite: --set sizes=[128], or of a method: "
-                          "--set gatys.iterations=50."),
-        _out_option,
-        click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto",
-                     show_default=True, envvar="NSTBENCH_DEVICE", help="Where to compute."),
-        click.option("--precision", type=click.Choice(["float32", "bfloat16"]), default=None,
-                     envvar="NSTBENCH_PRECISION", help="Of the encoder; else the suite's."),
-        click.option("--encoder", default="", envvar="NSTBENCH_ENCODER",
-                     help="Insist on an encoder: vgg19, vgg16, squeezenet1_1, inception_v3, "
-                          "compact, random, random:SEED."),
-        click.option("--mirror", default="", metavar="DIR|URL", envvar="NSTBENCH_MIRROR",
-                     help="Copies of images and weights: a folder, or an http(s) address."),
-        click.option("--weights", multiple=True, metavar="NAME=PATH", envvar="NSTBENCH_WEIGHTS",
-                     help="Pretrained weights of your own: vgg19, vgg16, squeezenet1_1, "
-                          "inception_v3, alexnet."),
-        click.option("--offline", is_flag=True, envvar="NSTBENCH_OFFLINE",
-                     help="Never touch the network."),
-        click.option("--fresh", is_flag=True, help="Run again what is done already."),
-    )  # fmt: skip
-    for option in reversed(options):
-        function = option(function)
-    return function
+def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
+    def apply(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return apply
+
+
+_suite_arguments = _options(
+    click.argument("suite", type=click.Path(path_type=Path)),
+    click.option("--profile", default="auto", show_default=True, envvar="NSTBENCH_PROFILE",
+                 help="A profile of the suite; auto is quick on a CPU and full on a GPU; "
+                      "none is the suite as it stands."),
+    click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
+                 help="Override a value of the suite: --set sizes=[128], or of a method: "
+                      "--set gatys.iterations=50."),
+)  # fmt: skip
+_device_option = click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
+    envvar="NSTBENCH_DEVICE", help="Where to compute.",
+)  # fmt: skip
+_encoder_option = click.option(
+    "--encoder", default="", envvar="NSTBENCH_ENCODER",
+    help="Insist on an encoder: vgg19, vgg16, squeezenet1_1, alexnet, inception_v3, compact, "
+         "random, random:SEED.",
+)  # fmt: skip
+_source_options = _options(
+    click.option("--mirror", default="", metavar="DIR|URL", envvar="NSTBENCH_MIRROR",
+                 help="Copies of images and weights: a folder, or an http(s) address."),
+    click.option("--weights", multiple=True, metavar="NAME=PATH", envvar="NSTBENCH_WEIGHTS",
+                 help="Pretrained weights of your own: vgg19, vgg16, squeezenet1_1, alexnet, "
+                      "inception_v3."),
+    click.option("--offline", is_flag=True, envvar="NSTBENCH_OFFLINE",
+                 help="Never touch the network."),
+)  # fmt: skip
+_suite_options = _options(
+    _suite_arguments,
+    _out_option,
+    _device_option,
+    click.option("--precision", type=click.Choice(["float32", "bfloat16"]), default=None,
+                 envvar="NSTBENCH_PRECISION", help="Of the encoder; else the suite's."),
+    _encoder_option,
+    _source_options,
+    click.option("--fresh", is_flag=True, help="Run again what is done already."),
+)  # fmt: skip
+_tracking_option = click.option(
+    "--tracking-uri", default="", envvar="NSTBENCH_TRACKING_URI",
+    help="MLflow; else MLFLOW_TRACKING_URI, else <out>/mlflow.db.",
+)  # fmt: skip
+_json_option = click.option("--json", "as_json", is_flag=True, help="For programs.")
 
 
 @main.command()
 @_suite_options
-@click.option("--tracking-uri", default="", envvar="NSTBENCH_TRACKING_URI",
-              help="MLflow; else MLFLOW_TRACKING_URI, else <out>/mlflow.db.")  # fmt: skip
+@_tracking_option
 @click.option("--no-track", is_flag=True, envvar="NSTBENCH_NO_TRACK", help="Leave MLflow out.")
 def run(tracking_uri: str, no_track: bool, **options: Any) -> None:
     """Run a suite: stylize, measure, log to MLflow, render the page.
@@ -132,7 +153,7 @@ def run(tracking_uri: str, no_track: bool, **options: Any) -> None:
 @main.command()
 @_suite_options
 @click.option("--explain", is_flag=True, help="Say of each cell why it runs.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@_json_option
 def plan(explain: bool, as_json: bool, **options: Any) -> None:
     """Show what `run` would do, and why, without doing it."""
     from harness import display
@@ -154,6 +175,60 @@ def plan(explain: bool, as_json: bool, **options: Any) -> None:
 
 
 @main.command()
+@_suite_arguments
+@_device_option
+@_encoder_option
+@_source_options
+@_json_option
+def fetch(
+    suite: Path, profile: str, overrides: Iterable[str], as_json: bool, weights: Sequence[str],
+    **rest: Any,
+) -> None:  # fmt: skip
+    """Get all that a suite needs, ahead of time: images, encoders, what scores look through.
+
+    Ends with 3 where something is missing or stood in for.
+    """
+    from harness import display
+    from harness.fetch import fetch as get
+    from harness.prepare import Options
+
+    options = Options(out=Path("runs"), weights=_weights(weights), **rest)
+    needs = get(_load(suite, profile, overrides, options), options)
+    if as_json:
+        click.echo(json.dumps([asdict(need) for need in needs], indent=1))
+    else:
+        display.print_needs(_console(), needs)
+    sys.exit(0 if all(need.real for need in needs) else INCOMPLETE)
+
+
+@main.command()
+@_out_option
+@_device_option
+@_source_options
+@_tracking_option
+@_json_option
+def doctor(
+    out: Path, tracking_uri: str, as_json: bool, weights: Sequence[str], **rest: Any
+) -> None:
+    """Say what this machine has and lacks, and what to do about it; changes nothing.
+
+    Ends with 3 where something would fail.
+    """
+    from harness import display, tracking
+    from harness.doctor import examine
+    from harness.prepare import Options
+
+    options = Options(out=out, weights=_weights(weights), **rest)
+    findings = examine(options, tracking.tracking_uri(out, tracking_uri))
+    if not as_json:
+        findings = display.showing(_console(), findings)
+    told = list(findings)
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in told], indent=1))
+    sys.exit(INCOMPLETE if any(finding.state == "bad" for finding in told) else 0)
+
+
+@main.command()
 @click.argument("suites", nargs=-1, required=True)
 @_out_option
 def report(suites: Sequence[str], out: Path) -> None:
@@ -166,7 +241,7 @@ def report(suites: Sequence[str], out: Path) -> None:
 
 @main.command(name="list")
 @click.argument("kind", type=click.Choice(["methods", "metrics", "suites", "presets"]))
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@_json_option
 def list_(kind: str, as_json: bool) -> None:
     """List what there is, with parameters and their defaults."""
     from harness import catalogue
@@ -185,7 +260,7 @@ def list_(kind: str, as_json: bool) -> None:
 @main.command()
 @click.argument("suites", nargs=-1, required=True)
 @_out_option
-@click.option("--tracking-uri", default="", envvar="NSTBENCH_TRACKING_URI", help="As in `run`.")
+@_tracking_option
 def sync(suites: Sequence[str], out: Path, tracking_uri: str) -> None:
     """Bring MLflow up to date with what is stored; safe to repeat."""
     from harness.tracking import Tracker
@@ -207,7 +282,7 @@ def sync(suites: Sequence[str], out: Path, tracking_uri: str) -> None:
 
 @main.command()
 @_out_option
-@click.option("--tracking-uri", default="", envvar="NSTBENCH_TRACKING_URI", help="As in `run`.")
+@_tracking_option
 @click.option("--port", default=5000, show_default=True, help="On 127.0.0.1.")
 def ui(out: Path, tracking_uri: str, port: int) -> None:
     """Start the MLflow UI on the results, at 127.0.0.1."""

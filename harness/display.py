@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from statistics import mean
+from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.live import Live
@@ -11,13 +12,17 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from harness.doctor import Finding
 from harness.eta import Estimate
+from harness.fetch import Need
 from harness.plan import Plan
 from harness.prepare import Prepared
 from harness.records import Cell, Record, Score
 
 ARROWS = {"lower": "↓", "higher": "↑", "neither": ""}
 SHORT_PHASES = {"fit": "fitting", "stylize": "stylizing", "measure": "measuring"}
+MARKS = {"good": ("✓", "green"), "fair": ("!", "yellow"), "bad": ("✗", "red")}
+NEED_COLORS = {"stands in": "yellow", "missing": "red"}
 COLORS = {"done": "green", "diverged": "yellow"}
 
 
@@ -161,3 +166,35 @@ def _left(estimate: Estimate) -> str:
 
 def _escape(text: str) -> str:
     return text.replace("[", "\\[")
+
+
+def print_needs(console: Console, needs: Sequence[Need]) -> None:
+    """Print what a suite needs as a table, and below it why something is not here."""
+    table = Table(header_style="bold", box=None, pad_edge=False)
+    for title in ("what", "name", "", "MB", "from", "SHA-256"):
+        table.add_column(title, justify="right" if title == "MB" else "left", overflow="fold")
+    for need in needs:
+        state = Text(need.state, style="" if need.real else NEED_COLORS[need.state])
+        size = f"{need.megabytes:.1f}" if need.megabytes is not None else ""
+        origin = urlsplit(need.origin).hostname or need.origin
+        table.add_row(need.kind, need.name, state, size, origin, need.sha256[:12])
+    console.print(table)
+    reasons = dict.fromkeys(need.why for need in needs if need.why)
+    for why in reasons:
+        names = ", ".join(need.name for need in needs if need.why == why)
+        console.print(f"[yellow]! {_escape(names)}: {_escape(why)}[/]", highlight=False)
+
+
+def showing(console: Console, findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Pass findings on, printing each as it comes, section by section."""
+    section = ""
+    for finding in findings:
+        if finding.section != section:
+            section = finding.section
+            console.print(f"[bold]{section}[/]")
+        mark, color = MARKS[finding.state]
+        line = f"  [{color}]{mark}[/] {_escape(finding.name)}: {_escape(finding.what)}"
+        console.print(line, highlight=False, soft_wrap=True)
+        if finding.remedy:
+            console.print(f"      {_escape(finding.remedy)}", highlight=False, style="dim")
+        yield finding

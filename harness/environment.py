@@ -25,11 +25,11 @@ def describe(device: str) -> dict[str, str]:
     """Return the facts that a number may hang on, as short strings."""
     import torch
 
-    facts = {name: _version(name) for name in PACKAGES}
-    facts |= {
+    facts = {
+        **versions(),
         "python": platform.python_version(),
         "platform": platform.platform(terse=True),
-        "processor": _processor(),
+        "processor": processor(),
         "threads": str(torch.get_num_threads()),
         "device": device,
         "commit": commit(),
@@ -37,6 +37,11 @@ def describe(device: str) -> dict[str, str]:
     if device != "cpu":
         facts |= {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version())}
     return {name: value for name, value in facts.items() if value}
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that numbers may hang on; empty where one is missing."""
+    return {name: _version(name) for name in PACKAGES}
 
 
 @cache
@@ -65,7 +70,8 @@ def _version(package: str) -> str:
         return ""
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Return the processor's name, as far as the system tells it."""
     cpuinfo = Path("/proc/cpuinfo")
     if sys.platform == "linux" and cpuinfo.exists():
         for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():

@@ -202,12 +202,13 @@ def _warnings(
     if seen:
         yield f"Methods that train have seen {', '.join(seen)}: they are among the photographs."
     yield from _stood_in(facts, cells)
-    used = {cell.style.name: cell.style for cell in cells if cell.style.stand_in}
+    images = (image for cell in cells for image in (cell.content, cell.style))
+    used = {image.name: image for image in images if image.stand_in}
     if used:
         reason = next(iter(used.values())).why_stand_in
         yield (
             f"Stand-ins painted by nstbench instead of {', '.join(used)}: {reason} "
-            "`--mirror DIR` takes copies of your own."
+            "`--mirror DIR|URL` takes copies of your own."
         )
 
 

@@ -115,6 +115,11 @@ class Cell:
         return f"{self.content.name}--{self.style.name}"
 
     @property
+    def stand_ins(self) -> list[str]:
+        """The studies that were painted in place of its images."""
+        return [image.stand_in for image in (self.content, self.style) if image.stand_in]
+
+    @property
     def name(self) -> str:
         """How a person names the cell: `gatys[adam]/coffee--starry-night/s0`."""
         size = f"/{self.size}px" if "size" in self.levels else ""

@@ -42,6 +42,16 @@ def tracking_uri(out: Path, given: str = "") -> str:
     return given or f"sqlite:///{(out / 'mlflow.db').resolve()}"
 
 
+def experiments(uri: str) -> int:
+    """Return how many experiments there are at `uri`.
+
+    Raises:
+        TrackingError: It cannot be reached.
+    """
+    with _reported(uri):
+        return len(_connect(uri).search_experiments())
+
+
 class Tracker:
     """Mirrors one suite's store; every method may be called again without doubling anything."""
 
@@ -67,7 +77,8 @@ class Tracker:
             "nst.variant": cell.variant,
             "nst.pair": cell.pair,
             **({"nst.failure": record.failure.message[:500]} if record.failure else {}),
-            **({"nst.stand_in": cell.style.stand_in} if cell.style.stand_in else {}),
+            **({"nst.stand_in": ", ".join(cell.stand_ins)} if cell.stand_ins else {}),
+            **({"nst.notes": "; ".join(record.notes)[:500]} if record.notes else {}),
         }
         started = _milliseconds(record.started)
         with self._run(

@@ -1,0 +1,97 @@
+"""Everything that a suite needs, got ahead of time: after it, `run --offline` lacks nothing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from harness import encoders
+from harness.downloads import Network
+from harness.errors import ImageError, SourceError
+from harness.images import Gallery, ImageSource
+from harness.jobs import score_name
+from harness.mirror import open_mirror
+from harness.prepare import Options
+from harness.records import EncoderUse, ImageUse
+from harness.suite import Suite
+from harness.weights import Shelf
+
+State = Literal["here", "fetched", "stands in", "missing"]
+
+
+@dataclass(frozen=True)
+class Need:
+    """One thing that a suite needs, and whether it is to be had."""
+
+    kind: str  # content, style, encoder, score
+    name: str
+    state: State
+    origin: str = ""  # where it comes from, or what stands in
+    sha256: str = ""
+    path: str = ""  # of the file, where there is one
+    megabytes: float | None = None
+    why: str = ""  # it is not here, or something stands in
+
+    @property
+    def real(self) -> bool:
+        """True where a run will use the thing itself."""
+        return self.state in {"here", "fetched"}
+
+
+def fetch(suite: Suite, options: Options) -> list[Need]:
+    """Get a suite's images, encoders and trunks; what fails is told, the rest goes on."""
+    network = Network(offline=options.offline)
+    mirror = open_mirror(options.mirror, network)
+    gallery = Gallery(network, mirror)
+    shelf = Shelf(network, options.weights or {}, mirror)
+    needs = [_image("content", source, gallery) for source in suite.contents.values()]
+    needs += [_image("style", source, gallery) for source in suite.styles.values()]
+    need, judge = _encoder(options.encoder or suite.encoder, shelf)
+    needs += [need, *(_encoder(n, shelf)[0] for spec in suite.methods for n in spec.encoders)]
+    if judge is not None:
+        trunks = [metric for metric in suite.metrics if hasattr(metric, "trunk_file")]
+        needs += [_trunk(metric, judge, shelf) for metric in trunks]
+    return list(dict.fromkeys(needs))
+
+
+def _image(kind: str, source: ImageSource, gallery: Gallery) -> Need:
+    try:
+        use = gallery.find(source)
+    except ImageError as error:
+        return Need(kind, source.name, "missing", why=str(error))
+    if use.stand_in:
+        study = f"study {use.stand_in}"
+        return Need(kind, source.name, "stands in", study, use.sha256, why=use.why_stand_in)
+    return _file(kind, use, gallery.files[use.sha256], gallery.network)
+
+
+def _encoder(name: str, shelf: Shelf) -> tuple[Need, EncoderUse | None]:
+    try:
+        use, path = encoders.find(name, shelf)
+    except SourceError as error:
+        return Need("encoder", name, "missing", why=str(error)), None
+    if path is None:
+        return Need("encoder", name, "here", use.origin, use.sha256), use
+    if use.warning:
+        return Need("encoder", name, "stands in", use.name, use.sha256, why=use.warning), use
+    return _file("encoder", use, path, shelf.network), use
+
+
+def _trunk(metric: Any, judge: EncoderUse, shelf: Shelf) -> Need:
+    try:
+        equipped = metric.equip(judge, shelf)
+    except SourceError as error:
+        return Need("score", score_name(metric), "missing", why=str(error))
+    name = score_name(equipped)
+    if equipped.missing:
+        return Need("score", name, "missing", why=equipped.missing)
+    path = Path(equipped.trunk_file)
+    use = EncoderUse(name, equipped.lens_sha256, path.name)
+    return _file("score", use, path, shelf.network)
+
+
+def _file(kind: str, use: ImageUse | EncoderUse, path: Path, network: Network) -> Need:
+    state: State = "fetched" if path in network.fetched else "here"
+    megabytes = path.stat().st_size / 1e6
+    return Need(kind, use.name, state, use.origin, use.sha256, str(path), megabytes)
