@@ -61,8 +61,7 @@ def _image(kind: str, source: ImageSource, gallery: Gallery) -> Need:
     except ImageError as error:
         return Need(kind, source.name, "missing", why=str(error))
     if use.stand_in:
-        study = f"study {use.stand_in}"
-        return Need(kind, source.name, "stands in", study, use.sha256, why=use.why_stand_in)
+        return Need(kind, source.name, "stands in", use.stand_in, use.sha256, why=use.why_stand_in)
     return _file(kind, use, gallery.files[use.sha256], gallery.network)
 
 

@@ -1,7 +1,8 @@
 """Images in and out: where they come from, how they are read, resized and written.
 
 A source is tried in this order: the file it names; for a URL the mirror, then the cache, then the
-network. Where a painting cannot be had, its stand-in is painted, and says so.
+network. Where an image cannot be had, its stand-in is used, and says so: a study that is painted
+here, or a packaged photograph.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class ImageSource:
     url: str | None = None
     builtin: str | None = None  # a photograph of scikit-image
     sha256: str | None = None
-    stand_in: str | None = None  # the study to paint where the image cannot be had
+    stand_in: str | None = None  # the study or packaged photograph where it cannot be had
     title: str = ""
     artist: str = ""
     year: int | None = None
@@ -85,7 +86,7 @@ class Gallery:
         except SourceError as error:
             if source.stand_in is None:
                 raise ImageError(str(error)) from None
-            return self._paint(source, str(error))
+            return self._stand_in(source, source.stand_in, str(error))
         sha256 = file_sha256(path)
         self._pictures[sha256] = picture = read(path)
         self.files[sha256] = path
@@ -112,12 +113,15 @@ class Gallery:
             return found, source.url
         return self.network.fetch(source.url, target, source.sha256), source.url
 
-    def _paint(self, source: ImageSource, why: str) -> ImageUse:
-        assert source.stand_in is not None
-        picture = _study(source.stand_in)
-        sha256 = hashlib.sha256(picture.tobytes()).hexdigest()
+    def _stand_in(self, source: ImageSource, name: str, why: str) -> ImageUse:
+        if name in studies.STUDIES:
+            picture, origin = _study(name), "painted by nstbench"
+            sha256 = hashlib.sha256(picture.tobytes()).hexdigest()
+        else:
+            path, origin = skimage_photograph(name), "scikit-image"
+            picture, sha256 = read(path), file_sha256(path)
         self._pictures[sha256] = picture
-        use = _use(source, sha256, "painted by nstbench", picture)
+        use = _use(source, sha256, origin, picture)
         return replace(use, stand_in=source.stand_in, why_stand_in=why)
 
 

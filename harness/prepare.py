@@ -207,7 +207,7 @@ def _warnings(
     if used:
         reason = next(iter(used.values())).why_stand_in
         yield (
-            f"Stand-ins painted by nstbench instead of {', '.join(used)}: {reason} "
+            f"Stand-ins for {', '.join(used)}: {reason} "
             "`--mirror DIR|URL` takes copies of your own."
         )
 

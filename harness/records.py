@@ -34,7 +34,7 @@ class ImageUse:
     rights: str = ""
     width: int = 0  # of the file, upright
     height: int = 0
-    stand_in: str | None = None  # the study painted in place of the real image
+    stand_in: str | None = None  # the study or photograph in place of the real image
     why_stand_in: str = ""
 
 
@@ -116,7 +116,7 @@ class Cell:
 
     @property
     def stand_ins(self) -> list[str]:
-        """The studies that were painted in place of its images."""
+        """What is in place of its images, where they could not be had."""
         return [image.stand_in for image in (self.content, self.style) if image.stand_in]
 
     @property

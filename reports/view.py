@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.records import Cell, Direction, ImageUse, Record, Run, Score, Skip
+from harness.records import Cell, Direction, EncoderUse, ImageUse, Record, Run, Score, Skip
 from harness.store import Store
 from reports import table
 from reports.pictures import Album, Picture
@@ -28,6 +28,17 @@ class Variant:
     name: str
     label: str
     anchor: bool
+    optimised: str = ""  # the encoder whose losses it minimised, if any
+
+    @classmethod
+    def of(cls, cell: Cell) -> Variant:
+        """Return the variant that a cell belongs to."""
+        optimised = "" if cell.anchor else cell.encoder.name
+        return cls(cell.variant, cell.label, cell.anchor, optimised)
+
+    def circular(self, column: Column) -> bool:
+        """Tell whether it is judged through the very network whose losses it minimised."""
+        return bool(column.lens) and column.lens == self.optimised
 
     @property
     def short(self) -> str:
@@ -45,8 +56,7 @@ class Column:
     unit: str
     better: Direction
     hint: str = ""
-    lens: str = ""
-    circular: bool = False  # judged through the network that was optimised
+    lens: str = ""  # the network that it looks through, if any
 
     @property
     def arrow(self) -> str:
@@ -115,7 +125,7 @@ class View:
     @cached_property
     def variants(self) -> tuple[Variant, ...]:
         """Variants in plan order; those of which all cells were skipped come last."""
-        found = {c.variant: Variant(c.variant, c.label, c.anchor) for c in self._cells()}
+        found = {cell.variant: Variant.of(cell) for cell in self._cells()}
         for skip in self.run.skipped:
             found.setdefault(skip.variant, Variant(skip.variant, skip.variant, anchor=False))
         return tuple(found.values())
@@ -155,9 +165,11 @@ class View:
         return self._album.picture(path, INPUT_EDGE)
 
     @cached_property
-    def _optimised(self) -> set[str]:
-        """The encoders that contenders minimised their losses through."""
-        return {cell.encoder.name for cell in self._cells() if not cell.anchor}
+    def encoders(self) -> tuple[EncoderUse, ...]:
+        """The judge of all scores, and the encoders that methods used besides."""
+        own = (record.cell.encoder for record in self.records)
+        found = {use.sha256: use for use in (self.run.encoder, *own)}
+        return tuple(found.values())
 
     def _cells(self) -> Iterator[Cell]:
         return (record.cell for record in self.records)
@@ -173,5 +185,4 @@ class View:
             better=score.better,
             hint="content preservation" if to_content else "",
             lens=score.lens,
-            circular=score.lens in self._optimised,
         )

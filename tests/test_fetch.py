@@ -80,7 +80,7 @@ def test_fetch_tells_what_is_missing_and_what_stands_in_and_ends_with_3(lab: Pat
     assert result.exit_code == 3
     needs = by_name(result)
     assert needs["wave"]["state"] == "stands in"
-    assert needs["wave"]["origin"] == "study great-wave"
+    assert needs["wave"]["origin"] == "great-wave"
     assert needs["squeezenet1_1"]["state"] == "missing"
     assert "--weights squeezenet1_1=PATH" in needs["squeezenet1_1"]["why"]
     shown = nstbench("fetch", lab)

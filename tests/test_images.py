@@ -198,6 +198,12 @@ def test_a_painting_that_cannot_be_had_is_stood_in_for_and_says_so(tmp_path: Pat
     assert gallery.pixels(found, 64).shape == (48, 64, 3)
 
 
+def test_a_packaged_photograph_may_stand_in_for_a_content(tmp_path: Path) -> None:
+    path = saved(tmp_path, Pillow.new("RGB", (32, 32)))
+    found = Gallery(Network(offline=True)).find(url_source(path, stand_in="coffee"))
+    assert (found.stand_in, found.origin, found.width) == ("coffee", "scikit-image", 600)
+
+
 def test_without_a_stand_in_it_is_an_error(tmp_path: Path) -> None:
     path = saved(tmp_path, Pillow.new("RGB", (32, 32)))
     with pytest.raises(ImageError, match="cannot be fetched"):

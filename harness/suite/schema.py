@@ -50,7 +50,7 @@ class ImageModel(_Model):
         photographs = (*PHOTOGRAPHS, *TEXTURES)
         for value, kind, known in (
             (self.builtin, "packaged photograph", photographs),
-            (self.stand_in, "study", tuple(STUDIES)),
+            (self.stand_in, "study or packaged photograph", (*STUDIES, *PHOTOGRAPHS)),
         ):
             if value is not None and value not in known:
                 raise ValueError(

@@ -124,7 +124,7 @@ def _chip(record: Record, column: Column, winners: set[str]) -> Chip:
         text=number(score.value if score else None),
         why_missing=score.why_missing if score else "not measured",
         best=record.cell.id in winners,
-        circular=column.circular and not record.cell.anchor,
+        circular=Variant.of(record.cell).circular(column),
     )
 
 

@@ -80,7 +80,15 @@ def render(view: View) -> Markup | None:
     footnotes = Footnotes()
     columns = (*view.scores, *COSTS)
     boards = [_board(view, size, columns, footnotes) for size in view.sizes]
-    return fill("leaderboard", columns=columns, boards=boards, footnotes=footnotes.texts, view=view)
+    lines = [line for board in boards for line in board.contenders]
+    return fill(
+        "leaderboard",
+        columns=columns,
+        boards=boards,
+        footnotes=footnotes.texts,
+        judge=view.run.encoder.name,
+        circular_somewhere=any(entry.circular for line in lines for entry in line.entries),
+    )
 
 
 def _board(view: View, size: int, columns: tuple[Column, ...], footnotes: Footnotes) -> Board:
@@ -117,7 +125,8 @@ def _entries(
     # The fit of a style serves several cells: its seconds count once.
     per = "fit" if column.name == "fit_seconds" else "cell"
     found = {name: table.stat(done, column.name, per) for name, done in cells.items()}
-    contenders = {v.name for v in view.variants if not v.anchor}
+    variants = {v.name: v for v in view.variants}
+    contenders = {name for name, variant in variants.items() if not variant.anchor}
     competing = {name: stat for name, stat in found.items() if stat and name in contenders}
     fair = table.comparable(competing)
     winners = table.best({name: competing[name].mean for name in fair}, column.better)
@@ -126,7 +135,7 @@ def _entries(
             **_written(stat),
             best=name in winners,
             part=column.better != "neither" and name in competing and name not in fair,
-            circular=column.circular and name in competing,
+            circular=variants[name].circular(column) and name in competing,
             notes=tuple(map(footnotes.mark, _why_missing(view, name, size, column))),
         )
         for name, stat in found.items()

@@ -44,6 +44,7 @@ def render(view: View) -> Markup:
     return fill(
         "provenance",
         run=view.run,
+        encoders=view.encoders,
         sources=_sources(view),
         environment=_environment(view),
         settings=_settings(view),
