@@ -48,7 +48,7 @@ class Network:
                 if not target.exists():  # while waiting, another process may have got it
                     self._fetch(url, target, sha256)
                     self.fetched.add(target)
-        check(target, sha256)
+        check(target, sha256, remedy="Delete it to have it fetched anew.")
         return target
 
     def read(self, url: str, most_bytes: int) -> bytes:
@@ -133,13 +133,17 @@ def _alone(target: Path) -> Iterator[None]:
         lock.release()
 
 
-def check(path: Path, sha256: str, origin: str = "") -> None:
+def check(
+    path: Path,
+    sha256: str,
+    origin: str = "",
+    remedy: str = "Either the file changed, or the hash is wrong.",
+) -> None:
     """Raise HashError, naming both hashes, unless the file's hash begins with `sha256`."""
     found = file_sha256(path)
     if not found.startswith(sha256.lower()):
         raise HashError(
-            f"{origin or path} has SHA-256 {found}, but {sha256} was asked for. "
-            "Either the file changed, or the hash is wrong; nothing was overwritten."
+            f"{origin or path} has SHA-256 {found}, but {sha256} was asked for. {remedy}"
         )
 
 

@@ -24,7 +24,7 @@ State = Literal["here", "fetched", "stands in", "missing"]
 class Need:
     """One thing that a suite needs, and whether it is to be had."""
 
-    kind: str  # content, style, encoder, score
+    kind: str  # content, style, encoder, score; mirror, where that fails
     name: str
     state: State
     origin: str = ""  # where it comes from, or what stands in
@@ -52,6 +52,8 @@ def fetch(suite: Suite, options: Options) -> list[Need]:
     if judge is not None:
         trunks = [metric for metric in suite.metrics if hasattr(metric, "trunk_file")]
         needs += [_trunk(metric, judge, shelf) for metric in trunks]
+    if mirror and mirror.complaint:
+        needs.append(Need("mirror", str(mirror), "missing", why=mirror.complaint))
     return list(dict.fromkeys(needs))
 
 

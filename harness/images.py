@@ -7,6 +7,7 @@ here, or a packaged photograph.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import os
@@ -135,10 +136,11 @@ def _study(name: str) -> Pillow.Image:
     if target.exists():
         return read(target)
     picture = Pillow.fromarray(studies.paint(name, *STUDY_SIZE))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".part-{os.getpid()}-{target.name}")
-    picture.save(part, format="PNG")
-    part.replace(target)
+    with contextlib.suppress(OSError):  # a cache that cannot be written costs seconds, no more
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(f".part-{os.getpid()}-{target.name}")
+        picture.save(part, format="PNG")
+        part.replace(target)
     return picture
 
 

@@ -105,6 +105,8 @@ def test_a_mirror_may_be_named_in_the_environment(lab: Path, web_server: Web) ->
     lab.write_text(text)
     result = nstbench("fetch", lab, "--json", offline=False, NSTBENCH_MIRROR=web_server.url)
     assert by_name(result)["wave"]["state"] == "fetched"
+    refused = nstbench("fetch", lab, "--json", offline=False, NSTBENCH_MIRROR="http://127.0.0.1:1")
+    assert "no connection to 127.0.0.1" in by_name(refused)["http://127.0.0.1:1"]["why"]
 
 
 def findings(*arguments: str | Path, **env: Any) -> dict[tuple[str, str], dict[str, Any]]:

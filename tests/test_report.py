@@ -303,6 +303,17 @@ def test_seconds_of_a_shared_fit_count_once(tmp_path: Path) -> None:
     assert board_row(html, "johnson")["stylize_seconds"][0] == "4.00 ± 0 · n 2"
 
 
+def test_only_what_was_judged_through_its_own_network_is_circular(tmp_path: Path) -> None:
+    small = EncoderUse("compact", "c" * 64, "comes with nstbench")
+    cells = [cell("gatys[vgg19]"), cell("gatys[compact]", encoder=small), cell("identity")]
+    store = store_of(tmp_path, [record(one) for one in cells])
+    html = Page(page.render(store))
+    circular = {v: board_row(html, v)["style_loss"][2] for v in (c.variant for c in cells)}
+    assert circular == {"gatys[vgg19]": True, "gatys[compact]": False, "identity": False}
+    named = {element.words for element in html.all("code", class_="nst-hash")}
+    assert {small.sha256, ENCODER.sha256} <= named
+
+
 def test_stand_ins_and_warnings_are_said(html: Page) -> None:
     assert "LPIPS cannot be had." in html.all("aside")[0].words
     badges = [e for e in html.all("span", class_="nst-badge") if e.words == "stand-in"]
