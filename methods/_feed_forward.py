@@ -12,7 +12,8 @@ from torch import Tensor
 from harness.errors import Diverged, WeightsError
 from harness.protocols import Context, Image, Step
 from harness.weights import load_tensors
-from methods._losses import Target, gram, total_variation
+from methods._gram import gram
+from methods._losses import Target, total_variation
 from methods._transformer_net import TransformerNet, from_examples, is_from_examples
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from harness.errors import Diverged
 from harness.protocols import Context, Image, Step
-from methods._losses import Target, gram, total_variation
+from methods._gram import gram
+from methods._losses import Target, total_variation
 
 if TYPE_CHECKING:
     from methods.gatys import Gatys

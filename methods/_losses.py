@@ -16,16 +16,6 @@ Reduction = Literal["mean", "sum", "half_sum"]
 Balance = Literal["relative", "absolute"]
 
 
-def gram(features: Tensor, divisor: GramDivisor) -> Tensor:
-    """Return the Gram matrices (N, C, C) of features (N, C, H, W), in float32.
-
-    `hw` divides by positions (leongatys), `chw` by all elements (Johnson), `none` by nothing.
-    """
-    n, c, h, w = features.shape
-    flat = features.reshape(n, c, h * w).float()
-    return flat @ flat.mT / {"hw": h * w, "chw": c * h * w, "none": 1}[divisor]
-
-
 def squared_error(got: Tensor, wanted: Tensor, reduction: Reduction) -> Tensor:
     """Return the squared error per image of the batch, averaged over the batch.
 

@@ -1,13 +1,13 @@
 """The packaged encoder: what its file is, and that it sees styles."""
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from harness.downloads import Network
 from harness.encoders import compact, distill, find, load
+from harness.encoders.architectures import ARCHITECTURES
 from harness.encoders.layered import IMAGENET_MEAN, IMAGENET_STD, LayeredEncoder
 from harness.images import to_tensor
 from harness.studies import paint
@@ -109,23 +109,52 @@ def test_two_paintings_are_further_apart_than_two_crops_of_one(encoder, painting
     assert between > 5 * within
 
 
-def test_two_steps_of_distillation_from_a_random_teacher(tmp_path):
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory):
+    """VGG-19's shape to relu3_4 with random weights, drawn as wide as He et al. say."""
+    generator = torch.Generator().manual_seed(0)
+    features = ARCHITECTURES["vgg19"].build().features
+    tensors = {}
+    for name, value in list(features.state_dict().items())[:16]:
+        gain = (2 / value[0].numel()) ** 0.5 if value.dim() == 4 else 0.1
+        tensors[f"features.{name}"] = gain * torch.randn(value.shape, generator=generator)
+    path = tmp_path_factory.mktemp("teacher") / "vgg.safetensors"
+    save_file(tensors, path)
+    return load(*find("vgg19", Shelf(Network(offline=True), {"vgg19": path})))
+
+
+def test_distillation_regresses_layer_by_layer_and_then_learns(tmp_path, teacher):
     photographs = []
     for name in ("a", "b"):
         photographs.append(tmp_path / f"{name}.png")
         Image.fromarray(paint("composition-vii", 40, 32, ord(name))).save(photographs[-1])
-    recipe = distill.Recipe(steps=2, crop=16, batch=2)
-    teacher = load(*find("random:0", Shelf(Network(offline=True), {})))
+    recipe = distill.Recipe(
+        steps=2, crop=32, batch=2, regression_batches=4, positions=2000, warm_up=1
+    )
     pictures = distill.Pictures(photographs, [], recipe.crop, recipe.seed)
     student, history = distill.distill(teacher, pictures, recipe, tmp_path / "out.safetensors")
-    assert [list(losses) for losses in history] == [["features", "kernel"]] * 2
-    assert all(np.isfinite(value) for losses in history for value in losses.values())
+    assert [tuple(losses) for losses in history] == [distill.RELUS] * 2
+    # conv1_1 has all the maps it needs; the others do what few maps can. 1 would be nothing at all.
+    assert history[0]["relu1_1"] < 1e-3
+    assert all(error < 0.5 for error in history[0].values())
 
-    crops = torch.cat([pictures.cut() for _ in range(4)])
-    student.rescale(teacher, crops)
     student.save(tmp_path / "out.safetensors")
+    crops = torch.cat([pictures.cut() for _ in range(4)])
     own = encoder_of(load_file(tmp_path / "out.safetensors"))
-    for layer in distill.RELUS:
-        ours, theirs = (float(e(crops, [layer])[layer].square().mean()) for e in (own, teacher))
-        # rescaled under bfloat16, which keeps 8 bits
-        assert ours == pytest.approx(theirs, rel=0.05), layer
+    for layer, wanted in teacher(crops, distill.RELUS).items():
+        assert float(distill.relative(own(crops, [layer])[layer], wanted)) < 0.5, layer
+
+
+def test_regression_finds_the_best_of_its_rank():
+    """Answers of rank 2 in a patch of 3 are found exactly by 2 maps, and not by 1."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(50, 3, dtype=torch.float64, generator=generator)
+    two = torch.randn(3, 2, dtype=torch.float64, generator=generator)
+    y = x @ two @ torch.randn(2, 4, dtype=torch.float64, generator=generator) + 5
+    rows = torch.cat([x, torch.ones(50, 1, dtype=torch.float64), y], 1)
+    best, directions = distill._solve(rows.mT @ rows, answers=4, ridge=1e-12)
+    centred = y - y.mean(0)
+    for rank, exact in ((2, True), (1, False)):
+        few = directions[:, :rank]
+        got = (x - x.mean(0)) @ best[:-1] @ few @ few.mT
+        assert torch.allclose(got, centred, atol=1e-6) is exact

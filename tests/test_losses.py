@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from methods._losses import gram, squared_error, total_variation
+from methods._gram import gram
+from methods._losses import squared_error, total_variation
 
 # Two channels over four positions.
 FEATURES = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]], [[0.0, 1.0], [0.0, 1.0]]]])
@@ -28,6 +29,23 @@ def test_gram_matrices_of_a_batch_are_those_of_its_images() -> None:
     other = FEATURES * 2 + 1
     batch = gram(torch.cat([FEATURES, other]), "hw")
     assert torch.equal(batch, torch.cat([gram(FEATURES, "hw"), gram(other, "hw")]))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_the_gradient_of_a_gram_matrix_is_what_differences_say(layout: torch.memory_format) -> None:
+    generator = torch.Generator().manual_seed(0)
+    features = torch.randn(2, 3, 4, 5, dtype=torch.float64, generator=generator)
+    features = features.to(memory_format=layout).requires_grad_()
+    weights = torch.randn(2, 3, 3, dtype=torch.float64, generator=generator)  # not symmetric
+
+    def plain(f: torch.Tensor) -> torch.Tensor:
+        flat = f.flatten(2)
+        return (weights * (flat @ flat.mT)).sum()
+
+    (expected,) = torch.autograd.grad(plain(features), features)
+    own = (weights.float() * gram(features, "none")).sum()
+    (got,) = torch.autograd.grad(own, features)
+    assert torch.allclose(got, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_squared_error_in_three_reductions() -> None:

@@ -57,6 +57,18 @@ def test_contents_and_styles_are_kept_as_they_are_used(write_suite: Write, tmp_p
     assert job.content.shape[1] == 64
 
 
+def test_an_image_that_cannot_be_read_costs_its_own_cells_alone(
+    write_suite: Write, tmp_path: Path
+) -> None:
+    (tmp_path / "text.jpg").write_text("hello")
+    text = SUITE.replace("contents: {", "contents: {broken: {path: text.jpg}, ")
+    found = prepared(write_suite(text), tmp_path)
+    assert [cell.content.name for cell in found.plan.cells] == ["coffee"]
+    (skip,) = found.plan.skipped
+    assert skip.pair == "broken--grass"
+    assert "text.jpg cannot be read as an image" in skip.reason
+
+
 def test_random_weights_and_missing_scores_are_said(write_suite: Write, tmp_path: Path) -> None:
     text = SUITE.replace("[ssim]", "[ssim, lpips]")
     warnings = prepared(write_suite(text), tmp_path).warnings

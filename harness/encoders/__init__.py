@@ -79,8 +79,8 @@ def _auto(shelf: Shelf) -> tuple[EncoderUse, Path | None]:
     except MissingWeightsError as error:
         use, path = find("compact", shelf)
         warning = (
-            f"The small encoder `compact` stands in for VGG-19, whose features it was taught up to "
-            f"relu3_4: pictures come close, numbers are its own. {error}"
+            "The small encoder `compact` stands in for VGG-19, whose features it approximates up "
+            f"to relu3_4: pictures come close, numbers are its own. {error}"
         )
         return replace(use, warning=warning), path
 

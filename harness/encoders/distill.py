@@ -1,10 +1,10 @@
-"""Train `compact`, the packaged encoder, to see pictures as VGG-19 does.
+"""Make `compact`, the packaged encoder, see pictures as VGG-19 does, channel by channel.
 
-Two losses, each relative to what it is compared with, at positions drawn anew in every step:
-- features: the student's, through a learned linear adapter, against the teacher's;
-- kernel: inner products of the features at any two positions, student's against teacher's. Content
-  losses and distances of Gram matrices are sums of these, so the student's own come out right
-  without an adapter, which nobody has at hand once it stylizes.
+First layer by layer, in closed form: what the teacher's convolution answers is regressed on what
+the student has at that place, through as few maps as its layer has (reduced-rank regression;
+on the student's own features, so that each layer mends the errors of those before it: Zhang, Zou,
+He, Sun 2015, arXiv 1505.06798). Then all layers together, by gradient descent on the relative
+squared error of the features after every ReLU.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import argparse
 import copy
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
     Pixels = np.ndarray[Any, np.dtype[np.uint8]]  # (H, W, 3)
 
-MATCHED = ("relu1_1", "relu1_2", "relu2_1", "relu2_2", "relu3_1", "relu3_2", "relu3_4")
 RELUS = tuple(layer for layer in compact.LAYERS if layer.startswith("relu"))
 HELD_OUT = "test"  # the folder of photographs that errors are measured on
 STUDY_SEEDS, STUDY_SIZE = (1, 2), (480, 360)  # seed 0 paints the stand-ins of suites
@@ -51,35 +50,38 @@ class Recipe:
     seed: int = 0
     crop: int = 64
     batch: int = 8
-    positions: int = 768  # that features are compared at, per layer and step
-    pairs: int = 384  # of these, compared with each other
-    muon_rate: float = 0.04
-    adam_rate: float = 3e-3  # of biases and adapters
-    warm_up: int = 100  # steps; the rates fall to zero from there
+    regression_batches: int = 100  # per layer
+    positions: int = 1024  # per batch, that are regressed on
+    ridge: float = 1e-4  # of the mean variance
+    learning_rate: float = 5e-4  # Adam's; falls to zero from the end of the warm-up
+    warm_up: int = 100  # steps
     average: float = 0.998  # of the weights, exponential
 
 
 class Student(nn.Module):
-    """The compact network and, for training only, its adapters to the teacher's channels."""
+    """The compact network, while it learns."""
 
-    def __init__(self, channels: Mapping[str, int], generator: torch.Generator) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.network = compact.build().to_empty(device="cpu")
-        own = {layer: compact.CHANNELS[int(layer[4]) - 1] for layer in channels}
-        self.adapters = nn.ModuleDict({k: nn.Linear(own[k], c) for k, c in channels.items()})
+        self.network = compact.build().to_empty(device="cpu").to(memory_format=torch.channels_last)
         for parameter in self.parameters():
-            gain = parameter.dim() / 2 / parameter[0].numel()  # He's where a ReLU follows, else 1
-            std = 0.0 if parameter.dim() == 1 else gain**0.5
-            nn.init.normal_(parameter, std=std, generator=generator)
+            nn.init.zeros_(parameter)
+        row = self.network.get_submodule("features").children()
+        self.stages = dict(zip(compact.LAYERS, row, strict=True))
 
     def forward(self, image: Image) -> dict[str, Tensor]:
-        """Return the features by layer."""
+        """Return the features after every ReLU."""
+        with torch.autocast("cpu", torch.bfloat16):
+            found = self.until(image, len(compact.LAYERS))
+        return {layer: found[layer] for layer in RELUS}
+
+    def until(self, image: Image, stop: int) -> dict[str, Tensor]:
+        """Return all features of the stages before `stop`; the image itself counts as one."""
         mean, std = (torch.tensor(t).view(1, 3, 1, 1) for t in (IMAGENET_MEAN, IMAGENET_STD))
         features = ((image - mean) / std).contiguous(memory_format=torch.channels_last)
-        found, row = {}, self.network.get_submodule("features").children()
-        with torch.autocast("cpu", torch.bfloat16):
-            for layer, module in zip(compact.LAYERS, row, strict=True):
-                found[layer] = features = module(features)
+        found = {"image": features}
+        for layer in compact.LAYERS[:stop]:
+            found[layer] = features = self.stages[layer](features)
         return found
 
     @torch.no_grad()
@@ -88,40 +90,10 @@ class Student(nn.Module):
         for mine, theirs in zip(self.parameters(), other.parameters(), strict=True):
             mine.lerp_(theirs, share)
 
-    @torch.no_grad()
-    def rescale(self, teacher: Encoder, images: Image) -> None:
-        """Make every ReLU's root mean square the teacher's; nothing else changes."""
-        own, theirs, before = self(images), teacher(images, RELUS), torch.ones(())
-        kernels = [m for m in self.network.modules() if isinstance(m, nn.Conv2d)]
-        for layer, convolution in zip(RELUS, kernels, strict=True):
-            now = (theirs[layer].square().mean() / own[layer].float().square().mean()).sqrt()
-            convolution.weight *= now / before
-            convolution.get_parameter("bias").mul_(now)
-            if layer in self.adapters:
-                self.adapters[layer].get_parameter("weight").div_(now)
-            before = now
-
     def save(self, out: Path) -> None:
-        """Write the network, without its adapters, in half precision."""
+        """Write the network in half precision."""
         tensors = self.network.state_dict()
         save_file({key: value.half().contiguous() for key, value in tensors.items()}, out)
-
-
-@torch.no_grad()
-def muon(kernel: nn.Parameter, momentum: Tensor, rate: float) -> None:
-    """Step equally far in all directions of a matrix: about twice Adam's pace here.
-
-    Source: Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks".
-    Deviations: a convolution counts as a matrix (outputs, inputs * 9).
-    """
-    assert kernel.grad is not None
-    mixed = kernel.grad.lerp(momentum.lerp_(kernel.grad, 0.05), 0.95).flatten(1)  # Nesterov's
-    tall = mixed.shape[0] > mixed.shape[1]
-    matrix = (mixed.mT if tall else mixed) / (mixed.norm() + 1e-12)
-    for _ in range(5):  # Newton and Schulz: all singular values become about 1
-        square = matrix @ matrix.mT
-        matrix = 3.4445 * matrix + (2.0315 * square @ square - 4.775 * square) @ matrix
-    kernel.sub_((matrix.mT if tall else matrix).reshape(kernel.shape), alpha=rate)
 
 
 class Pictures:
@@ -166,54 +138,84 @@ class Pictures:
 
 
 def relative(got: Tensor, wanted: Tensor) -> Tensor:
-    """Return the squared error over the square of what is wanted."""
-    return (got - wanted).square().mean() / wanted.square().mean().clamp_min(1e-12)
+    """Return the squared error over the square of what is wanted, the mean over images."""
+    error, size = ((t.flatten(1).square().sum(1)) for t in (got - wanted, wanted))
+    return (error / (size + 1e-8 * wanted[0].numel())).mean()
 
 
-def errors(
-    student: Student, teacher: Encoder, images: Image, recipe: Recipe, generator: torch.Generator
-) -> dict[str, Tensor]:
-    """Return per layer (features error, kernel error); every image counts the same."""
-    with torch.no_grad():
-        theirs = teacher(images, MATCHED)
-    own, found = student(images), {}
-    for layer, adapter in student.adapters.items():
-        n, _, h, w = theirs[layer].shape
-        where = torch.randint(n * h * w, (recipe.positions,), generator=generator)
-        at = (where // (h * w), slice(None), where // w % h, where % w)
-        scale = theirs[layer].square().mean((1, 2, 3)).add(1e-8).rsqrt()[at[0], None]
-        got, wanted = own[layer][at].float() * scale, theirs[layer][at] * scale
-        few = (got[: recipe.pairs], wanted[: recipe.pairs])
-        kernels = [rows @ rows.mT / rows.shape[1] for rows in few]
-        found[layer] = torch.stack([relative(adapter(got), wanted), relative(*kernels)])
-    return found
+@torch.no_grad()
+def regress(
+    student: Student, teacher: Encoder, layer: str, pictures: Pictures, recipe: Recipe
+) -> None:
+    """Set a layer's weights to the best that its few maps can do, on what the student has there."""
+    at = compact.LAYERS.index(layer)
+    products: Tensor | None = None  # of (patch, 1, answer) with itself, summed over positions
+    for _ in range(recipe.regression_batches):
+        images = pictures.batch(recipe.batch)
+        before = list(student.until(images, at).values())[-1]
+        wanted = teacher(images, [layer])[layer]
+        weight = wanted.square().mean((1, 2, 3), keepdim=True).add(1e-8).rsqrt()
+        ones = torch.ones_like(wanted[:, :1])
+        patches = F.unfold(before, 3, padding=1).view(len(images), -1, *wanted.shape[-2:])
+        rows = torch.cat([patches, ones, wanted], 1) * weight  # every image counts the same
+        rows = rows.permute(0, 2, 3, 1).flatten(0, 2)
+        which = torch.randint(len(rows), (recipe.positions,), generator=pictures.generator)
+        part = rows[which].double()
+        products = part.mT @ part + (0 if products is None else products)
+    assert products is not None
+    _assign(student.stages[layer], *_solve(products, wanted.shape[1], recipe.ridge))
+
+
+def _solve(products: Tensor, answers: int, ridge: float) -> tuple[Tensor, Tensor]:
+    """Return the least-squares map (patch and 1, answers) and its main directions, best first."""
+    inward = len(products) - answers
+    xx, xy = products[:inward, :inward], products[:inward, inward:]
+    damped = xx + torch.eye(inward) * ridge * xx.diagonal().mean()
+    best = torch.linalg.solve(damped, xy)
+    centre = xx[-1] / xx[-1, -1]  # the last of a row is its 1
+    spread = xx - xx[-1, -1] * torch.outer(centre, centre)
+    return best, torch.linalg.eigh(best.mT @ spread @ best).eigenvectors.flip(1)
+
+
+def _assign(module: nn.Module, best: Tensor, directions: Tensor) -> None:
+    kernel, bias = best[:-1].float(), best[-1].float()
+    if isinstance(module, nn.Conv2d):
+        module.weight.copy_(kernel.mT.reshape(module.weight.shape))
+        module.get_parameter("bias").copy_(bias)
+        return
+    narrow, mix = (m for m in module.modules() if isinstance(m, nn.Conv2d))
+    few = directions[:, : len(narrow.weight)].float()
+    narrow.weight.copy_((kernel @ few).mT.reshape(narrow.weight.shape))
+    mix.weight.copy_(few[..., None, None])
+    mix.get_parameter("bias").copy_(bias)
 
 
 def distill(
     teacher: Encoder, pictures: Pictures, recipe: Recipe, out: Path
 ) -> tuple[Student, list[dict[str, float]]]:
-    """Train, and return the averaged student and its losses; `out` holds the latest weights."""
-    seen = teacher(torch.zeros(1, 3, 16, 16), MATCHED)
-    student = Student({layer: f.shape[1] for layer, f in seen.items()}, pictures.generator)
+    """Regress, then train; return the averaged student and its losses by layer.
+
+    `out` holds the latest weights.
+    """
+    student = Student()
+    for layer in compact.LAYERS:
+        if layer.startswith("conv"):
+            regress(student, teacher, layer, pictures, recipe)
     average = copy.deepcopy(student)
-    kernels = [p for p in student.parameters() if p.dim() == 4]
-    others = [p for p in student.parameters() if p.dim() != 4]
-    momenta = [torch.zeros_like(p) for p in kernels]
-    adam = torch.optim.Adam(others, betas=(0.9, 0.99))
+    adam = torch.optim.Adam(student.parameters(), betas=(0.9, 0.99))
     history = []
     for step in range(1, recipe.steps + 1):
         images = pictures.batch(recipe.batch)
-        found = errors(student, teacher, images, recipe, pictures.generator)
-        losses = torch.stack(list(found.values())).mean(0)
-        student.zero_grad()
+        with torch.no_grad():
+            wanted = teacher(images, RELUS)
+        losses = torch.stack([relative(f.float(), wanted[k]) for k, f in student(images).items()])
+        adam.zero_grad()
         losses.sum().backward()
         pace = min(1, step / recipe.warm_up) * (1 - (step - 1) / recipe.steps)
-        adam.param_groups[0]["lr"] = recipe.adam_rate * pace
+        adam.param_groups[0]["lr"] = recipe.learning_rate * pace
         adam.step()
-        for kernel, momentum in zip(kernels, momenta, strict=True):
-            muon(kernel, momentum, recipe.muon_rate * pace)
         average.follow(student, 1 - recipe.average)
-        history.append(dict(zip(("features", "kernel"), losses.tolist(), strict=True)))
+        history.append(dict(zip(RELUS, losses.tolist(), strict=True)))
         if step % max(1, recipe.steps // POINTS) == 0:
             average.save(out)
             print(step, *(f"{name} {loss:.4f}" for name, loss in history[-1].items()), flush=True)
@@ -221,14 +223,16 @@ def distill(
 
 
 @torch.no_grad()
-def table(student: Student, teacher: Encoder, photos: Path, recipe: Recipe) -> str:
+def table(student: Student, teacher: Encoder, photos: Path) -> str:
     """Return the errors per layer on photographs that were held out, as they are."""
     held_out = Pictures(image_files(photos / HELD_OUT), [], 128, seed=0)
-    lines = ["layer    features  kernel"]
-    images = torch.cat([held_out.cut() for _ in range(48)])
-    recipe = replace(recipe, positions=20_000, pairs=4000)
-    for layer, found in errors(student, teacher, images, recipe, held_out.generator).items():
-        lines.append(f"{layer}  {found[0]:8.4f}  {found[1]:6.4f}")
+    images = torch.cat([held_out.cut() for _ in range(96)])
+    wanted = teacher(images, RELUS)
+    lines = ["layer    features  Gram"]
+    for layer, got in student(images).items():
+        grams = [f.flatten(2) @ f.flatten(2).mT for f in (got.float(), wanted[layer])]
+        errors = relative(got.float(), wanted[layer]), relative(*grams)
+        lines.append(f"{layer}  {errors[0]:8.4f}  {errors[1]:6.4f}")
     return "\n".join(lines)
 
 
@@ -255,7 +259,7 @@ def track(uri: str, recipe: Recipe, history: Sequence[Mapping[str, float]], note
 
 
 def main() -> None:
-    """Train, rescale, report."""
+    """Regress, train, report."""
     parser = argparse.ArgumentParser(description="Distil VGG-19 into the packaged encoder.")
     parser.add_argument("--teacher", type=Path, required=True, help="VGG-19's weights")
     parser.add_argument("--photos", type=Path, required=True, help=f"train/, val/, {HELD_OUT}/")
@@ -272,9 +276,8 @@ def main() -> None:
     painted = [studies.paint(n, *STUDY_SIZE, s) for n in studies.STUDIES for s in STUDY_SEEDS]
     pictures = Pictures(files, painted, recipe.crop, recipe.seed)
     student, history = distill(teacher, pictures, recipe, given.out)
-    student.rescale(teacher, torch.cat([pictures.cut() for _ in range(64)]))
     student.save(given.out)
-    note = table(student, teacher, given.photos, recipe)
+    note = table(student, teacher, given.photos)
     print(note)
     track(given.tracking_uri, recipe, history, note)
 
