@@ -26,7 +26,8 @@ class _Products(torch.autograd.Function):
 
     Autograd would multiply twice on the way back, once for either factor, and add: but the factors
     are one, so the two gradients are one with G + G^T. Positions come first, as the encoder lays
-    them out, so that neither way copies. A VGG-19 pass takes a fifth less time for it.
+    them out, so that neither way copies. On two cores, five layers at 256 px, a VGG-19 pass takes
+    0.76 of the time in bfloat16 and 0.86 in float32.
     """
 
     @staticmethod

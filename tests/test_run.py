@@ -193,6 +193,8 @@ def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(tmp_path: Path) -> Non
     process = subprocess.Popen(
         [sys.executable, "-m", "harness.cli", *arguments], text=True, stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        # A shell that starts the tests in the background has them ignore Ctrl-C, and all below.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     store = Store(tmp_path, "long")
     deadline = time.monotonic() + 120
