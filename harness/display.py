@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from statistics import mean
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from rich.console import Console
@@ -12,12 +13,14 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from harness.doctor import Finding
 from harness.eta import Estimate
-from harness.fetch import Need
 from harness.plan import Plan
 from harness.prepare import Prepared
 from harness.records import Cell, Record, Score
+
+if TYPE_CHECKING:
+    from harness.doctor import Finding
+    from harness.fetch import Need
 
 ARROWS = {"lower": "↓", "higher": "↑", "neither": ""}
 SHORT_PHASES = {"fit": "fitting", "stylize": "stylizing", "measure": "measuring"}

@@ -121,12 +121,12 @@ def _versions() -> Iterator[Finding]:
 
 
 def _encoders(shelf: Shelf) -> Iterator[Finding]:
-    chosen = "compact"
     for name in (*weights.TORCHVISION, "compact"):
-        finding = _weights("encoders", name, name, shelf)
-        if name == "vgg19" and finding.state != "fair":
-            chosen = name
-        yield finding
+        yield _weights("encoders", name, name, shelf)
+    try:
+        chosen = encoders.find("auto", shelf)[0].name
+    except SourceError:
+        return  # vgg19's own line says what is wrong with its file
     what = f"{chosen}, where a suite says auto"
     remedy = "" if chosen == "vgg19" else "With vgg19's weights it would be vgg19."
     yield Finding("encoders", "chosen", "good" if chosen == "vgg19" else "fair", what, remedy)

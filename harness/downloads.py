@@ -48,6 +48,7 @@ class Network:
                 if not target.exists():  # while waiting, another process may have got it
                     self._fetch(url, target, sha256)
                     self.fetched.add(target)
+                    return target
         check(target, sha256, remedy="Delete it to have it fetched anew.")
         return target
 

@@ -47,8 +47,9 @@ def fetch(suite: Suite, options: Options) -> list[Need]:
     shelf = Shelf(network, options.weights or {}, mirror)
     needs = [_image("content", source, gallery) for source in suite.contents.values()]
     needs += [_image("style", source, gallery) for source in suite.styles.values()]
-    need, judge = _encoder(options.encoder or suite.encoder, shelf)
-    needs += [need, *(_encoder(n, shelf)[0] for spec in suite.methods for n in spec.encoders)]
+    name = options.encoder or suite.encoder
+    need, judge = _encoder(name, shelf)
+    needs += [need, *(_encoder(other, shelf)[0] for other in suite.encoders if other != name)]
     if judge is not None:
         trunks = [metric for metric in suite.metrics if hasattr(metric, "trunk_file")]
         needs += [_trunk(metric, judge, shelf) for metric in trunks]

@@ -140,20 +140,21 @@ def prepare(suite: Suite, options: Options) -> Prepared:
 def _facts(
     suite: Suite, options: Options, gallery: Gallery, shelf: Shelf, training: TrainingSet
 ) -> tuple[Facts, dict[str, Path | None]]:
+    judge = options.encoder or suite.encoder
     try:
-        encoder, path = encoders.find(options.encoder or suite.encoder, shelf)
+        encoder, path = encoders.find(judge, shelf)
     except (UnknownNameError, WeightsError) as error:
         if options.encoder:
             raise UsageError(f"--encoder: {error}") from None
         raise suite.problem(("encoder",), str(error)) from None
     files = {encoder.sha256: path}
-    others: dict[str, EncoderUse | str] = {}
-    for name in dict.fromkeys(name for spec in suite.methods for name in spec.encoders):
+    named: dict[str, EncoderUse | str] = {judge: encoder}
+    for name in (name for name in suite.encoders if name != judge):
         try:
             use, path = encoders.find(name, shelf)
-            others[name], files[use.sha256] = use, path
+            named[name], files[use.sha256] = use, path
         except MissingWeightsError as error:
-            others[name] = str(error)
+            named[name] = str(error)
     contents = {name: _image(gallery, source) for name, source in suite.contents.items()}
     styles = {name: _image(gallery, source) for name, source in suite.styles.items()}
     facts = Facts(
@@ -163,7 +164,7 @@ def _facts(
         device=find_device(options.device),
         precision=options.precision or suite.precision,
         training=training.use,
-        encoders=others,
+        encoders=named,
     )
     return facts, files
 

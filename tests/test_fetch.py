@@ -153,6 +153,17 @@ def test_doctor_reads_the_weights_it_is_given(tmp_path: Path) -> None:
     assert told["encoders", "vgg19"]["remedy"]
 
 
+def test_doctor_takes_the_encoder_that_a_run_would_take(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    shapes = {"0.weight": (64, 3, 3, 3), "0.bias": (64,)}  # the first layer alone
+    tensors = {f"features.{key}": torch.zeros(shape) for key, shape in shapes.items()}
+    save_file(tensors, tmp_path / "first.safetensors")
+    told = findings("--weights", f"vgg19={tmp_path}/first.safetensors", "--out", tmp_path)
+    assert told["encoders", "vgg19"]["what"].endswith("as far as relu1_1")
+    assert told["encoders", "chosen"]["what"].startswith("vgg19")
+
+
 def test_doctor_calls_the_servers_and_the_mirror(web_server: Web, monkeypatch: Any) -> None:
     monkeypatch.setattr(weights, "STORE", "http://127.0.0.2:1/models/")
     monkeypatch.setattr("harness.catalogue.image_urls", list)

@@ -136,6 +136,11 @@ class Suite:
     resolved: str  # YAML, as run: stored beside the results
     source: Source  # to point at what turns out to be wrong later
 
+    @property
+    def encoders(self) -> tuple[str, ...]:
+        """The encoders that methods name, each once."""
+        return tuple(dict.fromkeys(name for spec in self.methods for name in spec.encoders))
+
     def problem(self, key: Key, what: str) -> SuiteError:
         """Return the error that says what is wrong at `key` of the file."""
         return SuiteError([self.source.problem(key, what)])
