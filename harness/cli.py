@@ -101,8 +101,9 @@ _suite_options = _options(
     _suite_arguments,
     _out_option,
     _device_option,
-    click.option("--precision", type=click.Choice(["float32", "bfloat16"]), default=None,
-                 envvar="NSTBENCH_PRECISION", help="Of the encoder; else the suite's."),
+    click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16"]), default=None,
+                 envvar="NSTBENCH_PRECISION",
+                 help="Of convolutions, else the suite's; auto takes bfloat16 where it is fast."),
     _encoder_option,
     _source_options,
     click.option("--fresh", is_flag=True, help="Run again what is done already."),
@@ -118,12 +119,23 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="For program
 @_suite_options
 @_tracking_option
 @click.option("--no-track", is_flag=True, envvar="NSTBENCH_NO_TRACK", help="Leave MLflow out.")
-def run(tracking_uri: str, no_track: bool, **options: Any) -> None:
+@click.option(
+    "--throughput",
+    type=click.IntRange(min=1),
+    default=1,
+    is_flag=False,
+    flag_value=8,
+    envvar="NSTBENCH_THROUGHPUT",
+    metavar="[N]",
+    help="Up to N cells (8) of a variant in one batch: more images an hour; times are shared out.",
+)
+def run(tracking_uri: str, no_track: bool, throughput: int, **options: Any) -> None:
     """Run a suite: stylize, measure, log to MLflow, render the page.
 
     Cells that are done already are not run again: after Ctrl-C the same command goes on.
     """
     from harness import conduct, display, tracking
+    from harness.mlflow_mirror import Mirror
 
     console = _console()
     prepared = _prepare(**options)
@@ -133,20 +145,26 @@ def run(tracking_uri: str, no_track: bool, **options: Any) -> None:
         raise UsageError("Nothing of this suite can run here; the reasons stand above.")
     uri = "" if no_track else tracking.tracking_uri(prepared.store.root.parent, tracking_uri)
     signal.signal(signal.SIGTERM, _interrupt)
+    mirror = Mirror(prepared.store, uri, shown.warn)
     try:
-        finished, mirror = conduct.run_cells(prepared, shown, uri, _command())
-        records = list(prepared.store.records(finished))
+        begun = prepared.run_record(command=_command(), started=_now(), tracking=uri)
+        finished = conduct.run_cells(prepared, shown, mirror, begun, throughput)
         paths = _write_page(prepared)
+        records = list(prepared.store.records(finished))
+        shown.waiting_for_mlflow(mirror.waiting)
         mirror.summary(finished, records, paths)
     except KeyboardInterrupt:
+        left_out = mirror.stop()
         console.print("interrupted; what was finished is kept. The same command goes on from here.")
+        if left_out:
+            console.print(f"MLflow lacks {left_out} of it; `nstbench sync` completes it.")
         sys.exit(INTERRUPTED)
     console.print(display.results_table(records))
     failed = sum(not record.ok for record in records)
     if failed or prepared.plan.skipped:
         console.print(f"[yellow]{failed} failed, {len(prepared.plan.skipped)} skipped; "
                       "the page has the reasons.[/]", highlight=False)  # fmt: skip
-    _closing_lines(console, prepared, uri if mirror.tracker else "", paths[0])
+    _closing_lines(console, prepared, uri if mirror.working else "", paths[0])
     sys.exit(INCOMPLETE if failed or prepared.plan.skipped else 0)
 
 
@@ -157,21 +175,15 @@ def run(tracking_uri: str, no_track: bool, **options: Any) -> None:
 def plan(explain: bool, as_json: bool, **options: Any) -> None:
     """Show what `run` would do, and why, without doing it."""
     from harness import display
-    from harness.plan import explain as reasons
+    from harness.plan import explained
 
     prepared = _prepare(**options)
-    stored = prepared.store.all_records() if explain else []
     if as_json:
         click.echo(json.dumps(_plan_json(prepared), indent=1))
         return
-    console = _console()
-    display.Display(console).announce(prepared)
-    for entry in prepared.plan.entries:
-        why = entry.why
-        if explain and entry.action == "run" and why == "new":
-            why = reasons(entry.cell, stored)
-        line = f"{entry.action:5}  {entry.cell.id}  {entry.cell.name}"
-        click.echo(f"{line}  ({why})" if explain else line)
+    display.Display(_console()).announce(prepared)
+    why = explained(prepared.plan, prepared.store.all_records()) if explain else None
+    click.echo("\n".join(display.entry_lines(prepared.plan, why)))
 
 
 @main.command()
@@ -310,7 +322,7 @@ def _prepare(
 
 def _load(path: Path, profile: str, overrides: Iterable[str], options: Options) -> Suite:
     from harness import suite as suites
-    from harness.prepare import find_device
+    from harness.devices import find_device
     from harness.suite import marked_yaml
 
     path = _suite_file(path)
@@ -369,6 +381,12 @@ def _command() -> str:
     import shlex
 
     return shlex.join(["nstbench", *sys.argv[1:]])
+
+
+def _now() -> str:
+    import datetime
+
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def _interrupt(*_: object) -> None:

@@ -2,95 +2,85 @@
 
 from __future__ import annotations
 
-import datetime
 import time
-from collections.abc import Callable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from harness.display import Display
-from harness.errors import TrackingError
 from harness.executors.local import LocalExecutor
-from harness.jobs import Outcome
+from harness.images import to_png
+from harness.jobs import Job, Outcome
+from harness.mlflow_mirror import Mirror
 from harness.prepare import Prepared
-from harness.records import Record, Run
+from harness.records import Calibration, Run
 from harness.store import Store
-from harness.tracking import Tracker
 
 
-class Mirror:
-    """A tracker that never costs a result: its first fault is told once, then it is silent."""
-
-    def __init__(self, store: Store, uri: str, warn: Callable[[str], None]) -> None:
-        self._warn = warn
-        self.tracker: Tracker | None = None
-        if uri:
-            self._try(lambda: setattr(self, "tracker", Tracker(store, uri)))
-
-    def cell(self, record: Record) -> None:
-        """Mirror a record, if there is a tracker."""
-        if (tracker := self.tracker) is not None:
-            self._try(lambda: tracker.cell(record))
-
-    def summary(self, run: Run, records: list[Record], paths: list[Path]) -> None:
-        """Mirror the variants and the page, if there is a tracker."""
-        if (tracker := self.tracker) is not None:
-            self._try(lambda: tracker.variants(records))
-            self._try(lambda: tracker.report(run, paths))
-
-    def _try(self, action: Callable[[], object]) -> None:
-        try:
-            action()
-        except TrackingError as error:
-            self.tracker = None
-            self._warn(
-                f"{error}\nResults are safe on disk; `nstbench sync` brings MLflow up to date."
-            )
-
-
-def run_cells(prepared: Prepared, display: Display, uri: str, command: str) -> tuple[Run, Mirror]:
+def run_cells(prepared: Prepared, display: Display, mirror: Mirror, run: Run, most: int = 1) -> Run:
     """Run what the plan wants run, storing and mirroring each result as it comes.
+
+    Args:
+        prepared: The suite.
+        display: Is told.
+        mirror: Is given every record.
+        run: What it sets out to do.
+        most: Cells that may run in one batch, for throughput.
+
+    Returns:
+        The run, finished.
 
     Raises:
         KeyboardInterrupt: Ctrl-C; what was finished is stored, the worker is gone.
     """
     store, begin = prepared.store, time.monotonic()
-    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    run = prepared.run_record(command=command, started=now, tracking=uri)
     store.write_suite(prepared.suite.resolved)
     prepared.write_inputs()
     prepared.adopt_records()
     store.write_run(run)
     todo = [entry.cell for entry in prepared.plan.todo]
-    if not todo:
-        run = replace(run, finished=True)
-        store.write_run(run)
-        return run, Mirror(store, uri, display.warn)
+    if todo:
+        executor = LocalExecutor(prepared.setup, display.progress)
+        display.start(todo)
+        paces = _work(executor, prepared.batches(most), prepared.store, display, mirror)
+        run = replace(
+            run,
+            environment=executor.environment,
+            calibrations=paces,
+            seconds=time.monotonic() - begin,
+        )
+    run = replace(run, finished=True)
+    store.write_run(run)
+    return run
 
-    executor = LocalExecutor(prepared.setup, display.progress)
-    display.start(todo)
+
+def _work(
+    executor: LocalExecutor,
+    batches: Iterable[Sequence[Job]],
+    store: Store,
+    display: Display,
+    mirror: Mirror,
+) -> tuple[Calibration, ...]:
+    """Have a worker go through the jobs; return how fast it was before and after."""
     try:
-        outcomes = executor.run(prepared.jobs())
-        mirror = Mirror(store, uri, display.warn)  # while the worker starts
-        for outcome in outcomes:
+        for outcome in executor.run(batches):
             _keep(store, outcome)
             mirror.cell(outcome.record)
             display.finished(outcome.record)
+        paces = tuple(executor.calibrations())
         executor.close()
     except BaseException:
         executor.close(now=True)
         raise
     finally:
         display.stop()
-    run = replace(run, finished=True, seconds=time.monotonic() - begin)
-    store.write_run(run)
-    return run, mirror
+    return paces
 
 
 def _keep(store: Store, outcome: Outcome) -> None:
+    png = None if outcome.pixels is None else to_png(outcome.pixels)
     if outcome.fitted is not None:
         store.write_fit(outcome.record.cell, *outcome.fitted)
-    if outcome.png is None and store.image(outcome.record.cell.id) and outcome.record.ok:
+    if png is None and store.image(outcome.record.cell.id) and outcome.record.ok:
         store.rewrite(outcome.record)  # only its scores are new
     else:
-        store.write(outcome.record, outcome.png, outcome.trace)
+        store.write(outcome.record, png, outcome.trace)

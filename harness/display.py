@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import mean
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.eta import Estimate
-from harness.plan import Plan
+from harness.plan import Action, Plan
 from harness.prepare import Prepared
 from harness.records import Cell, Record, Score
 
@@ -27,6 +27,10 @@ SHORT_PHASES = {"fit": "fitting", "stylize": "stylizing", "measure": "measuring"
 MARKS = {"good": ("✓", "green"), "fair": ("!", "yellow"), "bad": ("✗", "red")}
 NEED_COLORS = {"stands in": "yellow", "missing": "red"}
 COLORS = {"done": "green", "diverged": "yellow"}
+FEW_RECORDS = 30
+"""MLflow takes about a second for so many."""
+
+ACTIONS: tuple[Action, ...] = ("run", "reuse", "score")
 
 
 class Display:
@@ -91,6 +95,11 @@ class Display:
         """Print a warning that is no reason to stop."""
         self._say(f"[yellow]! {_escape(text)}[/]")
 
+    def waiting_for_mlflow(self, records: int) -> None:
+        """Say why the end is not there yet, where it will take more than a moment."""
+        if records > FEW_RECORDS:
+            self._say(f"MLflow takes in the last {records} records")
+
     def stop(self) -> None:
         """End the progress display."""
         if self.console.is_terminal:
@@ -105,7 +114,7 @@ class Display:
 
 def plan_lines(plan: Plan) -> Iterable[str]:
     """Say how many cells run, are reused, are scored again and are skipped, with the reasons."""
-    counts = {action: len(plan.of(action)) for action in ("run", "reuse", "score")}
+    counts = {action: plan.count(action) for action in ACTIONS}
     yield (
         f"plan: {len(plan.entries)} cells: [bold]{counts['run']} to run[/], "
         f"{counts['reuse']} reused, {counts['score']} to be scored again, "
@@ -117,6 +126,13 @@ def plan_lines(plan: Plan) -> Iterable[str]:
     reasons = [skip.reason for skip in plan.skipped]
     for reason in dict.fromkeys(reasons):
         yield f"  [yellow]skipped: {reasons.count(reason)}: {_escape(reason)}[/]"
+
+
+def entry_lines(plan: Plan, why: Mapping[str, str] | None) -> Iterator[str]:
+    """Say of every cell what will be done with it, and why where the reasons are given by id."""
+    for entry in plan.entries:
+        line = f"{entry.action:5}  {entry.cell.id}  {entry.cell.name}"
+        yield line if why is None else f"{line}  ({why[entry.cell.id]})"
 
 
 def results_table(records: Sequence[Record]) -> Table:

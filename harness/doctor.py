@@ -15,13 +15,15 @@ from statistics import median
 from typing import Literal
 from urllib.parse import urlsplit
 
-from harness import catalogue, encoders, environment, tracking, weights
-from harness.downloads import Network, cache_folder
+from harness import catalogue, encoders, environment, precision, tracking, weights
+from harness.devices import find_device
+from harness.downloads import Network
 from harness.errors import MissingWeightsError, NstbenchError, SourceError
 from harness.metrics.lpips import TRUNKS
 from harness.mirror import open_mirror
-from harness.prepare import Options, find_device
+from harness.prepare import Options
 from harness.registry import METHODS, METRICS
+from harness.remembered import cache_folder
 from harness.transfer import CONNECT_SECONDS
 from harness.weights import Shelf
 
@@ -80,7 +82,9 @@ def _machine(device: str) -> Iterator[Finding]:
         size = f"{facts.total_memory / 2**30:.0f} GiB, capability {facts.major}.{facts.minor}"
         yield Finding("machine", "device", "good", f"{found}, {size}")
     ratio = _bfloat16_speed("cpu" if found == "cpu" else "cuda")
-    remedy = "" if ratio < 1.2 else "--precision bfloat16 uses it."
+    taken = precision.resolve("auto", found) == "bfloat16"
+    better = ratio >= 1.2
+    remedy = "" if better == taken else f"--precision {'bfloat16' if better else 'float32'}."
     what = f"convolutions take {1 / ratio:.2f} of float32's time (measured just now)"
     yield Finding("machine", "bfloat16", "good" if ratio >= 1.2 else "fair", what, remedy)
 

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import platformdirs
-from filelock import FileLock, Timeout
-
 from harness.errors import AbsentError, HashError, SourceError
+from harness.remembered import cache_folder, recall
 from harness.transfer import MOST_BYTES, TransferError, download
 
 ATTEMPTS, WAIT_SECONDS = 3, 1.0
 """The wait doubles from one attempt to the next."""
+
+SMALL_BYTES = 2**20
+"""So much is hashed sooner than its hash is looked up."""
 
 
 class Network:
@@ -120,6 +120,8 @@ def _writable(target: Path) -> Iterator[None]:
 @contextmanager
 def _alone(target: Path) -> Iterator[None]:
     """Let one process at a time fetch a file; the lock of a dead one is free."""
+    from filelock import FileLock, Timeout  # imports asyncio, which most commands never need
+
     locks = cache_folder() / "locks"
     locks.mkdir(parents=True, exist_ok=True)
     lock = FileLock(locks / hashlib.sha256(str(target.absolute()).encode()).hexdigest()[:16])
@@ -149,7 +151,16 @@ def check(
 
 
 def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, 64 hex digits."""
+    """Return the SHA-256 of a file's bytes, 64 hex digits; a large one's is remembered."""
+    return _hash(path) if path.stat().st_size <= SMALL_BYTES else file_sha256s([path])[0]
+
+
+def file_sha256s(paths: Sequence[Path]) -> list[str]:
+    """Return the SHA-256 of each file; they are remembered, however small."""
+    return recall(paths, "sha256", _hash)
+
+
+def _hash(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -157,8 +168,3 @@ def file_sha256(path: Path) -> str:
 def file_name(url: str) -> str:
     """Return the last part of a URL's path, as a file would be called."""
     return Path(unquote(urlsplit(url).path)).name or url
-
-
-def cache_folder() -> Path:
-    """Return where fetched files are kept: NSTBENCH_CACHE, or the user's cache folder."""
-    return Path(os.environ.get("NSTBENCH_CACHE") or platformdirs.user_cache_dir("nstbench"))

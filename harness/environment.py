@@ -22,21 +22,26 @@ PACKAGES = (
 
 
 def describe(device: str) -> dict[str, str]:
-    """Return the facts that a number may hang on, as short strings."""
-    import torch
-
+    """Return the facts that a number may hang on, as short strings; those of torch are apart."""
     facts = {
         **versions(),
         "python": platform.python_version(),
         "platform": platform.platform(terse=True),
         "processor": processor(),
-        "threads": str(torch.get_num_threads()),
         "device": device,
         "commit": commit(),
     }
+    return {name: value for name, value in facts.items() if value}
+
+
+def of_torch(device: str) -> dict[str, str]:
+    """Return what only torch can tell, and only where cells run: importing it takes seconds."""
+    import torch
+
+    facts = {"threads": str(torch.get_num_threads())}
     if device != "cpu":
         facts |= {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version())}
-    return {name: value for name, value in facts.items() if value}
+    return facts
 
 
 def versions() -> dict[str, str]:

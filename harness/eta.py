@@ -2,44 +2,67 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
-from statistics import mean
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from harness.records import Cell, Record
 
+Kind = tuple[str, str]
+"""A variant and its label: cells of one kind take about as long as each other."""
+
+
+@dataclass
+class _Mean:
+    total: float = 0.0
+    count: int = 0
+
+    def add(self, value: float) -> None:
+        self.total += value
+        self.count += 1
+
 
 class Estimate:
-    """Learns seconds per variant and method from finished cells."""
+    """Learns seconds per variant and method from finished cells.
+
+    What is left is counted by kind: a suite of ten thousand cells has few, and asks every time.
+    """
 
     def __init__(self, cells: Sequence[Cell]) -> None:
-        self._left = {cell.id: cell for cell in cells}
-        self._fits_left = {cell.fit_id: cell for cell in cells}
-        self._stylize: dict[str, list[float]] = defaultdict(list)
-        self._fit: dict[str, list[float]] = defaultdict(list)
+        self._cells = {cell.id: _kind(cell) for cell in cells}
+        self._fits = {cell.fit_id: _kind(cell) for cell in cells}
+        self._left = Counter(self._cells.values())
+        self._fits_left = Counter(self._fits.values())
+        self._stylize: dict[str, _Mean] = defaultdict(_Mean)
+        self._fit: dict[str, _Mean] = defaultdict(_Mean)
 
     def finished(self, record: Record) -> None:
         """Take a record's seconds into account."""
         cell = record.cell
-        self._left.pop(cell.id, None)
-        first = self._fits_left.pop(cell.fit_id, None) is not None
+        if planned := self._cells.pop(cell.id, None):
+            self._left[planned] -= 1
+        if fitted := self._fits.pop(cell.fit_id, None):
+            self._fits_left[fitted] -= 1
         if record.timing is None:
             return
-        for key in (cell.variant, cell.label):
-            self._stylize[key].append(record.timing.stylize_seconds * record.timing.repeats)
-            if first and not record.timing.fit_shared:
-                self._fit[key].append(record.timing.fit_seconds)
+        for key in _kind(cell):
+            self._stylize[key].add(record.timing.stylize_seconds * record.timing.repeats)
+            if fitted and not record.timing.fit_shared:
+                self._fit[key].add(record.timing.fit_seconds)
 
     def seconds(self) -> float | None:
         """Return the seconds left, or None while a method that is yet to run was never seen."""
-        stylize = [self._known(self._stylize, cell) for cell in self._left.values()]
-        fit = [self._known(self._fit, cell) for cell in self._fits_left.values()]
-        known = [s for s in (*stylize, *fit) if s is not None]
-        return sum(known) if len(known) == len(stylize) + len(fit) else None
+        parts = [*_parts(self._left, self._stylize), *_parts(self._fits_left, self._fit)]
+        known = [seconds for seconds in parts if seconds is not None]
+        return sum(known) if len(known) == len(parts) else None
 
-    @staticmethod
-    def _known(seen: dict[str, list[float]], cell: Cell) -> float | None:
-        for key in (cell.variant, cell.label):
-            if seen.get(key):
-                return mean(seen[key])
-        return None
+
+def _kind(cell: Cell) -> Kind:
+    return (cell.variant, cell.label)
+
+
+def _parts(left: Counter[Kind], seen: dict[str, _Mean]) -> Iterable[float | None]:
+    for kind, count in left.items():
+        if count:
+            known = next((seen[key] for key in kind if key in seen), None)
+            yield count * known.total / known.count if known else None

@@ -47,7 +47,7 @@ class Outcome:
     """A record with what does not fit into it."""
 
     record: Record
-    png: bytes | None = None
+    pixels: NDArray[np.uint8] | None = None  # not yet a PNG: the parent has the time to encode
     trace: Sequence[TracePoint] = ()
     fitted: tuple[bytes, dict[str, Any]] | None = None  # newly fitted tensors to keep, and facts
 

@@ -61,6 +61,10 @@ class Plan:
         order = {fit: i for i, fit in enumerate(dict.fromkeys(e.cell.fit_id for e in chosen))}
         return sorted(chosen, key=lambda entry: order[entry.cell.fit_id])
 
+    def count(self, action: Action) -> int:
+        """Return how many entries have one action."""
+        return sum(entry.action == action for entry in self.entries)
+
     @property
     def todo(self) -> list[Entry]:
         """The entries that a worker is needed for, in the order of running."""
@@ -137,7 +141,20 @@ def _kind(score: Score) -> tuple[str, str, str, int]:
     return (score.name, score.lens, score.lens_sha256, score.version)
 
 
-def explain(cell: Cell, stored: Sequence[Record]) -> str:
+def explained(plan: Plan, stored: Sequence[Record]) -> dict[str, str]:
+    """Say by cell id why it runs, or why not."""
+    by_name: dict[str, list[Record]] = {}
+    for record in stored:
+        by_name.setdefault(record.cell.name, []).append(record)
+    return {
+        entry.cell.id: explain(entry.cell, by_name.get(entry.cell.name, ()))
+        if (entry.action, entry.why) == ("run", "new")
+        else entry.why
+        for entry in plan.entries
+    }
+
+
+def explain(cell: Cell, stored: Iterable[Record]) -> str:
     """Say which components set a cell apart from the nearest stored record of its name."""
     same_name = [r for r in stored if r.cell.name == cell.name and r.cell.id != cell.id]
     if not same_name:
@@ -273,12 +290,22 @@ def _level_text(axis: str, value: Any) -> str:
     return f"{axis}={value:g}" if isinstance(value, float) else f"{axis}={value}"
 
 
+@dataclass(frozen=True)
+class _Built:
+    """A method with its parameters: what all of its cells share, and found out once."""
+
+    method: Any
+    params: Mapping[str, Any]
+    files: Mapping[str, str]  # parameter -> SHA-256 of its file
+    encoder: EncoderUse
+
+
 class _CellMaker:
     """Turns a combination into a cell; a method's parameters are built and checked once."""
 
     def __init__(self, suite: Suite, facts: Facts, problems: list[Problem]) -> None:
         self.suite, self.facts, self.problems = suite, facts, problems
-        self._built: dict[str, Any] = {}
+        self._built: dict[tuple[str, str], _Built | None] = {}
 
     def __call__(self, spec: MethodSpec, combination: Combination) -> Cell | Skip | None:
         levels = {**combination.levels, **combination.extra}
@@ -293,11 +320,11 @@ class _CellMaker:
         assert isinstance(encoder, EncoderUse)
         assert isinstance(content_use, ImageUse)
         assert isinstance(style_use, ImageUse)
-        key = f"{spec.label} {sorted(levels.items())}"
+        key = (spec.label, repr(levels))
         if key not in self._built:
             self._built[key] = self._build(spec, levels, name, encoder)
-        method = self._built[key]
-        if method is None:
+        built = self._built[key]
+        if built is None:
             return None
         shown = {**levels, "size": size} if len(self.suite.sizes) > 1 else levels
         return Cell(
@@ -305,19 +332,19 @@ class _CellMaker:
             variant=name,
             label=spec.label,
             method=spec.method,
-            version=method.version,
-            params=_jsonable(asdict(method)),
+            version=built.method.version,
+            params=built.params,
             levels=shown,
             content=content_use,
             style=style_use,
             size=size,
             seed=seed,
-            encoder=replace(encoder, layers=()),
+            encoder=built.encoder,
             precision=self.facts.precision,
             device=self.facts.device,
-            training=self.facts.training if getattr(method, "trains", False) else None,
-            files={k: file_sha256(p) for k, p in self._files(method).items()},
-            anchor=getattr(method, "anchor", False),
+            training=self.facts.training if getattr(built.method, "trains", False) else None,
+            files=built.files,
+            anchor=getattr(built.method, "anchor", False),
         )
 
     def _encoder(self, name: str) -> EncoderUse | str:
@@ -325,7 +352,7 @@ class _CellMaker:
 
     def _build(
         self, spec: MethodSpec, levels: dict[str, Any], name: str, encoder: EncoderUse
-    ) -> Any:
+    ) -> _Built | None:
         key = ("methods", spec.label)
         own = {k: v for k, v in levels.items() if k != "encoder"}
         try:
@@ -340,15 +367,14 @@ class _CellMaker:
             ends = _what_there_is(encoder, missing[0])
             self._say(key, f"{name} asks for {', '.join(missing)}, {ends}")
             return None
-        absent = [
-            f"{k}: there is no file {p}" for k, p in self._files(method).items() if not p.is_file()
-        ]
+        files = {k: Path(v) for k, v in getattr(method, "files", {}).items()}
+        absent = [f"{k}: there is no file {p}" for k, p in files.items() if not p.is_file()]
         for what in absent:
             self._say(key, f"{what}.")
-        return None if absent else method
-
-    def _files(self, method: Any) -> dict[str, Path]:
-        return {k: Path(v) for k, v in getattr(method, "files", {}).items()}
+        if absent:
+            return None
+        hashes = {k: file_sha256(p) for k, p in files.items()}
+        return _Built(method, _jsonable(asdict(method)), hashes, replace(encoder, layers=()))
 
     def _say(self, key: tuple[str, ...], what: str) -> None:
         self.problems.append(self.suite.source.problem(key, what))

@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness import encoders, environment, plan
+from harness import encoders, environment, plan, precision
+from harness.batches import batches
+from harness.devices import find_device
 from harness.downloads import Network
 from harness.errors import (
     ImageError,
@@ -19,7 +21,7 @@ from harness.errors import (
 from harness.images import Gallery, to_png
 from harness.jobs import Job, Setup, blank_score, score_name
 from harness.mirror import open_mirror
-from harness.plan import Facts, Plan
+from harness.plan import Entry, Facts, Plan
 from harness.records import Cell, EncoderUse, ImageUse, Run, Score
 from harness.registry import METHODS
 from harness.store import Store
@@ -54,27 +56,33 @@ class Prepared:
     store: Store
     warnings: tuple[str, ...]
 
-    def jobs(self) -> Iterator[Job]:
-        """Yield what there is to do, cells of one fit together; images travel with each job."""
-        for entry in self.plan.todo:
-            cell = entry.cell
-            record = self.store.read(cell.id) if entry.action == "score" else None
-            yield Job(
-                cell,
-                self.gallery.pixels(cell.content, cell.size),
-                self.gallery.pixels(cell.style, cell.size),
-                kept=self.store.fit(cell.fit_id) if cell.training else None,
-                stored=record,
-                image=self.store.image(cell.id) if record else None,
-            )
+    def batches(self, most: int = 1) -> Iterator[list[Job]]:
+        """Yield what there is to do, cells of one fit together; images travel with each job.
+
+        Args:
+            most: Cells that may run in one batch: with one, each is timed alone.
+        """
+        for entries in batches(self.plan.todo, most):
+            yield [self._job(entry) for entry in entries]
+
+    def _job(self, entry: Entry) -> Job:
+        cell = entry.cell
+        record = self.store.read(cell.id) if entry.action == "score" else None
+        return Job(
+            cell,
+            self.gallery.pixels(cell.content, cell.size),
+            self.gallery.pixels(cell.style, cell.size),
+            kept=self.store.fit(cell.fit_id) if cell.training else None,
+            stored=record,
+            image=self.store.image(cell.id) if record else None,
+        )
 
     def write_inputs(self) -> None:
         """Keep contents and styles as they are used, for the page and for anyone who checks."""
-        for cell in self.plan.cells:
-            for image in (cell.content, cell.style):
-                if not self.store.input_path(image, cell.size).exists():
-                    png = to_png(self.gallery.pixels(image, cell.size))
-                    self.store.write_input(image, cell.size, png)
+        uses = ((use, cell.size) for cell in self.plan.cells for use in (cell.content, cell.style))
+        for use, size in {(use.name, use.sha256, size): (use, size) for use, size in uses}.values():
+            if not self.store.input_path(use, size).exists():
+                self.store.write_input(use, size, to_png(self.gallery.pixels(use, size)))
 
     def adopt_records(self) -> None:
         """Give reused records today's names: labels and titles may change, results do not."""
@@ -98,7 +106,7 @@ class Prepared:
             precision=self.facts.precision,
             training=self.facts.training if trains else None,
             warnings=self.warnings,
-            reused=len(self.plan.of("reuse")),
+            reused=self.plan.count("reuse"),
             environment=self.setup.environment,
             **more,
         )
@@ -157,12 +165,13 @@ def _facts(
             named[name] = str(error)
     contents = {name: _image(gallery, source) for name, source in suite.contents.items()}
     styles = {name: _image(gallery, source) for name, source in suite.styles.items()}
+    device = find_device(options.device)
     facts = Facts(
         contents=contents,
         styles=styles,
         encoder=encoder,
-        device=find_device(options.device),
-        precision=options.precision or suite.precision,
+        device=device,
+        precision=precision.resolve(options.precision or suite.precision, device),
         training=training.use,
         encoders=named,
     )
@@ -174,17 +183,6 @@ def _image(gallery: Gallery, source: Any) -> ImageUse | str:
         return gallery.find(source)
     except ImageError as error:
         return str(error)
-
-
-def find_device(asked: str) -> str:
-    """Return `cpu` or the GPU's name; `auto` takes a GPU where there is one."""
-    import torch
-
-    if asked == "cpu" or (asked == "auto" and not torch.cuda.is_available()):
-        return "cpu"
-    if not torch.cuda.is_available():
-        raise UsageError(f"--device {asked}: torch {torch.__version__} sees no CUDA device here.")
-    return torch.cuda.get_device_name()
 
 
 def _equip(metric: Any, facts: Facts, shelf: Shelf) -> Any:

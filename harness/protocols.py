@@ -41,18 +41,26 @@ power: the number without the scale means nothing."""
 
 
 class Encoder(Protocol):
-    """A frozen feature network: images in [0, 1] go in, float32 features by layer name come out."""
+    """A frozen feature network: images in [0, 1] go in, features by layer name come out."""
 
     name: str
     layers: tuple[str, ...]
+    dtype: torch.dtype  # what its convolutions run in, and what a method's own may run in
 
     def __call__(self, image: Image, layers: Sequence[str]) -> dict[str, Tensor]:
         """Return the features at `layers`, running no deeper than the deepest of them."""
 
     def with_options(
-        self, *, pooling: Literal["max", "avg"] = "max", scale: Scale = "imagenet"
+        self,
+        *,
+        pooling: Literal["max", "avg"] = "max",
+        scale: Scale = "imagenet",
+        upcast: bool = True,
     ) -> Encoder:
-        """Return the same weights with another pooling, or features on another scale."""
+        """Return the same weights with another pooling, or features on another scale.
+
+        Features are float32; without `upcast` they stay in `dtype`: sum those in float32.
+        """
 
 
 @dataclass(frozen=True)
@@ -85,6 +93,9 @@ class Method(Protocol):
     training photographs), `anchor` (True for a reference point). Optional properties: `layers`
     (the encoder layers it will ask for), `stand_in_layers` (deep layer -> the one to look at where
     the encoder ends before it) and `files` (parameter -> path it will read).
+    A method whose cells can run in one batch adds `together(stylizers, contents, contexts)`: one of
+    each per image, contents (N, 3, H, W) of one shape, the images (N, 3, H, W) in return, each as
+    it would come out alone. `mixes_styles` is True where the stylizers may be of several fits.
     A method whose fit is worth keeping adds `export(stylizer) -> {name: tensor}` and
     `restore(tensors, context) -> Stylizer`.
     """

@@ -154,11 +154,35 @@ class Timing:
     peak_mb: float | None
     peak_of: str  # "gpu" (allocated tensors) or "process" (resident memory)
     load: float | None = None  # the machine's load average when the cell began
+    noisy: str = ""  # what disturbed the clock: then the times are no more than a hint
+    shared_by: int = 1  # cells that ran in one batch; each is given an even share of its seconds
+    calibration_ms: float | None = None  # of the calibration's pass, at this size, before the run
+
+    @property
+    def calibrated(self) -> float | None:
+        """The stylization in passes of the calibration: a time that compares across machines."""
+        if not self.calibration_ms:
+            return None
+        return 1000 * self.stylize_seconds / self.calibration_ms
 
     @property
     def total_seconds(self) -> float:
         """Fit and stylize together: what one image costs from nothing."""
         return self.fit_seconds + self.stylize_seconds
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How fast the machine was before and after a run, see `harness.calibration`."""
+
+    size: int  # pixels
+    before_ms: float
+    after_ms: float
+
+    @property
+    def drift(self) -> float:
+        """By how much the pace changed: 0.05 is five per cent, either way."""
+        return abs(self.after_ms - self.before_ms) / min(self.after_ms, self.before_ms)
 
 
 @dataclass(frozen=True)
@@ -219,10 +243,12 @@ def without_trials(points: Sequence[TracePoint]) -> list[TracePoint]:
     return [p for p, total in zip(points, totals, strict=True) if total <= 2 * totals[0]]
 
 
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode
+
+
 def digest(components: Mapping[str, Any]) -> str:
     """Return the first 12 hex digits of the SHA-256 over canonical JSON."""
-    text = json.dumps(components, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    return hashlib.sha256(_canonical(components).encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
@@ -255,5 +281,6 @@ class Run:
     seconds: float = 0.0
     reused: int = 0  # cells whose record stood already
     environment: Mapping[str, str] = field(default_factory=dict)
+    calibrations: tuple[Calibration, ...] = ()  # of the sizes that ran
     tracking: str = ""  # the MLflow tracking URI, empty without tracking
     finished: bool = False

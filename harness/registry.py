@@ -28,6 +28,7 @@ class Registry(Generic[T]):
     def __init__(self, kind: str, package: str) -> None:
         self.kind, self.package = kind, package
         self._classes: dict[str, type[Any]] = {}
+        self._adapters: dict[type[Any], TypeAdapter[Any]] = {}  # milliseconds to make, each
         self.broken: dict[str, str] = {}  # plug-ins that could not be imported, and why
 
     def register(self, name: str) -> Callable[[C], C]:
@@ -87,9 +88,12 @@ class Registry(Generic[T]):
         Raises:
             pydantic.ValidationError: Every parameter that is unknown or of another type or range.
         """
+        cls = self.get(name)
+        if cls not in self._adapters:
+            self._adapters[cls] = TypeAdapter(cls)
         # By way of JSON, since there a list may be a tuple and a map a dataclass, and still a
         # string is no number.
-        return TypeAdapter(self.get(name)).validate_json(json.dumps(dict(params)))
+        return self._adapters[cls].validate_json(json.dumps(dict(params)))
 
 
 METHODS: Registry[type] = Registry("method", "methods")

@@ -11,21 +11,24 @@ import hashlib
 import math
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 import torch
 
-from harness import encoders, seeds, timing
+from harness import calibration, encoders, seeds, timing
+from harness.disturbance import Others, unsteady
 from harness.encoders.layered import LayeredEncoder
 from harness.errors import Diverged, NstbenchError
-from harness.images import read, to_pixels, to_png, to_tensor
+from harness.fits import Fit, facts, pack, restored
+from harness.images import read, to_pixels, to_tensor
 from harness.jobs import Job, Outcome, Progress, Setup, blank_score
-from harness.protocols import Context, Image, Step, Stylizer, Unavailable
-from harness.records import Cell, EncoderUse, Failure, Record, Score, Timing, TracePoint
+from harness.protocols import Context, Image, Step, Unavailable
+from harness.records import Calibration, Cell, EncoderUse, Failure, Record, Score, Timing
 from harness.registry import METHODS
+from harness.timing import until_steady
 from harness.training import Crops
 
 OnStep: TypeAlias = Callable[[Step], None]
@@ -35,21 +38,8 @@ REPEAT_SECONDS, MOST_REPEATS = 1.0, 10
 counts and its first, cold call does not."""
 
 
-@dataclass
-class Fit:
-    """A fitted stylizer and what its fit took."""
-
-    stylizer: Stylizer
-    seconds: float
-    trace: list[TracePoint]
-    pass_ms: tuple[float, float, float] | None
-    peak_mb: float | None
-    notes: list[str]
-    served: bool = False  # has stylized a content before: the next one shares its fit
-
-
 class Runner:
-    """Runs cells one after the other on one device."""
+    """Runs cells one after the other on one device, or several at a time where that is asked."""
 
     def __init__(self, setup: Setup, progress: Progress = lambda phase, index, of: None) -> None:
         self.setup, self.progress = setup, progress
@@ -57,28 +47,45 @@ class Runner:
         self._encoders: dict[str, LayeredEncoder] = {}
         self.memory = timing.PeakMemory(self.device)
         self._fits: dict[str, Fit | Exception] = {}
-        self._traces: list[timing.Trace] = []  # of the cell that runs
+        self._traces: list[timing.Trace] = []  # of the cells that run
         self._crops: dict[int, Crops] = {}
         self._warm: set[tuple[Any, ...]] = set()
+        self._paces: dict[int, float] = {}
 
     def execute(self, job: Job) -> Outcome:
         """Run a cell; whatever its method does, the answer is an Outcome."""
+        return self.execute_together([job])[0]
+
+    def execute_together(self, jobs: Sequence[Job]) -> list[Outcome]:
+        """Run cells of one variant in one batch; each alone where the batch fails."""
         started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        blank = Record(job.cell, "failed", environment=self.setup.environment, started=started)
+        about = {"environment": self.setup.environment, "started": started}
+        blanks = [Record(job.cell, "failed", **about) for job in jobs]  # type: ignore[arg-type]
         self._traces.clear()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("default")
             try:
-                outcome = self._rescore(job) if job.stored else self._run(job, blank)
-            except Diverged as error:
-                outcome = self._diverged(job, blank, error)
-            except torch.OutOfMemoryError as error:
-                self._forget()
-                outcome = Outcome(replace(blank, status="out_of_memory", failure=_failure(error)))
+                outcomes = [self._rescore(jobs[0])] if jobs[0].stored else self._run(jobs, blanks)
             except Exception as error:  # a method may raise anything; the suite goes on
-                outcome = Outcome(replace(blank, failure=_failure(error)))
-        notes = dict.fromkeys((*outcome.record.notes, *(str(w.message) for w in caught)))
-        return replace(outcome, record=replace(outcome.record, notes=tuple(notes)))
+                if len(jobs) > 1:
+                    self._forget()
+                    return [self.execute(job) for job in jobs]
+                outcomes = [self._failed(jobs[0], blanks[0], error)]
+        return [_with_notes(outcome, [str(w.message) for w in caught]) for outcome in outcomes]
+
+    def calibrations(self) -> list[Calibration]:
+        """Measure the machine's pace again, at every size that ran."""
+        return [
+            Calibration(size, before, calibration.pass_ms(size, self.device, self.setup.precision))
+            for size, before in self._paces.items()
+        ]
+
+    def _pace(self, size: int) -> float:
+        if size not in self._paces:
+            self.progress("calibrate", 0, 1)
+            pace = calibration.pass_ms(size, self.device, self.setup.precision)
+            self._paces[size] = pace
+        return self._paces[size]
 
     def _rescore(self, job: Job) -> Outcome:
         """Measure a stored image anew: a metric came, or its version rose."""
@@ -90,87 +97,132 @@ class Runner:
         scores = tuple({**old, **new}.values())
         return Outcome(replace(job.stored, cell=job.cell, scores=scores))
 
-    def _run(self, job: Job, blank: Record) -> Outcome:
-        content, style = (to_tensor(p).to(self.device) for p in (job.content, job.style))
-        method = METHODS.build(job.cell.method, job.cell.params)
-        encoder = self._encoder_of(method, job.cell)
-        warm_up = self._warm_up(method, encoder, content)
+    def _run(self, jobs: Sequence[Job], blanks: Sequence[Record]) -> list[Outcome]:
+        """Fit, stylize, measure. What the batch took is shared out evenly."""
+        method = METHODS.build(jobs[0].cell.method, jobs[0].cell.params)
+        encoder = self._encoder_of(method, jobs[0].cell)
+        contents = [to_tensor(job.content).to(self.device) for job in jobs]
+        warm_up = self._warm_up(method, encoder, torch.cat(contents))
+        pace = self._pace(jobs[0].cell.size)
         load = timing.load_average()
-        fit, fresh = self._fitted(method, encoder, job, style)
-        notes = [f"{shallow} stood in for {deep}" for deep, shallow in encoder.stand_ins.items()]
+        fits = self._fitted(method, encoder, jobs)
         self.memory.reset()
-        trace = self._trace("stylize")
+        notes = [f"{shallow} stood in for {deep}" for deep, shallow in encoder.stand_ins.items()]
+        noted = [list(notes) for _ in jobs]
+        traces = [self._trace("stylize") for _ in jobs]
 
-        def context(on_step: OnStep) -> Context:
-            cell = job.cell
-            return self._context(cell, encoder, on_step, notes, cell.content.name, cell.style.name)
+        def contexts(listeners: Sequence[OnStep]) -> list[Context]:
+            names = ((job.cell.content.name, job.cell.style.name) for job in jobs)
+            return [
+                self._context(job.cell, encoder, on_step, own, *pair)
+                for job, on_step, own, pair in zip(jobs, listeners, noted, names, strict=True)
+            ]
 
-        stylized, seconds, repeats = _stylize(fit.stylizer, content, context, trace, self.device)
+        def stylize(listeners: Sequence[OnStep]) -> Image:
+            if len(jobs) == 1:
+                return fits[0].stylizer(contents[0], contexts(listeners)[0])
+            stylizers = [fit.stylizer for fit in fits]
+            images: Image = method.together(stylizers, torch.cat(contents), contexts(listeners))
+            return images
+
+        made = _stylized(stylize, traces, self.device)
+        _check(made.images, torch.cat(contents))
         peak = self.memory.read()
-        _check(stylized, content)
-        pixels = to_pixels(stylized)
-
+        shared = Timing(
+            fit_seconds=0.0,
+            fit_shared=False,
+            stylize_seconds=made.seconds / len(jobs),
+            repeats=made.repeats,
+            warm_up_seconds=warm_up,
+            passes=0,
+            pass_ms=None,
+            peak_mb=peak,
+            peak_of=self.memory.of,
+            load=load,
+            noisy=made.noisy,
+            shared_by=len(jobs),
+            calibration_ms=pace,
+        )
         self.progress("measure", 0, 1)
+        return [
+            self._outcome(job, replace(blank, timing=shared, notes=tuple(own)), method, *rest)
+            for job, blank, own, *rest in zip(
+                jobs, blanks, noted, fits, traces, made.images.split(1), strict=True
+            )
+        ]
+
+    def _outcome(
+        self, job: Job, begun: Record, method: Any, fit: Fit, trace: timing.Trace, image: Image
+    ) -> Outcome:
+        assert begun.timing is not None
+        pixels = to_pixels(image)
         points = [*fit.trace, *trace.points()]
+        share = begun.timing.shared_by
+        took = replace(
+            begun.timing,
+            fit_seconds=fit.seconds,
+            fit_shared=fit.served,
+            passes=len(points),
+            pass_ms=_divided(trace.pass_ms(), share) or fit.pass_ms,
+            peak_mb=max(filter(None, (begun.timing.peak_mb, fit.peak_mb)), default=None),
+            noisy=begun.timing.noisy or unsteady(trace.pass_ms()) or fit.noisy,
+        )
         record = replace(
-            blank,
+            begun,
             status="done",
             scores=self._scores(job, to_tensor(pixels).to(self.device)),
-            timing=Timing(
-                fit_seconds=fit.seconds,
-                fit_shared=fit.served,
-                stylize_seconds=seconds,
-                repeats=repeats,
-                warm_up_seconds=warm_up,
-                passes=len(points),
-                pass_ms=trace.pass_ms() or fit.pass_ms,
-                peak_mb=max(filter(None, (peak, fit.peak_mb)), default=None),
-                peak_of=self.memory.of,
-                load=load,
-            ),
+            timing=took,
             width=pixels.shape[1],
             height=pixels.shape[0],
             image_sha256=hashlib.sha256(pixels.tobytes()).hexdigest(),
-            notes=(*fit.notes, *notes),
+            notes=(*fit.notes, *begun.notes),
         )
+        keep = not fit.kept and not fit.served and hasattr(method, "export")
         fit.served = True
-        keep = fresh and job.kept is None and hasattr(method, "export")
-        fitted = (_pack(method, fit), _facts(fit)) if keep else None
-        return Outcome(record, to_png(pixels), points, fitted)
+        fitted = (pack(method, fit), facts(fit)) if keep else None
+        return Outcome(record, trace=points, fitted=fitted, pixels=pixels)
 
-    def _fitted(
-        self, method: Any, encoder: LayeredEncoder, job: Job, style: Image
-    ) -> tuple[Fit, bool]:
-        """Return the fit of a cell, and whether it was made just now.
+    def _fitted(self, method: Any, encoder: LayeredEncoder, jobs: Sequence[Job]) -> list[Fit]:
+        """Return the fits of cells.
 
-        One is kept at a time: a suite of a thousand styles needs no more memory than one of two.
-        A fit that failed is not tried again for the next content.
+        Those of one batch are kept at a time: a suite of a thousand styles needs no more memory
+        than one of two. A fit that failed is not tried again for the next content.
         """
-        fit_id = job.cell.fit_id
-        fresh = fit_id not in self._fits
-        if fresh:
-            try:
-                self._fits = {fit_id: self._fit(method, encoder, job, style)}
-            except Exception as error:
-                self._fits = {fit_id: error}
-                raise
-        fit = self._fits[fit_id]
-        if isinstance(fit, Exception):
-            raise fit
-        return fit, fresh
+        self._fits = {job.cell.fit_id: self._fits[job.cell.fit_id] for job in jobs
+                      if job.cell.fit_id in self._fits}  # fmt: skip
+        for job in jobs:
+            if job.cell.fit_id not in self._fits:
+                try:
+                    self._fits[job.cell.fit_id] = self._fit(method, encoder, job)
+                except Exception as error:
+                    self._fits[job.cell.fit_id] = error
+                    raise
+        found = [self._fits[job.cell.fit_id] for job in jobs]
+        for fit in found:
+            if isinstance(fit, Exception):
+                raise fit
+        return cast("list[Fit]", found)
 
-    def _fit(self, method: Any, encoder: LayeredEncoder, job: Job, style: Image) -> Fit:
+    def _fit(self, method: Any, encoder: LayeredEncoder, job: Job) -> Fit:
         notes: list[str] = []
         trace = self._trace("fit")
         purpose = ("fit", job.cell.style.name)
         context = self._context(job.cell, encoder, trace.on_step, notes, *purpose)
         if job.kept is not None and hasattr(method, "restore"):
-            return _restore(method, job.kept, context)
+            return restored(method, job.kept, context)
+        style = to_tensor(job.style).to(self.device)
         self.memory.reset()
+        others = Others(_threads(self.device))
         with timing.Stopwatch(self.device) as watch:
             stylizer = method.fit(style, context)
         return Fit(
-            stylizer, watch.seconds, trace.points(), trace.pass_ms(), self.memory.read(), notes
+            stylizer,
+            watch.seconds,
+            trace.points(),
+            trace.pass_ms(),
+            self.memory.read(),
+            notes,
+            others.complaint(others.busy_cores()) if trace.steps else "",
         )
 
     def _trace(self, phase: Literal["fit", "stylize"]) -> timing.Trace:
@@ -192,22 +244,22 @@ class Runner:
             )
         return self._encoders[use.sha256]
 
-    def _warm_up(self, method: Any, encoder: LayeredEncoder, content: Image) -> float:
-        """Run the encoder once at every new shape, off the clock: caches fill, kernels load.
+    def _warm_up(self, method: Any, encoder: LayeredEncoder, contents: Image) -> float:
+        """Run the encoder at every new shape, off the clock, until a pass takes what the last took.
 
-        The first optimizer of a process costs a second of imports: it is stepped here too.
+        Caches fill, kernels load and are chosen, the processor finds its pace. The first optimizer
+        of a process costs a second of imports: it is stepped here too.
         """
         layers = tuple(getattr(method, "layers", ()))
-        key = (encoder.name, *content.shape[-2:], hash(layers))
+        key = (encoder.name, *contents.shape, hash(layers))
         if not layers or key in self._warm:
             return 0.0
         self._warm.add(key)
         with timing.Stopwatch(self.device) as watch:
-            image = content.clone().requires_grad_()
-            features = encoder(image, layers)
-            torch.stack([f.mean() for f in features.values()]).sum().backward()
+            image = contents.clone().requires_grad_()
+            until_steady(lambda: _pass(encoder, image, layers), self.device)
             if len(self._warm) == 1:
-                torch.optim.Adam([image]).step()
+                torch.optim.Adam([image], fused=True).step()
         return watch.seconds
 
     def _context(
@@ -245,6 +297,14 @@ class Runner:
             for metric in self.setup.metrics
         )
 
+    def _failed(self, job: Job, blank: Record, error: Exception) -> Outcome:
+        if isinstance(error, Diverged):
+            return self._diverged(job, blank, error)
+        if isinstance(error, torch.OutOfMemoryError):
+            self._forget()
+            return Outcome(replace(blank, status="out_of_memory", failure=_failure(error)))
+        return Outcome(replace(blank, failure=_failure(error)))
+
     def _diverged(self, job: Job, blank: Record, error: Diverged) -> Outcome:
         """Keep the curve up to the end and the last finite image, scored like any other."""
         points = [point for trace in self._traces for point in trace.points()]
@@ -254,7 +314,7 @@ class Runner:
         pixels = to_pixels(error.image)
         scores = self._scores(job, to_tensor(pixels).to(self.device))
         record = replace(record, scores=scores, width=pixels.shape[1], height=pixels.shape[0])
-        return Outcome(record, to_png(pixels), points)
+        return Outcome(record, trace=points, pixels=pixels)
 
     def _forget(self) -> None:
         self._fits.clear()
@@ -262,27 +322,57 @@ class Runner:
             torch.cuda.empty_cache()
 
 
-def _stylize(
-    stylizer: Stylizer,
-    content: Image,
-    context: Callable[[OnStep], Context],
-    trace: timing.Trace,
+@dataclass(frozen=True)
+class Stylized:
+    """Images, the seconds of all together, of how many runs they are the median, what disturbed."""
+
+    images: Image
+    seconds: float
+    repeats: int
+    noisy: str
+
+
+def _stylized(
+    stylize: Callable[[Sequence[OnStep]], Image],
+    traces: Sequence[timing.Trace],
     device: torch.device,
-) -> tuple[Image, float, int]:
-    """Return the stylized image, the seconds it took, and the median over how many runs that is."""
+) -> Stylized:
+    others = Others(_threads(device))
 
-    def once(on_step: OnStep) -> tuple[Image, float]:
+    def once(listeners: Sequence[OnStep]) -> tuple[Image, float]:
         with timing.Stopwatch(device) as watch:
-            image = stylizer(content, context(on_step))
-        return image, watch.seconds
+            images = stylize(listeners)
+        return images, watch.seconds
 
-    image, first = once(trace.on_step)
-    if trace.steps or first > REPEAT_SECONDS:
-        return image, first, 1
-    seconds: list[float] = []
-    while len(seconds) < MOST_REPEATS and sum(seconds) < REPEAT_SECONDS:
-        seconds.append(once(lambda step: None)[1])
-    return image, sorted(seconds)[len(seconds) // 2], len(seconds)
+    images, first = once([trace.on_step for trace in traces])
+    seconds = [first]
+    if not traces[0].steps and first <= REPEAT_SECONDS:
+        seconds = []
+        others.begin()
+        while len(seconds) < MOST_REPEATS and sum(seconds) < REPEAT_SECONDS:
+            seconds.append(once([lambda step: None] * len(traces))[1])
+    noisy = others.complaint(others.busy_cores())
+    return Stylized(images, sorted(seconds)[len(seconds) // 2], len(seconds), noisy)
+
+
+def _threads(device: torch.device) -> int:
+    """Return how many of the machine's cores the timed work needs."""
+    return torch.get_num_threads() if device.type == "cpu" else 1
+
+
+def _divided(
+    quartiles: tuple[float, float, float] | None, share: int
+) -> tuple[float, float, float] | None:
+    if quartiles is None:
+        return None
+    low, median, high = quartiles
+    return low / share, median / share, high / share
+
+
+def _pass(encoder: LayeredEncoder, image: Image, layers: Sequence[str]) -> None:
+    image.grad = None
+    features = encoder(image, layers)
+    torch.stack([f.float().mean() for f in features.values()]).sum().backward()
 
 
 def _score(
@@ -313,33 +403,6 @@ def _failure(error: BaseException) -> Failure:
     return Failure(type(error).__name__, str(error) or type(error).__name__, lines)
 
 
-def _pack(method: Any, fit: Fit) -> bytes:
-    import safetensors.torch
-
-    return safetensors.torch.save(method.export(fit.stylizer))
-
-
-def _facts(fit: Fit) -> dict[str, Any]:
-    return {
-        "seconds": fit.seconds,
-        "pass_ms": fit.pass_ms,
-        "peak_mb": fit.peak_mb,
-        "notes": fit.notes,
-        "trace": [[p.index, p.seconds, dict(p.losses)] for p in fit.trace],
-    }
-
-
-def _restore(method: Any, kept: tuple[bytes, dict[str, Any]], context: Context) -> Fit:
-    import safetensors.torch
-
-    model, facts = kept
-    pass_ms = facts["pass_ms"]
-    return Fit(
-        stylizer=method.restore(safetensors.torch.load(model), context),
-        seconds=facts["seconds"],
-        trace=[TracePoint("fit", i, at, losses) for i, at, losses in facts["trace"]],
-        pass_ms=(pass_ms[0], pass_ms[1], pass_ms[2]) if pass_ms else None,
-        peak_mb=facts["peak_mb"],
-        notes=facts["notes"],
-        served=True,
-    )
+def _with_notes(outcome: Outcome, more: Sequence[str]) -> Outcome:
+    notes = dict.fromkeys((*outcome.record.notes, *more))
+    return replace(outcome, record=replace(outcome.record, notes=tuple(notes)))

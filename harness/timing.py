@@ -17,6 +17,8 @@ from harness.protocols import Step
 from harness.records import TracePoint
 
 PROGRESS_SECONDS = 0.2
+MOST_WARM_UPS, WARM_UP_SECONDS, STEADY = 8, 3.0, 0.1
+"""A warm-up ends when two runs differ by a tenth, or after so many or so long."""
 
 
 def synchronise(device: torch.device) -> None:
@@ -39,6 +41,24 @@ class Stopwatch:
     def __exit__(self, *_: object) -> None:
         synchronise(self.device)
         self.seconds = time.perf_counter() - self._start
+
+
+def until_steady(work: Callable[[], object], device: torch.device) -> float:
+    """Do the work until it takes what it took the last time; return the seconds of that time.
+
+    At least twice, at most MOST_WARM_UPS times, and not again after WARM_UP_SECONDS.
+    """
+    last = float("inf")
+    begin = time.perf_counter()
+    for _ in range(MOST_WARM_UPS):
+        with Stopwatch(device) as watch:
+            work()
+        if abs(watch.seconds - last) <= STEADY * last or (
+            last < float("inf") and time.perf_counter() - begin > WARM_UP_SECONDS
+        ):
+            return watch.seconds
+        last = watch.seconds
+    return last
 
 
 class Trace:

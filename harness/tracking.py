@@ -18,11 +18,13 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from statistics import mean, stdev
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from PIL import Image as Pillow
 
 from harness.errors import TrackingError
+from harness.mlflow_draft import Draft, Point
 from harness.records import Record, Run, TracePoint, without_trials
 from harness.store import Store
 
@@ -31,7 +33,7 @@ CURVE_POINTS = 200
 
 SUMMARY_PIXELS = 384
 BATCH = 1000
-"""The most metrics that MLflow takes in one call."""
+"""The most metrics, parameters and tags that MLflow takes in one call."""
 
 Tags = Mapping[str, str]
 
@@ -83,17 +85,18 @@ class Tracker:
         started = _milliseconds(record.started)
         with self._run(
             self.cells, cell.id, cell.name, _digest(record), tags, started, failed=not record.ok
-        ) as run_id:
-            if run_id is None:
+        ) as draft:
+            if draft is None:
                 return
             trace = self.store.trace(cell.id)
-            self._log(run_id, _params(record), [*_finals(record), *_curves(trace)], started)
+            draft.params = _params(record)
+            draft.points = [*_finals(record), *_curves(trace)]
             if (image := self.store.image(cell.id)) is not None:
                 with Pillow.open(image) as picture:
-                    self._client.log_image(run_id, picture.convert("RGB"), key="stylized", step=0)
-            self._client.log_artifact(run_id, str(self.store.record_path(cell.id)))
+                    draft.image(picture.convert("RGB"), "stylized", 0, file=image)
+            draft.file(self.store.record_path(cell.id))
             if trace:
-                self._client.log_artifact(run_id, str(self.store.trace_path(cell.id)))
+                draft.file(self.store.trace_path(cell.id))
 
     def variants(self, records: Sequence[Record]) -> None:
         """Mirror one run per variant, with means and one image per pair."""
@@ -104,76 +107,87 @@ class Tracker:
             failed = not any(record.ok for record in own)
             with self._run(
                 self.summary, variant, variant, digest, tags, None, failed=failed
-            ) as run_id:
-                if run_id is None:
+            ) as draft:
+                if draft is None:
                     continue
                 cell = own[0].cell
-                params = {"method": cell.method, **{k: _short(v) for k, v in cell.levels.items()}}
-                self._log(run_id, params, list(_means(own)), None)
+                levels = {key: _short(value) for key, value in cell.levels.items()}
+                draft.params = {"method": cell.method, **levels}
+                draft.points = list(_means(own))
                 for record in own:
-                    self._summary_image(run_id, record)
+                    self._summary_image(draft, record)
 
     def report(self, run: Run, paths: Sequence[Path]) -> None:
         """Mirror the page and the table."""
         digest = hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
         name = f"report {run.started[:16]}"
-        with self._run(self.summary, "report", name, digest, {}, None, failed=False) as run_id:
-            if run_id is not None:
+        with self._run(self.summary, "report", name, digest, {}, None, failed=False) as draft:
+            if draft is not None:
                 for path in paths:
-                    self._client.log_artifact(run_id, str(path))
+                    draft.file(path)
 
     def link(self, base: str) -> str:
         """Return where the MLflow UI at `base` shows the cells (3.x opens another view unasked)."""
         return f"{base}/#/experiments/{self.cells}/runs?workflowType=machine_learning"
 
-    def _summary_image(self, run_id: str, record: Record) -> None:
+    def _summary_image(self, draft: Draft, record: Record) -> None:
         if (image := self.store.image(record.cell.id)) is None:
             return
         with Pillow.open(image) as picture:
             small = picture.convert("RGB")
         small.thumbnail((SUMMARY_PIXELS, SUMMARY_PIXELS))
-        self._client.log_image(run_id, small, key=record.cell.pair, step=record.cell.seed)
+        draft.image(small, record.cell.pair, record.cell.seed)
 
     @contextmanager
     def _run(
         self, experiment: str, key: str, name: str, digest: str, tags: Tags,
         started: int | None, *, failed: bool,
-    ) -> Iterator[str | None]:  # fmt: skip
-        """Open a run in place of an earlier one of the same key; None where it is there already."""
+    ) -> Iterator[Draft | None]:  # fmt: skip
+        """Log what the block drafts, in place of an earlier run of the same key.
+
+        Yields None where the run is there already.
+        """
         with _reported(self.uri):
             old = self._known[experiment].get(key)
             if old and old[1] == digest:
                 yield None
                 return
-            if old:
-                self._client.delete_run(old[0])
-            run_id = self._client.create_run(
-                experiment,
-                start_time=started,
-                run_name=name,
-                tags={**_source_tags(), "nst.suite": self.store.suite, "nst.key": key, **tags},
-            ).info.run_id
-            try:
-                yield run_id
-            except BaseException:
-                self._client.set_terminated(run_id, "KILLED")
-                raise
-            # The digest is the last word: a run without it is incomplete and will be replaced.
-            self._client.set_tag(run_id, "nst.record", digest)
-            self._client.set_terminated(run_id, "FAILED" if failed else "FINISHED")
-            self._known[experiment][key] = (run_id, digest)
+            with TemporaryDirectory(prefix="nstbench-mlflow-") as folder:
+                draft = Draft(Path(folder))
+                yield draft
+                if old:
+                    self._client.delete_run(old[0])
+                run = self._client.create_run(
+                    experiment,
+                    start_time=started,
+                    run_name=name,
+                    tags={**_source_tags(), "nst.suite": self.store.suite, "nst.key": key, **tags},
+                ).info
+                try:
+                    # The digest is the last word: a run without it is incomplete, to be replaced.
+                    self._log(run, draft, {"nst.record": digest}, started)
+                except BaseException:
+                    self._client.set_terminated(run.run_id, "KILLED")
+                    raise
+            self._client.set_terminated(run.run_id, "FAILED" if failed else "FINISHED")
+            self._known[experiment][key] = (run.run_id, digest)
 
-    def _log(
-        self, run_id: str, params: Mapping[str, str], points: Sequence[tuple[str, float, int, int]],
-        started: int | None,
-    ) -> None:  # fmt: skip
-        from mlflow.entities import Metric, Param
+    def _log(self, run: Any, draft: Draft, last: Tags, started: int | None) -> None:
+        """Send files, then numbers, in as few calls as there can be: each takes milliseconds."""
+        from mlflow.entities import Metric, Param, RunTag
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
+        # What the client itself uses, after asking the server for the run that we hold.
+        artifacts: Any = get_artifact_repository(run.artifact_uri, tracking_uri=self.uri)
+        artifacts.log_artifacts(str(draft.folder))
         begin = started or _now()
-        metrics = [Metric(key, value, begin + late, step) for key, value, step, late in points]
-        self._client.log_batch(run_id, params=[Param(k, v) for k, v in params.items()])
-        for first in range(0, len(metrics), BATCH):
-            self._client.log_batch(run_id, metrics=metrics[first : first + BATCH])
+        metrics = [Metric(key, value, begin + late, at) for key, value, at, late in draft.points]
+        params = [Param(key, value) for key, value in draft.params.items()]
+        tags = [RunTag(key, value) for key, value in {**draft.tags, **last}.items()]
+        room = BATCH - len(params) - len(tags)
+        for first in range(room, len(metrics), BATCH):
+            self._client.log_batch(run.run_id, metrics=metrics[first : first + BATCH])
+        self._client.log_batch(run.run_id, metrics[:room], params, tags)
 
     def _experiment(self, name: str, note: str) -> str:
         found = self._client.get_experiment_by_name(name)
@@ -301,8 +315,8 @@ def _short(value: Any) -> str:
     return str(value)[:500]
 
 
-def _finals(record: Record) -> Iterator[tuple[str, float, int, int]]:
-    """Yield (key, value, step, milliseconds since the start) of what a record ends with."""
+def _finals(record: Record) -> Iterator[Point]:
+    """Yield the numbers that a record ends with."""
     values: dict[str, float | None] = {f"final/{s.name}": s.value for s in record.scores}
     if record.timing is not None:
         values |= {
@@ -317,7 +331,7 @@ def _finals(record: Record) -> Iterator[tuple[str, float, int, int]]:
             yield key, float(value), 0, 0
 
 
-def _curves(trace: Sequence[TracePoint]) -> Iterator[tuple[str, float, int, int]]:
+def _curves(trace: Sequence[TracePoint]) -> Iterator[Point]:
     """Yield the curve of the phase that has one: the stylization's, else the training's."""
     points = [p for p in trace if p.phase == "stylize"] or list(trace)
     for point in thinned(without_trials(points)):
@@ -335,7 +349,7 @@ def thinned(points: Sequence[TracePoint], most: int = CURVE_POINTS) -> list[Trac
     return [points[round(i * step)] for i in range(most)]
 
 
-def _means(records: Sequence[Record]) -> Iterator[tuple[str, float, int, int]]:
+def _means(records: Sequence[Record]) -> Iterator[Point]:
     columns: dict[str, list[float]] = {}
     for record in records:
         for key, value, _, _ in _finals(record):

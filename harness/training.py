@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
-from harness.downloads import file_sha256
+from harness.downloads import file_sha256s
 from harness.errors import SourceError
 from harness.images import PHOTOGRAPHS, TEXTURES, image_files, read, skimage_photograph
 from harness.records import TrainingUse
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from harness.protocols import Image
 
 CACHE_BYTES = 2**30
+Draw: TypeAlias = tuple[int, float, float, float]
+"""A photograph's index, how far down and right of what is left over, and below 0.5: mirrored."""
+
 MARGIN = 1.15
 """Photographs are kept at this many times the crop: room to move, little waste."""
 
@@ -54,7 +58,7 @@ class TrainingSet:
 
     @classmethod
     def _of(cls, files: tuple[Path, ...], origin: str) -> TrainingSet:
-        hashes = sorted(map(file_sha256, files))
+        hashes = sorted(file_sha256s(files))
         sha256 = hashlib.sha256("\n".join(hashes).encode()).hexdigest()
         return cls(files, TrainingUse(origin, len(files), sha256), frozenset(hashes))
 
@@ -68,7 +72,19 @@ class Crops:
         self._bytes = 0
 
     def batches(self, batch_size: int, generator: torch.Generator) -> Iterator[Image]:
-        """Yield Images (batch_size, 3, size, size) for ever, each photograph equally often."""
+        """Yield Images (batch_size, 3, size, size) for ever, each photograph equally often.
+
+        The next one is decoded and cut in a thread of its own while the caller works on this one.
+        """
+        draws = self._draws(batch_size, _offspring(generator))
+        with ThreadPoolExecutor(1, thread_name_prefix="crops") as ahead:
+            waiting = ahead.submit(self._cut, next(draws))
+            while True:
+                batch = waiting.result()
+                waiting = ahead.submit(self._cut, next(draws))
+                yield batch
+
+    def _draws(self, batch_size: int, generator: torch.Generator) -> Iterator[list[Draw]]:
         import torch
 
         order: list[int] = []
@@ -77,9 +93,13 @@ class Crops:
                 order += torch.randperm(len(self.files), generator=generator).tolist()
             chosen, order = order[:batch_size], order[batch_size:]
             where = torch.rand((batch_size, 3), generator=generator).tolist()
-            crops = [self._crop(i, *at) for i, at in zip(chosen, where, strict=True)]
-            stacked = torch.from_numpy(np.stack(crops))
-            yield stacked.permute(0, 3, 1, 2).contiguous().float().div_(255)
+            yield [(i, *at) for i, at in zip(chosen, where, strict=True)]
+
+    def _cut(self, draws: Sequence[Draw]) -> Image:
+        import torch
+
+        stacked = torch.from_numpy(np.stack([self._crop(*draw) for draw in draws]))
+        return stacked.permute(0, 3, 1, 2).contiguous().float().div_(255)
 
     def _crop(self, index: int, down: float, right: float, flip: float) -> NDArray[np.uint8]:
         photograph = self._photograph(index)
@@ -96,6 +116,14 @@ class Crops:
             self._decoded[index] = pixels
             self._bytes += pixels.nbytes
         return self._decoded[index]
+
+
+def _offspring(generator: torch.Generator) -> torch.Generator:
+    """Return a generator that the thread has to itself, seeded from one that the method shares."""
+    import torch
+
+    seed = int(torch.randint(2**63 - 1, (1,), generator=generator))
+    return torch.Generator().manual_seed(seed)
 
 
 def _fit_short_edge(picture: Pillow.Image, edge: int) -> Pillow.Image:

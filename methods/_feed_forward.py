@@ -32,7 +32,7 @@ class FeedForward:
     def __call__(self, content: Image, context: Context) -> Image:
         """Return the stylized image in one pass, not clamped."""
         with torch.inference_mode():
-            image: Image = self.network(content.contiguous(memory_format=torch.channels_last))
+            image: Image = self.network(content)
         return image.clone()
 
     def tensors(self) -> dict[str, Tensor]:
@@ -42,7 +42,7 @@ class FeedForward:
     @classmethod
     def restore(cls, recipe: Johnson, tensors: dict[str, Tensor], context: Context) -> FeedForward:
         """Put tensors back into a network; raise WeightsError where they do not fit."""
-        network = TransformerNet(recipe)
+        network = TransformerNet(recipe, context.encoder.dtype)
         try:
             network.load_state_dict(tensors)
         except RuntimeError as error:
@@ -71,14 +71,14 @@ def train(recipe: Johnson, style: Image, context: Context) -> FeedForward:
     """Train a network for `steps` steps; raise Diverged where the loss runs away."""
     network = _network(recipe, context)
     objective = Objective(recipe, style, context)
-    optimizer = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate)
+    optimizer = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate, fused=True)
     falling = torch.optim.lr_scheduler.LambdaLR(
         optimizer,
         lambda step: 1 - step / recipe.steps if recipe.schedule == "linear" else 1.0,
     )
     batches = context.batches(recipe.batch_size, recipe.crop)
     for index in range(1, recipe.steps + 1):
-        contents = next(batches).to(context.device, memory_format=torch.channels_last)
+        contents = next(batches).to(context.device, non_blocking=True)
         losses = objective(contents, network(contents))
         optimizer.zero_grad(set_to_none=True)
         losses["total"].backward()
@@ -99,7 +99,7 @@ def _network(recipe: Johnson, context: Context) -> TransformerNet:
     seed = int(torch.randint(2**31, (1,), generator=context.generator))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = TransformerNet(recipe)
+        network = TransformerNet(recipe, context.encoder.dtype)
     return _placed(network, context).train()
 
 
@@ -112,7 +112,7 @@ class Objective:
 
     def __init__(self, recipe: Johnson, style: Image, context: Context) -> None:
         self.recipe = recipe
-        self.encoder = context.encoder.with_options(scale=recipe.scale)
+        self.encoder = context.encoder.with_options(scale=recipe.scale, upcast=False)
         with torch.no_grad():
             features = self.encoder(style, recipe.style_layers)
         self.grams = {
@@ -136,14 +136,14 @@ class Objective:
             variation = total_variation(
                 stylized * recipe.pixel_scale, recipe.tv_kind, recipe.tv_reduction
             )
-            losses["tv"] = recipe.tv_weight * variation
+            losses["tv"] = recipe.tv_weight * variation.mean()
         losses["total"] = torch.stack(list(losses.values())).sum()
         return losses
 
     def _content(self, features: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Tensor:
         recipe = self.recipe
         terms = [
-            Target(target, recipe.content_reduction, recipe.balance)(features[layer])
+            Target(target, recipe.content_reduction, recipe.balance)(features[layer]).mean()
             for layer, target in wanted.items()
         ]
         return torch.stack(terms).sum()
@@ -152,6 +152,6 @@ class Objective:
         recipe = self.recipe
         terms = []
         for layer, target in self.grams.items():
-            loss = target(gram(features[layer], recipe.gram_divisor))
+            loss = target(gram(features[layer], recipe.gram_divisor)).mean()
             terms.append(self.style_layer_weights[layer] * loss)
         return torch.stack(terms).sum()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,95 +12,117 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from harness.errors import Diverged
-from harness.protocols import Context, Image, Step
+from harness.protocols import Context, Encoder, Image, Step
 from methods._gram import gram
+from methods._lbfgs import LBFGS
 from methods._losses import Target, total_variation
+from methods._scaling import SpectralScaling, UniformScaling
 
 if TYPE_CHECKING:
     from methods.gatys import Gatys
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
+LEAST_EDGE = 16
+"""No scale goes below so many pixels: VGG halves an image four times."""
+
 CHECK_EVERY = 10
-"""Adam's losses are read off the device every so many passes: each reading waits for it."""
+"""Losses are read off the device every so many passes: each reading waits for it."""
+
+FIRST_STEP = 0.1 / 255
+"""L-BFGS moves each pixel by a tenth of a grey level on average before it knows curvatures."""
 
 REFUSED = 1e30
-"""What the line search is told once the budget is spent; it then settles on its best point."""
+"""What torch's line search is told once the budget is spent; it then settles on its best point."""
 
 
 class ImageOptimization:
-    """A fitted style: its Gram matrices. Called with a content image, it optimises."""
+    """A fitted style: its Gram matrices at every scale. Called with a content, it optimises."""
 
     def __init__(self, recipe: Gatys, style: Image, context: Context) -> None:
         self.recipe, self.style = recipe, style
-        encoder = context.encoder.with_options(pooling=recipe.pooling, scale=recipe.scale)
-        with torch.no_grad():
-            features = encoder(style, recipe.style_layers) if recipe.style_layers else {}
-        self.grams = {
-            layer: Target(gram(f, recipe.gram_divisor), recipe.style_reduction, recipe.balance)
-            for layer, f in features.items()
-        }
+        encoder = _encoder(recipe, context)
+        self.grams = [_grams(recipe, encoder, _scaled(style, scale)) for scale in recipe.scales]
 
     def __call__(self, content: Image, context: Context) -> Image:
         """Return the stylized image, not clamped; raise Diverged where numbers run away."""
-        objective = Objective(self.recipe, content, self.grams, context)
-        start = self._start(content, context).contiguous()
-        run = _lbfgs if self.recipe.optimizer == "lbfgs" else _adam
-        return run(self.recipe, objective, start)
+        return optimise([self], content, [context])
 
-    def _start(self, content: Image, context: Context) -> Image:
-        if self.recipe.init == "content":
-            return content.clone()
-        if self.recipe.init == "style":
-            size = (content.shape[-2], content.shape[-1])
-            return F.interpolate(self.style, size, mode="bilinear", antialias=True)
-        noise = torch.randn(content.shape, generator=context.generator).to(content)
-        mean = torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1).to(content)
-        return mean + self.recipe.noise_sigma * noise
+
+def optimise(
+    styles: Sequence[ImageOptimization], contents: Image, contexts: Sequence[Context]
+) -> Image:
+    """Stylize contents (N, 3, H, W) in one batch, each with its style, none touching another."""
+    recipe = styles[0].recipe
+    if recipe.optimizer == "lbfgs" and recipe.line_search == "strong_wolfe" and len(styles) > 1:
+        singles = zip(styles, contents.split(1), contexts, strict=True)  # its search is in Python
+        return torch.cat([optimise([style], one, [context]) for style, one, context in singles])
+
+    run = {"adam": _adam, "strong_wolfe": _strong_wolfe}.get(_algorithm(recipe), _lbfgs)
+    images = torch.cat(
+        [start(s, one, c) for s, one, c in zip(styles, contents.split(1), contexts, strict=True)]
+    )
+    shares = [recipe.iterations * i // len(recipe.scales) for i in range(len(recipe.scales) + 1)]
+    for level, (begin, end) in enumerate(pairwise(shares)):
+        wanted = _scaled(contents, recipe.scales[level])
+        grams = [style.grams[level] for style in styles]
+        objective = Objective(recipe, wanted, grams, contexts, begin, end)
+        images = run(recipe, objective, _resized(images, wanted).contiguous())
+    return images
 
 
 class Objective:
-    """Weighted content, style and TV loss of pixels; counts its passes and reports each."""
+    """Weighted content, style and TV losses of a batch; counts its passes and reports each."""
 
     def __init__(
-        self, recipe: Gatys, content: Image, grams: Mapping[str, Target], context: Context
+        self,
+        recipe: Gatys,
+        contents: Image,
+        grams: Sequence[Mapping[str, Target]],
+        contexts: Sequence[Context],
+        begin: int,
+        end: int,
     ) -> None:
-        self.recipe, self.grams, self.context = recipe, grams, context
-        self.encoder = context.encoder.with_options(pooling=recipe.pooling, scale=recipe.scale)
+        self.recipe, self.contexts = recipe, contexts
+        self.encoder = _encoder(recipe, contexts[0])
         with torch.no_grad():
-            found = self.encoder(content, recipe.content_layers) if recipe.content_layers else {}
+            found = self.encoder(contents, recipe.content_layers) if recipe.content_layers else {}
         self.wanted = {
             layer: Target(features, recipe.content_reduction, recipe.balance)
             for layer, features in found.items()
         }
-        self.passes = 0
+        self.grams = {layer: Target.together([own[layer] for own in grams]) for layer in grams[0]}
+        self.passes, self.end = begin, end
         self.last_finite: Image | None = None
 
-    def backward(self, image: Image) -> Tensor:
-        """Run one pass, forward and backward, and return the detached total loss."""
+    def backward(self, images: Image) -> Tensor:
+        """Run one pass, forward and backward, and return the detached total losses (N,)."""
         recipe = self.recipe
-        features = self.encoder(image, recipe.layers)
+        features = self.encoder(images, recipe.layers)
         losses = {
             "content": recipe.content_weight * self._content(features),
             "style": recipe.style_weight * self._style(features),
         }
         if recipe.tv_weight:
             variation = total_variation(
-                image * recipe.pixel_scale, recipe.tv_kind, recipe.tv_reduction
+                images * recipe.pixel_scale, recipe.tv_kind, recipe.tv_reduction
             )
             losses["tv"] = recipe.tv_weight * variation
-        total = sum(losses.values(), start=torch.zeros((), device=image.device))
-        total.backward()
+        losses["total"] = sum(losses.values(), start=images.new_zeros(()))
+        losses["total"].sum().backward()
         self.passes += 1
-        losses["total"] = total
-        detached = {name: loss.detach() for name, loss in losses.items()}
-        self.context.on_step(Step(self.passes, recipe.iterations, detached))
-        return detached["total"]
+        self._report({name: loss.detach() for name, loss in losses.items()})
+        return losses["total"].detach()
 
-    def check(self, loss: Tensor | float, image: Image) -> None:
-        """Keep the image while the loss is finite; end the run where it is not."""
-        if not torch.isfinite(torch.as_tensor(loss)):
+    def check(self, losses: Tensor, images: Image) -> None:
+        """Keep the images while all losses are finite; end the run where one is not."""
+        if not torch.isfinite(losses).all():
             raise Diverged(self.passes, self.last_finite)
-        self.last_finite = image.detach().clone()
+        self.last_finite = images.detach().clone()
+
+    def _report(self, losses: Mapping[str, Tensor]) -> None:
+        for member, context in enumerate(self.contexts):
+            own = {name: loss.expand(len(self.contexts))[member] for name, loss in losses.items()}
+            context.on_step(Step(self.passes, self.recipe.iterations, own))
 
     def _content(self, features: Mapping[str, Tensor]) -> Tensor:
         recipe = self.recipe
@@ -115,6 +138,43 @@ class Objective:
         return _weighted(losses, self.grams, recipe.style_layers, recipe.style_layer_weights)
 
 
+def start(style: ImageOptimization, content: Image, context: Context) -> Image:
+    """Return the image that an optimisation starts from."""
+    recipe = style.recipe
+    if recipe.init == "content":
+        return content.clone()
+    if recipe.init == "style":
+        return _resized(style.style, content)
+    noise = torch.randn(content.shape, generator=context.generator).to(content)
+    mean = torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1).to(content)
+    return mean + recipe.noise_sigma * noise
+
+
+def _encoder(recipe: Gatys, context: Context) -> Encoder:
+    return context.encoder.with_options(pooling=recipe.pooling, scale=recipe.scale, upcast=False)
+
+
+def _grams(recipe: Gatys, encoder: Encoder, style: Image) -> dict[str, Target]:
+    with torch.no_grad():
+        features = encoder(style, recipe.style_layers) if recipe.style_layers else {}
+    return {
+        layer: Target(gram(f, recipe.gram_divisor), recipe.style_reduction, recipe.balance)
+        for layer, f in features.items()
+    }
+
+
+def _scaled(images: Image, scale: float) -> Image:
+    size = [max(LEAST_EDGE, round(edge * scale)) for edge in images.shape[-2:]]
+    return images if scale == 1 else F.interpolate(images, size, mode="bilinear", antialias=True)
+
+
+def _resized(images: Image, like: Image) -> Image:
+    size = (like.shape[-2], like.shape[-1])
+    if images.shape[-2:] == size:
+        return images
+    return F.interpolate(images, size, mode="bilinear", antialias=True)
+
+
 def _weighted(
     losses: Sequence[Tensor],
     found: Iterable[str],
@@ -125,53 +185,77 @@ def _weighted(
     return sum((weight[n] * v for n, v in zip(found, losses, strict=True)), start=torch.zeros(()))
 
 
-def _adam(recipe: Gatys, objective: Objective, start: Image) -> Image:
+def _algorithm(recipe: Gatys) -> str:
+    return recipe.line_search if recipe.optimizer == "lbfgs" else recipe.optimizer
+
+
+def _adam(recipe: Gatys, objective: Objective, images: Image) -> Image:
     scale = recipe.pixel_scale  # the unit of the learning rate
-    pixels = (start * scale).requires_grad_()
-    optimizer = torch.optim.Adam([pixels], lr=recipe.learning_rate or 0.02)
-    for index in range(1, recipe.iterations + 1):
+    pixels = (images * scale).requires_grad_()
+    optimizer = torch.optim.Adam([pixels], lr=recipe.learning_rate or 0.02, fused=True)
+    while objective.passes < objective.end:
         optimizer.zero_grad(set_to_none=True)
-        image = pixels / scale
-        loss = objective.backward(image)
-        if index % CHECK_EVERY == 1:
-            objective.check(loss, image)
+        images = pixels / scale
+        losses = objective.backward(images)
+        if objective.passes % CHECK_EVERY == 1:
+            objective.check(losses, images)
         optimizer.step()
     if not torch.isfinite(pixels).all():
-        raise Diverged(recipe.iterations, objective.last_finite)
+        raise Diverged(objective.passes, objective.last_finite)
     return pixels.detach() / scale
 
 
-def _lbfgs(recipe: Gatys, objective: Objective, start: Image) -> Image:
-    """Run torch's L-BFGS for exactly `iterations` passes, tolerances off.
+def _lbfgs(recipe: Gatys, objective: Objective, images: Image) -> Image:
+    optimizer = LBFGS(
+        images.flatten(1),
+        history=recipe.history,
+        scaling=SpectralScaling(images) if recipe.scaling == "spectral" else UniformScaling(),
+        first_step=FIRST_STEP,
+        rate=recipe.learning_rate or 1.0,
+        backtracking=recipe.line_search == "backtracking",
+    )
+    while objective.passes < objective.end:
+        point = optimizer.point.view_as(images).requires_grad_()
+        losses = objective.backward(point)
+        assert point.grad is not None
+        optimizer.tell(losses, point.grad.flatten(1))
+        if objective.passes % CHECK_EVERY == 1 or objective.passes == objective.end:
+            objective.check(optimizer.value, optimizer.best.view_as(images))
+    return optimizer.best.view_as(images)
+
+
+def _strong_wolfe(recipe: Gatys, objective: Objective, images: Image) -> Image:
+    """Run torch's L-BFGS for exactly the passes of the budget, tolerances off.
 
     One `step` carries the whole run: calling it again would spend a pass on what it knows.
 
     Deviations: torch's first step moves all pixels together by 1. Spread over an image that is a
         millionth each, lost in float32's rounding, and what L-BFGS then believes of the curvature
         is noise: runs explode or stand still. Pixels are scaled so that this first step moves each
-        by a hundredth of a grey level on average; every later step is the same at any scale.
+        by a tenth of a grey level on average; every later step is the same at any scale.
     """
-    scale = 2.0 ** round(math.log2(2.55 / start.numel()))  # a power of two: nothing is rounded
-    pixels = (start * scale).requires_grad_()
+    scale = 2.0 ** round(-math.log2(FIRST_STEP * images.numel()))  # exact: nothing is rounded
+    pixels = (images * scale).requires_grad_()
+    budget = objective.end - objective.passes
     optimizer = torch.optim.LBFGS(
         [pixels],
         lr=recipe.learning_rate or 1.0,
-        max_iter=recipe.iterations,
-        max_eval=recipe.iterations,
+        max_iter=budget,
+        max_eval=budget,
         tolerance_grad=0,
         tolerance_change=0,
         history_size=recipe.history,
-        line_search_fn="strong_wolfe" if recipe.line_search == "strong_wolfe" else None,
+        line_search_fn="strong_wolfe",
     )
 
     def closure() -> float:
-        if objective.passes >= recipe.iterations:
+        if objective.passes >= objective.end:
             return REFUSED
         optimizer.zero_grad(set_to_none=True)
         image = pixels / scale
         # The line search is in Python: it needs the number, and so waits for the device.
         loss = float(objective.backward(image))
-        objective.check(loss, image)
+        objective.check(torch.tensor(loss), image)
         return loss
 
     optimizer.step(closure)

@@ -6,25 +6,44 @@ means anything without it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 
-if TYPE_CHECKING:
-    from torch import Tensor
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-GramDivisor = Literal["hw", "chw", "none"]
-Reduction = Literal["mean", "sum", "half_sum"]
-Balance = Literal["relative", "absolute"]
+from methods._options import Balance, Reduction
 
 
 def squared_error(got: Tensor, wanted: Tensor, reduction: Reduction) -> Tensor:
-    """Return the squared error per image of the batch, averaged over the batch.
+    """Return the squared error (N,) of each member of the batch, in float32.
 
     `mean` over all elements, their `sum`, or `half_sum`, the papers' one half of it.
     """
-    squares = (got - wanted).square().flatten(1)
+    total: Tensor = _SumOfSquares.apply(got - wanted)
     if reduction == "mean":
-        return squares.mean()
-    return squares.sum(1).mean() * (0.5 if reduction == "half_sum" else 1.0)
+        return total / got[0].numel()
+    return total * 0.5 if reduction == "half_sum" else total
+
+
+class _SumOfSquares(torch.autograd.Function):
+    """Squares summed up in float32 without a float32 copy of what may come in bfloat16."""
+
+    @staticmethod
+    def forward(context: Any, difference: Tensor) -> Tensor:
+        context.save_for_backward(difference)
+        wide = torch.promote_types(difference.dtype, torch.float32)
+        norms = [torch.linalg.vector_norm(one, dtype=wide) for one in difference]
+        return torch.stack(norms).square()
+
+    @staticmethod
+    @once_differentiable
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        (difference,) = context.saved_tensors
+        factors = (2 * gradient).to(difference.dtype)
+        back: Tensor = difference * factors.view(-1, *[1] * (difference.dim() - 1))
+        return back
 
 
 class Target:
@@ -34,18 +53,27 @@ class Target:
     """
 
     def __init__(self, wanted: Tensor, reduction: Reduction, balance: Balance) -> None:
-        self.wanted, self.reduction = wanted, reduction
+        self.wanted, self.reduction, self.balance = wanted, reduction, balance
         nothing = wanted.new_zeros(())
         self.size = squared_error(wanted, nothing, reduction) if balance == "relative" else None
 
+    @classmethod
+    def together(cls, targets: Sequence[Target]) -> Target:
+        """Return the targets (1, ...) of several images as that of a batch of them."""
+        first = targets[0]
+        if len(targets) == 1:
+            return first
+        wanted = torch.cat([target.wanted for target in targets])
+        return cls(wanted, first.reduction, first.balance)
+
     def __call__(self, got: Tensor) -> Tensor:
-        """Return the squared error, averaged over the batch."""
-        loss = squared_error(got, self.wanted.expand_as(got), self.reduction)
+        """Return the squared errors (N,)."""
+        loss = squared_error(got, self.wanted, self.reduction)
         return loss if self.size is None else loss / self.size
 
 
 def total_variation(image: Tensor, kind: Literal["l1", "l2"], reduction: Reduction) -> Tensor:
-    """Return how much neighbouring pixels differ, down and to the right, averaged over the batch.
+    """Return how much neighbouring pixels differ (N,), down and to the right.
 
     `l1` takes absolute differences (neural-style-pt, gordicaleksa), `l2` squares (Johnson).
     `mean` is the mean over rows' differences plus that over columns' differences.
@@ -53,6 +81,6 @@ def total_variation(image: Tensor, kind: Literal["l1", "l2"], reduction: Reducti
     down, right = image[..., 1:, :] - image[..., :-1, :], image[..., 1:] - image[..., :-1]
     parts = [d.abs() if kind == "l1" else d.square() for d in (down, right)]
     if reduction == "mean":
-        return parts[0].mean() + parts[1].mean()
-    total = (parts[0].sum() + parts[1].sum()) / image.shape[0]
+        return parts[0].mean((1, 2, 3)) + parts[1].mean((1, 2, 3))
+    total = parts[0].sum((1, 2, 3)) + parts[1].sum((1, 2, 3))
     return total * 0.5 if reduction == "half_sum" else total

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness.protocols import Image
+from methods._convolutions import convolve_to_few, enlarge_and_convolve
 
 if TYPE_CHECKING:
     from methods.johnson import Johnson
@@ -28,8 +29,22 @@ def _norm(kind: Norm, channels: int) -> nn.Module:
     # All affine and with one epsilon, so that kinds differ in their statistics alone; torch's own
     # default would leave InstanceNorm without weights.
     if kind == "instance":
-        return nn.InstanceNorm2d(channels, affine=True)
+        return InstanceNorm(channels, affine=True)
     return nn.BatchNorm2d(channels) if kind == "batch" else nn.Identity()
+
+
+class InstanceNorm(nn.InstanceNorm2d):
+    """Instance normalisation as batch normalisation of one image after the other.
+
+    The same numbers: torch's own makes one image of the batch, which breaks channels_last up. On
+    two cores it takes a third of the time, in bfloat16, forward and backward.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to the same shape."""
+        weights = (None, None, self.weight, self.bias)
+        alone = [F.batch_norm(one, *weights, training=True, eps=self.eps) for one in x.split(1)]
+        return alone[0] if len(alone) == 1 else torch.cat(alone)
 
 
 class Convolution(nn.Module):
@@ -43,10 +58,20 @@ class Convolution(nn.Module):
         self.conv = nn.Conv2d(inward, out, kernel, stride)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, inward, H, W) to (N, out, H/stride, W/stride)."""
-        mode = "constant" if self.padding == "zero" else self.padding
-        out: Tensor = self.conv(F.pad(x, (self.edge,) * 4, mode=mode))
-        return out
+        """Map (N, inward, H, W) to (N, out, H/stride, W/stride), in the type of `x`."""
+        weight, bias = _like(x, self.conv)
+        return F.conv2d(_padded(x, self.edge, self.padding), weight, bias, self.conv.stride)
+
+
+class LastConvolution(Convolution):
+    """The convolution to colours, which come in float32."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, inward, H, W) to float32 (N, 3, H, W)."""
+        x = _padded(x, self.edge, self.padding)
+        assert self.conv.bias is not None
+        colours = convolve_to_few(x, self.conv.weight.to(x.dtype))
+        return colours + self.conv.bias[:, None, None]
 
 
 class Block(nn.Module):
@@ -86,22 +111,41 @@ class UpsampleConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, inward, H, W) to (N, out, 2H, 2W)."""
-        smooth = {"mode": "bilinear", "align_corners": False} if self.mode == "bilinear" else {}
-        out: Tensor = self.convolution(F.interpolate(x, scale_factor=2, **smooth))  # type: ignore[arg-type]
-        return out
+        if self.mode == "bilinear":
+            enlarged = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+            out: Tensor = self.convolution(enlarged)
+            return out
+        # The outermost of the enlarged pixels are pairs: mirrored at the edge they are replicated.
+        edges: Padding = "zero" if self.convolution.padding == "zero" else "replicate"
+        return enlarge_and_convolve(_padded(x, 1, edges), *_like(x, self.convolution.conv))
+
+
+class TransposedConv(nn.ConvTranspose2d):
+    """Johnson's stride-1/2 convolution: where kernels overlap unevenly, checkerboards begin."""
+
+    def __init__(self, inward: int, out: int) -> None:
+        super().__init__(inward, out, 3, stride=2, padding=1, output_padding=1)
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """Map (N, inward, H, W) to (N, out, 2H, 2W)."""
+        return F.conv_transpose2d(x, *_like(x, self), stride=2, padding=1, output_padding=1)
 
 
 class TransformerNet(nn.Module):
-    """Maps Images to stylized Images in one pass; 1,679,235 parameters at width 1."""
+    """Maps Images to stylized Images in one pass; 1,679,235 parameters at width 1.
 
-    def __init__(self, recipe: Johnson) -> None:
+    Parameters and the statistics of normalisation are float32; all else runs in `dtype`.
+    """
+
+    def __init__(self, recipe: Johnson, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
+        self.dtype = dtype
         narrow, middle, wide = (max(1, round(c * recipe.width)) for c in (32, 64, 128))
         pad, kind = recipe.padding, recipe.norm
 
         def up(inward: int, out: int) -> nn.Module:
             if recipe.upsample == "conv_transpose":
-                return nn.ConvTranspose2d(inward, out, 3, stride=2, padding=1, output_padding=1)
+                return TransposedConv(inward, out)
             return UpsampleConv(inward, out, pad, recipe.interpolation)
 
         self.down1 = Block(Convolution(3, narrow, 9, pad), _norm(kind, narrow))
@@ -110,13 +154,13 @@ class TransformerNet(nn.Module):
         self.residuals = nn.Sequential(*(Residual(wide, pad, kind) for _ in range(5)))
         self.up1 = Block(up(wide, middle), _norm(kind, middle))
         self.up2 = Block(up(middle, narrow), _norm(kind, narrow))
-        self.out = Convolution(narrow, 3, 9, pad)
+        self.out = LastConvolution(narrow, 3, 9, pad)
         self.output = recipe.output
 
     def forward(self, image: Image) -> Image:
         """Return the stylized image, same size, not clamped. Grey levels inside, [0, 1] outside."""
         height, width = image.shape[-2:]
-        x = _pad_to_stride(image) * 255
+        x = (_pad_to_stride(image) * 255).to(self.dtype, memory_format=torch.channels_last)
         x = self.residuals(self.down3(self.down2(self.down1(x))))
         x = self.out(self.up2(self.up1(x)))
         if self.output == "tanh150":
@@ -124,6 +168,16 @@ class TransformerNet(nn.Module):
         elif self.output == "centered":
             x = 127.5 * (1 + x)
         return x[..., :height, :width] / 255
+
+
+def _padded(x: Tensor, edge: int, padding: Padding) -> Tensor:
+    return F.pad(x, (edge,) * 4, mode="constant" if padding == "zero" else padding)
+
+
+def _like(x: Tensor, module: nn.Conv2d | nn.ConvTranspose2d) -> tuple[Tensor, Tensor]:
+    """Return a module's weight and bias in the type of what it works on."""
+    assert module.bias is not None
+    return module.weight.to(x.dtype), module.bias.to(x.dtype)
 
 
 def _pad_to_stride(image: Image) -> Image:

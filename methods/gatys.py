@@ -14,7 +14,7 @@ Deviations: - the recipes run on whatever encoder the suite names, torchvision's
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -23,14 +23,14 @@ from pydantic import Field
 from harness.protocols import Scale
 from harness.registry import METHODS
 from methods._layers import RELU_1_TO_5, STAND_INS
-from methods._losses import Balance, GramDivisor, Reduction
+from methods._options import Balance, Fraction, GramDivisor, Reduction, Weight
 
 if TYPE_CHECKING:
     from harness.protocols import Context, Image, Stylizer
+    from methods._image_optimization import ImageOptimization
 
 VGG_CHANNELS = (64, 128, 256, 512, 512)
 
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 GATYS_2016: dict[str, Any] = {
     # The paper: E_l = sum (dG)^2 / (4 N^2 M^2), that is a mean over G/M, times 1/4; w_l = 1/5.
@@ -50,6 +50,7 @@ GATYS_2016: dict[str, Any] = {
     "iterations": 500,
     "line_search": "none",
     "history": 100,
+    "scaling": "uniform",
 }
 
 NEURAL_STYLE: dict[str, Any] = {
@@ -70,6 +71,7 @@ NEURAL_STYLE: dict[str, Any] = {
     "iterations": 1000,
     "line_search": "none",
     "history": 100,
+    "scaling": "uniform",
 }
 
 GORDICALEKSA: dict[str, Any] = {
@@ -93,6 +95,7 @@ GORDICALEKSA: dict[str, Any] = {
     "iterations": 1000,
     "line_search": "strong_wolfe",
     "history": 100,
+    "scaling": "uniform",
 }
 
 
@@ -105,7 +108,8 @@ class Gatys:
     serves every encoder and every style. `preset` gives a published recipe to the digit.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
+    mixes_styles: ClassVar[bool] = True
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "gatys2016": GATYS_2016,
         # leongatys/PytorchNeuralStyleTransfer @be6c8e2, notebook cells 5-8: 1e3/N^2 per layer.
@@ -164,6 +168,7 @@ class Gatys:
             "iterations": 500,
             "line_search": "none",
             "history": 100,
+            "scaling": "uniform",
         },
         # lihanlian/basic-and-fast-neural-style-transfer @66a9656, basic_nst.py:63-97. Raw Grams:
         # the style loss grows with the image's area. Content is the third of its five captures,
@@ -194,8 +199,9 @@ class Gatys:
     optimizer: Literal["lbfgs", "adam"] = "lbfgs"
     learning_rate: Annotated[float, Field(gt=0)] | None = None  # 1 for L-BFGS, 0.02 for Adam
     iterations: Annotated[int, Field(ge=1)] = 300  # passes of the encoder
-    line_search: Literal["strong_wolfe", "none"] = "strong_wolfe"  # L-BFGS only
+    line_search: Literal["backtracking", "strong_wolfe", "none"] = "backtracking"  # L-BFGS only
     history: Annotated[int, Field(ge=1)] = 50  # L-BFGS only
+    scaling: Literal["spectral", "uniform"] = "spectral"  # L-BFGS only: by frequency, or as usual
 
     content_layers: tuple[str, ...] = ("relu4_2",)
     content_layer_weights: tuple[Weight, ...] | None = None  # 1 each
@@ -214,6 +220,7 @@ class Gatys:
     tv_kind: Literal["l1", "l2"] = "l2"
     tv_reduction: Reduction = "mean"
 
+    scales: tuple[Fraction, ...] = (1.0,)  # of the size, coarse to fine; passes shared equally
     init: Literal["content", "noise", "style"] = "content"
     noise_sigma: Weight = 0.25  # around ImageNet's mean colour, in [0, 1]
     pooling: Literal["max", "avg"] = "max"
@@ -232,6 +239,13 @@ class Gatys:
                     f"{kind}_layer_weights has {len(weights)} numbers for {len(layers)} "
                     f"{kind}_layers ({', '.join(layers)}); give one per layer"
                 )
+        if self.line_search == "strong_wolfe" and self.scaling != "uniform":
+            raise ValueError(
+                "line_search strong_wolfe is torch's own and scales uniformly; set scaling: "
+                "uniform, or line_search: backtracking"
+            )
+        if list(self.scales) != sorted(set(self.scales)) or self.scales[-1:] != (1.0,):
+            raise ValueError(f"scales are {self.scales}; let them rise and end at 1.0")
         if not (self.style_layers or self.content_layers):
             raise ValueError("style_layers and content_layers are both empty; nothing to optimise")
 
@@ -245,3 +259,11 @@ class Gatys:
         from methods._image_optimization import ImageOptimization  # torch loads here, not before
 
         return ImageOptimization(self, style, context)
+
+    def together(
+        self, stylizers: Sequence[ImageOptimization], contents: Image, contexts: Sequence[Context]
+    ) -> Image:
+        """Stylize contents of one shape in one batch; each comes out as it would alone."""
+        from methods._image_optimization import optimise
+
+        return optimise(stylizers, contents, contexts)

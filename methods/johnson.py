@@ -14,7 +14,7 @@ Deviations: - photographs are cut at random and flipped, since suites train on h
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -23,7 +23,7 @@ from pydantic import Field
 from harness.protocols import Scale
 from harness.registry import METHODS
 from methods._layers import RELU_1_TO_5, STAND_INS
-from methods._losses import Balance, GramDivisor, Reduction
+from methods._options import Balance, GramDivisor, Reduction, Weight
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from harness.protocols import Context, Image, Stylizer
     from methods._feed_forward import FeedForward
 
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 EXAMPLES: dict[str, Any] = {
     # pytorch/examples @77f55b9, fast_neural_style/neural_style/neural_style.py:36-127, 193-222:
@@ -64,7 +63,7 @@ class Johnson:
     serves every encoder and style, and a falling learning rate. `preset` gives a published recipe.
     """
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     trains: ClassVar[bool] = True
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "examples": EXAMPLES,
@@ -170,6 +169,12 @@ class Johnson:
         if self.checkpoint:
             return _feed_forward.from_checkpoint(self, context)
         return _feed_forward.train(self, style, context)
+
+    def together(
+        self, stylizers: Sequence[FeedForward], contents: Image, contexts: Sequence[Context]
+    ) -> Image:
+        """Stylize contents of one shape in one batch, all by the one network."""
+        return stylizers[0](contents, contexts[0])
 
     def export(self, stylizer: FeedForward) -> dict[str, Tensor]:
         """Return the trained network's tensors, to be kept and loaded again."""

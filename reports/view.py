@@ -97,6 +97,14 @@ class View:
         return tuple({r.cell.id: r for r in self.store.records(self.run)}.values())
 
     @cached_property
+    def by_place(self) -> dict[tuple[str, int], list[Record]]:
+        """The records by pair and size, places and records in plan order."""
+        found: dict[tuple[str, int], list[Record]] = {}
+        for record in self.records:
+            found.setdefault((record.cell.pair, record.cell.size), []).append(record)
+        return found
+
+    @cached_property
     def rows(self) -> list[dict[str, Any]]:
         """One flat row per cell, skipped ones too."""
         return table.rows(self.records, self.run.skipped)

@@ -51,15 +51,15 @@ def test_the_gradient_of_a_gram_matrix_is_what_differences_say(layout: torch.mem
 def test_squared_error_in_three_reductions() -> None:
     got, wanted = torch.tensor([[1.0, 2.0, 3.0, 4.0]]), torch.zeros(1, 4)
     # 1 + 4 + 9 + 16 = 30
-    assert squared_error(got, wanted, "sum") == 30
-    assert squared_error(got, wanted, "half_sum") == 15
-    assert squared_error(got, wanted, "mean") == 7.5
+    assert squared_error(got, wanted, "sum").item() == pytest.approx(30)
+    assert squared_error(got, wanted, "half_sum").item() == pytest.approx(15)
+    assert squared_error(got, wanted, "mean").item() == pytest.approx(7.5)
 
 
-def test_squared_error_of_a_batch_is_the_mean_over_its_images() -> None:
+def test_squared_error_of_a_batch_is_that_of_each_image() -> None:
     got = torch.tensor([[1.0, 1.0], [3.0, 3.0]])
-    # sums 2 and 18, their mean 10
-    assert squared_error(got, torch.zeros(2, 2), "sum") == 10
+    # 1 + 1 and 9 + 9
+    assert squared_error(got, torch.zeros(2, 2), "sum").tolist() == pytest.approx([2, 18])
 
 
 def test_total_variation_counts_steps_down_and_to_the_right() -> None:
@@ -72,14 +72,20 @@ def test_total_variation_counts_steps_down_and_to_the_right() -> None:
 
 
 def test_a_flat_image_has_no_total_variation() -> None:
-    assert total_variation(torch.full((2, 3, 5, 7), 0.4), "l1", "sum") == 0
+    assert total_variation(torch.full((2, 3, 5, 7), 0.4), "l1", "sum").tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("kind", ["l1", "l2"])
-def test_total_variation_of_a_batch_is_the_mean_over_its_images(kind: str) -> None:
+def test_total_variation_of_a_batch_is_that_of_each_image(kind: str) -> None:
     images = torch.rand(3, 3, 8, 6, generator=torch.Generator().manual_seed(0))
-    alone = torch.stack([total_variation(i[None], kind, "sum") for i in images])  # type: ignore[arg-type]
-    assert torch.isclose(total_variation(images, kind, "sum"), alone.mean())  # type: ignore[arg-type]
+    alone = torch.cat([total_variation(i[None], kind, "sum") for i in images])  # type: ignore[arg-type]
+    assert torch.allclose(total_variation(images, kind, "sum"), alone)  # type: ignore[arg-type]
+
+
+def test_the_gram_of_bfloat16_features_is_summed_in_float32() -> None:
+    # 1 + 2^-8 needs nine bits: bfloat16 sums would lose the 4096th of it again and again.
+    features = torch.full((1, 1, 64, 64), 1 + 2**-7, dtype=torch.bfloat16)
+    assert gram(features, "hw").item() == (1 + 2**-7) ** 2
 
 
 def test_the_papers_style_loss_is_the_preset_gatys2016() -> None:

@@ -89,6 +89,7 @@ def test_it_asks_only_for_layers_that_it_declares(method: Any, images: Any, cont
     class Watched:
         def __init__(self, encoder: Any) -> None:
             self.encoder, self.name, self.layers = encoder, encoder.name, encoder.layers
+            self.dtype = encoder.dtype
 
         def __call__(self, image: torch.Tensor, layers: Any) -> Any:
             asked.update(layers)

@@ -53,7 +53,7 @@ def test_contents_and_styles_are_kept_as_they_are_used(write_suite: Write, tmp_p
     (cell,) = found.plan.cells
     with Pillow.open(found.store.input_path(cell.content, 64)) as picture:
         assert max(picture.size) == 64
-    (job,) = found.jobs()
+    ((job,),) = found.batches()
     assert job.content.shape[1] == 64
 
 

@@ -15,6 +15,7 @@ import torch
 from harness import encoders
 from harness.downloads import Network
 from harness.errors import Diverged
+from harness.images import to_png
 from harness.jobs import Job, Outcome, Setup
 from harness.metrics.ssim import Ssim
 from harness.protocols import Step
@@ -89,12 +90,8 @@ def job(how: str, content: str = "c", **params: Any) -> Job:
 
 
 def pixels_of(outcome: Outcome) -> Any:
-    import io
-
-    from PIL import Image as Pillow
-
-    assert outcome.png is not None
-    return np.asarray(Pillow.open(io.BytesIO(outcome.png)))
+    assert outcome.pixels is not None
+    return outcome.pixels
 
 
 def test_what_is_saved_is_what_was_measured(runner: Runner) -> None:
@@ -203,13 +200,12 @@ def test_variants_see_the_same_noise(runner: Runner) -> None:
 def test_a_stored_image_is_scored_again_without_stylizing(runner: Runner, tmp_path: Any) -> None:
     given = job("well")
     outcome = runner.execute(given)
-    assert outcome.png is not None
-    (tmp_path / "image.png").write_bytes(outcome.png)
+    (tmp_path / "image.png").write_bytes(to_png(pixels_of(outcome)))
     FITS.clear()
     bare = dataclasses.replace(outcome.record, scores=())
     again = runner.execute(dataclasses.replace(given, stored=bare, image=tmp_path / "image.png"))
     assert again.record.scores == outcome.record.scores
-    assert again.png is None
+    assert again.pixels is None
     assert FITS == []
 
 
@@ -226,3 +222,52 @@ def test_a_kept_fit_is_restored_instead_of_trained(runner: Runner) -> None:
     assert second.record.timing is not None
     assert second.record.timing.fit_shared
     assert [p.losses for p in second.trace] == [p.losses for p in first.trace]
+
+
+def test_a_batch_gives_each_cell_its_own_record_and_an_even_share_of_the_seconds(
+    runner: Runner,
+) -> None:
+    jobs = [job("", content, method="gatys", iterations=3) for content in ("a", "b")]
+    jobs[1] = dataclasses.replace(jobs[1], content=jobs[1].content[:, ::-1].copy())
+    outcomes = runner.execute_together(jobs)
+    timings = [outcome.record.timing for outcome in outcomes]
+    assert all(timing is not None for timing in timings)
+    assert [timing.shared_by for timing in timings if timing] == [2, 2]
+    assert timings[0] is not None
+    assert timings[1] is not None
+    assert timings[0].stylize_seconds == timings[1].stylize_seconds
+    assert timings[0].passes == timings[1].passes == 3
+    assert outcomes[0].record.cell.id != outcomes[1].record.cell.id
+    assert not np.array_equal(pixels_of(outcomes[0]), pixels_of(outcomes[1]))
+    for given, outcome in zip(jobs, outcomes, strict=True):
+        alone = runner.execute(given)
+        assert np.abs(pixels_of(alone).astype(int) - pixels_of(outcome)).mean() < 1
+
+
+def test_cells_of_a_batch_that_fails_run_alone_and_only_the_guilty_one_fails(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def together(self: Misbehaved, stylizers: Any, contents: Any, contexts: Any) -> torch.Tensor:
+        raise RuntimeError("one of us is to blame")
+
+    monkeypatch.setattr(Misbehaved, "together", together, raising=False)
+    outcomes = runner.execute_together([job("well", "a"), job("raises", "b")])
+    assert [outcome.record.status for outcome in outcomes] == ["done", "failed"]
+    assert outcomes[0].record.timing is not None
+    assert outcomes[0].record.timing.shared_by == 1
+
+
+def test_times_come_with_the_machines_pace_and_whatever_disturbed_them(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from harness import runner as module
+
+    monkeypatch.setattr(module.Others, "busy_cores", lambda self: 1000.0)
+    timing = runner.execute(job("", method="gatys", iterations=3)).record.timing
+    assert timing is not None
+    assert timing.noisy.startswith("other processes kept 1000.0 of")
+    assert timing.calibration_ms is not None
+    assert timing.calibrated == pytest.approx(1000 * timing.stylize_seconds / timing.calibration_ms)
+    (again,) = runner.calibrations()
+    assert (again.size, again.before_ms) == (32, timing.calibration_ms)
+    assert again.after_ms > 0

@@ -13,7 +13,8 @@ from harness.encoders import compact
 from harness.encoders.architectures import ARCHITECTURES, RANDOM_RECIPE, random_vgg, stages
 from harness.errors import MissingWeightsError, UnknownNameError, WeightsError, nearest
 from harness.records import EncoderUse
-from harness.weights import Shelf, load_tensors
+from harness.remembered import recall
+from harness.weights import Shelf, WeightsFile, load_tensors
 
 if TYPE_CHECKING:
     import torch
@@ -57,10 +58,20 @@ def find(spec: str, shelf: Shelf) -> tuple[EncoderUse, Path | None]:
         sha256 = file_sha256(compact.WEIGHTS)
         return EncoderUse(name, sha256, "comes with nstbench", "", compact.LAYERS), compact.WEIGHTS
     file = shelf.find(name)
-    layers = tuple(
-        layer for layer, _ in _present_stages(name, load_tensors(file.path), file.path.name)
-    )
+    layers = tuple(_layers(name, file).split())
     return EncoderUse(name, file.sha256, file.origin, layers=layers), file.path
+
+
+def _layers(name: str, file: WeightsFile) -> str:
+    """Return the layers that a file fills, with spaces between; torch reads it the first time."""
+
+    def look(path: Path) -> str:
+        return " ".join(layer for layer, _ in _present_stages(name, load_tensors(path), path.name))
+
+    # The answer hangs on the bytes and on what the layers are called here.
+    known_layers = " ".join(ARCHITECTURES[name].layers)
+    question = f"layers of {name} in {file.sha256} among {known_layers}"
+    return recall([file.path], question, look)[0]
 
 
 def check(spec: str) -> None:

@@ -17,11 +17,20 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 GREY_LEVELS = 255 * sum(IMAGENET_STD) / 3
 """57.6: how many grey levels one unit of ImageNet-normalised input is, over the three colours."""
 
+LAYOUT = torch.channels_last
 INCEPTION_MEAN, INCEPTION_STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 
 
 class LayeredEncoder:
-    """Features by layer name. The weights are frozen before anything is captured."""
+    """Features by layer name. The weights are frozen before anything is captured.
+
+    The first stage runs in float32 whatever `dtype` is: pixels in bfloat16 are half a grey level
+    apart, and the last steps of an optimisation would be lost between them.
+
+    Weights that were made for grey levels are brought to the scale of normalised pixels once: with
+    ReLUs and maxima alone, a first kernel and all biases divided by a number divide every layer by
+    it.
+    """
 
     def __init__(
         self,
@@ -34,24 +43,41 @@ class LayeredEncoder:
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self.name, self.dtype = name, dtype
+        row = [(stage, _frozen(module)) for stage, module in stages]
+        self.grey_levels = _made_for_grey_levels(row[0][1])
+        if self.grey_levels:
+            row = _scaled(row, 1 / GREY_LEVELS)
         self.stages = [
-            (stage, _frozen(module).to(device, dtype).to(memory_format=torch.channels_last))
-            for stage, module in stages
+            (stage, module.to(device, dtype if index else torch.float32).to(memory_format=LAYOUT))
+            for index, (stage, module) in enumerate(row)
         ]
         self.layers = tuple(stage for stage, _ in self.stages)
         self.mean = torch.tensor(mean, device=device).view(1, 3, 1, 1)
         self.std = torch.tensor(std, device=device).view(1, 3, 1, 1)
         self.pooling: Literal["max", "avg"] = "max"
         self.scale: Scale = "imagenet"
+        self.upcast = True
         self.stand_ins: Mapping[str, str] = {}
-        self.grey_levels = _made_for_grey_levels(self.stages[0][1])
 
     def with_options(
-        self, *, pooling: Literal["max", "avg"] = "max", scale: Scale = "imagenet"
+        self,
+        *,
+        pooling: Literal["max", "avg"] = "max",
+        scale: Scale = "imagenet",
+        upcast: bool = True,
     ) -> LayeredEncoder:
-        """Return the same weights with another pooling, or features on another scale."""
+        """Return the same weights with another pooling, features on another scale or as they are.
+
+        Args:
+            pooling: What takes the place of the network's own pooling.
+            scale: What the features are to be like, see `harness.protocols.Scale`.
+            upcast: Features in float32; without, in the encoder's own `dtype`, for those who take
+                their sums in float32 themselves.
+        """
         other = copy.copy(self)
-        other.pooling, other.scale = pooling, scale
+        other.pooling, other.scale, other.upcast = pooling, scale, upcast
+        if self.grey_levels and scale != self.scale:
+            other.stages = _scaled(self.stages, GREY_LEVELS if scale == "255" else 1 / GREY_LEVELS)
         return other
 
     def with_stand_ins(self, stand_ins: Mapping[str, str]) -> LayeredEncoder:
@@ -61,7 +87,7 @@ class LayeredEncoder:
         return other
 
     def __call__(self, image: Image, layers: Sequence[str]) -> dict[str, torch.Tensor]:
-        """Return float32 features (N, C, h, w) at `layers`.
+        """Return features (N, C, h, w) at `layers`, in float32 unless `upcast` is off.
 
         `convX_Y` is what the convolution gives, before its ReLU: torchvision's in-place ReLUs
         would silently overwrite it, so a ReLU works in place only where nobody looks before it.
@@ -73,14 +99,13 @@ class LayeredEncoder:
         if unknown := wanted - set(self.layers):
             raise missing_layer(self.name, min(unknown), self.layers)
         found: dict[str, torch.Tensor] = {}
-        features = self._normalise(image).to(self.dtype, memory_format=torch.channels_last)
-        gain = self._gain
+        features = self._normalise(image).contiguous(memory_format=LAYOUT)
         previous_kept = True  # the caller's own image
         for stage, module in self.stages:
-            features = self._apply(module, features, in_place=not previous_kept)
+            features = self._apply(module, features, in_place=not previous_kept).to(self.dtype)
             previous_kept = stage in wanted
             if previous_kept:
-                found[stage] = features.float() * gain if gain != 1 else features.float()
+                found[stage] = features.float() if self.upcast else features
                 if len(found) == len(wanted):
                     break
         return {layer: found[self.stand_ins.get(layer, layer)] for layer in layers}
@@ -88,10 +113,6 @@ class LayeredEncoder:
     def _normalise(self, image: Image) -> torch.Tensor:
         normal = (image - self.mean) / self.std
         return normal * GREY_LEVELS if self.scale == "255" and not self.grey_levels else normal
-
-    @property
-    def _gain(self) -> float:
-        return 1 / GREY_LEVELS if self.scale == "imagenet" and self.grey_levels else 1.0
 
     def _apply(self, module: nn.Module, features: torch.Tensor, *, in_place: bool) -> torch.Tensor:
         if isinstance(module, nn.ReLU):
@@ -106,6 +127,23 @@ class LayeredEncoder:
 
 def _frozen(module: nn.Module) -> nn.Module:
     return module.eval().requires_grad_(False)
+
+
+def _scaled(row: Iterable[tuple[str, nn.Module]], factor: float) -> list[tuple[str, nn.Module]]:
+    """Return stages whose features are `factor` times those of `row`; kernels are shared."""
+    scaled = []
+    for index, (stage, module) in enumerate(row):
+        shared = {id(p): p for name, p in module.named_parameters() if index and _kernel(name)}
+        twin = copy.deepcopy(module, dict(shared))
+        for name, parameter in twin.named_parameters():
+            if not index or not _kernel(name):
+                parameter.mul_(factor)
+        scaled.append((stage, twin))
+    return scaled
+
+
+def _kernel(name: str) -> bool:
+    return name.endswith("weight")
 
 
 def _made_for_grey_levels(first: nn.Module) -> bool:

@@ -10,7 +10,6 @@ Every module here without a leading underscore is one study, `starry_night.py` t
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib import import_module
 from pkgutil import iter_modules
 from zlib import crc32
@@ -19,13 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 from harness.errors import UnknownNameError, nearest
-from harness.studies._canvas import Canvas
 
-STUDIES: dict[str, Callable[[Canvas], None]] = {
-    module.name.replace("_", "-"): import_module(f"{__name__}.{module.name}").draw
+STUDIES = tuple(
+    module.name.replace("_", "-")
     for module in iter_modules(__path__)
     if not module.name.startswith("_")
-}
+)
+"""Their names alone: painting needs scipy, and every command would wait for it."""
 
 
 def paint(name: str, width: int, height: int, seed: int = 0) -> npt.NDArray[np.uint8]:
@@ -35,8 +34,10 @@ def paint(name: str, width: int, height: int, seed: int = 0) -> npt.NDArray[np.u
         UnknownNameError: there is no such study; the message lists those that there are.
     """
     if name not in STUDIES:
-        known = ", ".join(sorted(STUDIES))
+        known = ", ".join(STUDIES)
         raise UnknownNameError(f"{name!r} is not one of {known}.{nearest(name, STUDIES)}")
+    from harness.studies._canvas import Canvas
+
     canvas = Canvas(width, height, np.random.default_rng([seed, crc32(name.encode())]))
-    STUDIES[name](canvas)
+    import_module(f"{__name__}.{name.replace('-', '_')}").draw(canvas)
     return canvas.finish()

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from harness.errors import SuiteError, nearest
 from harness.images import PHOTOGRAPHS, TEXTURES, ImageSource
+from harness.precision import Precision
 from harness.studies import STUDIES
 from harness.suite.marked_yaml import Key, Source
 
@@ -83,7 +84,7 @@ class SuiteModel(_Model):
     name: Name
     description: str = ""
     encoder: str = "auto"
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Precision = "auto"
     contents: Annotated[dict[Name, ImageModel], Field(min_length=1)]
     styles: Annotated[dict[Name, ImageModel], Field(min_length=1)]
     pairs: list[dict[Literal["content", "style"], str]] | None = None

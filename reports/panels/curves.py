@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from markupsafe import Markup
 
@@ -38,7 +39,8 @@ def render(view: View) -> Markup | None:
 def _multiple(view: View, label: str) -> Multiple:
     variants = [variant for variant in view.variants if variant.label == label]
     groups: dict[tuple[str, str], dict[str, Curve]] = {}
-    for record in _by_pair(view):
+    # In the grid's order, whichever of a variant's cells failed.
+    for record in chain.from_iterable(view.by_place.values()):
         if record.cell.label == label and (points := _points(view, record)):
             place, key = _place(view, record, fit=points[0].phase == "fit")
             # Cells that share a fit share its curve.
@@ -49,12 +51,6 @@ def _multiple(view: View, label: str) -> Multiple:
         [variant.short if variant.short in used else "" for variant in variants],
         [draw(name, axis, list(curves.values())) for (name, axis), curves in groups.items()],
     )
-
-
-def _by_pair(view: View) -> list[Record]:
-    """Return all records in the grid's order, whichever of a variant's cells failed."""
-    pairs = [*dict.fromkeys((record.cell.size, record.cell.pair) for record in view.records)]
-    return sorted(view.records, key=lambda r: pairs.index((r.cell.size, r.cell.pair)))
 
 
 def _points(view: View, record: Record) -> list[TracePoint]:

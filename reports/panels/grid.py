@@ -70,7 +70,7 @@ def _rows(view: View, size: int) -> list[Row]:
 
 
 def _row(view: View, pair: Pair) -> Row:
-    records = [r for r in view.records if (r.cell.pair, r.cell.size) == (pair.name, pair.size)]
+    records = view.by_place.get((pair.name, pair.size), [])
     columns, _ = _columns(view)
     winners = {column.name: _winners(records, column) for column in columns}
 

@@ -1,0 +1,33 @@
+"""The images of the comparisons: files given, or a photograph and a study that are always there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image as Pillow
+
+from harness.images import skimage_photograph
+from harness.studies import paint
+
+
+def square(source: Path | None, kind: str, size: int, folder: Path) -> Path:
+    """Write the middle of an image as a PNG of `size` pixels a side; return its path.
+
+    Args:
+        source: An image file, or None for the photograph `astronaut` or the study `starry-night`.
+        kind: `content` or `style`.
+        size: Pixels.
+        folder: Where it is written.
+    """
+    if source is not None:
+        picture = Pillow.open(source).convert("RGB")
+    elif kind == "content":
+        picture = Pillow.open(skimage_photograph("astronaut")).convert("RGB")
+    else:
+        picture = Pillow.fromarray(paint("starry-night", 1024, 1024))
+    side = min(picture.size)
+    left, top = (picture.width - side) // 2, (picture.height - side) // 2
+    middle = picture.crop((left, top, left + side, top + side))
+    path = folder / f"{kind}-{size}.png"
+    middle.resize((size, size), Pillow.Resampling.LANCZOS).save(path)
+    return path

@@ -1,0 +1,198 @@
+"""Seconds to the loss that gordicaleksa's loop ends at, on pretrained weights.
+
+    python -m tests.speed.convergence --peer PATH --weights vgg19.safetensors
+
+Their loop runs so many closures in float32 from the content image. Ours minimises the same
+objective with `gatys`' own solver until it is within 2 % of where theirs ended. Weights that end
+early serve: style at relu1_1, 2_1, 3_1, 3_2, 3_4, content at relu3_2. All images are judged by
+their own code, in float32; judging is outside the clocks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+
+from harness.encoders.layered import GREY_LEVELS
+from harness.precision import resolve
+from harness.weights import load_tensors
+from methods._image_optimization import Objective
+from methods.gatys import Gatys
+from tests.speed import _ours
+from tests.speed._images import square
+from tests.speed._table import markdown
+from tests.speed.peers.gordicaleksa import MEAN, Gordicaleksa
+
+STYLE = {"relu1_1": 1, "relu2_1": 6, "relu3_1": 11, "relu3_2": 13, "relu3_4": 17}
+CONTENT = "relu3_2"
+EVERY = 10
+WITHIN = 1.02
+
+
+class Cut(torch.nn.Module):
+    """torchvision's VGG-19 up to relu3_4, answering as gordicaleksa's does."""
+
+    def __init__(self, weights: dict[str, torch.Tensor]) -> None:
+        super().__init__()
+        network = torchvision.models.vgg19(weights=None)
+        network.load_state_dict(weights, strict=False)
+        self.features = network.features[: max(STYLE.values()) + 1].requires_grad_(False)
+
+    def forward(self, image: torch.Tensor) -> list[torch.Tensor]:
+        """Return the style's feature maps; the content's is one of them."""
+        maps = []
+        for index, module in enumerate(self.features):
+            image = module(image)
+            if index in STYLE.values():
+                maps.append(image)
+        return maps
+
+
+@dataclass
+class Run:
+    """Losses by their own code, and the seconds at which each was reached, by pass."""
+
+    seconds: dict[int, float]
+    losses: dict[int, float]
+
+    def until(self, loss: float) -> tuple[int, float] | None:
+        """Return the first pass, and its seconds, at which the loss was no higher."""
+        reached = (index for index in sorted(self.losses) if self.losses[index] <= loss)
+        first = next(reached, None)
+        return None if first is None else (first, self.seconds[first])
+
+
+class Judge:
+    """Their objective, called with images in [0, 1]."""
+
+    def __init__(self, theirs: Gordicaleksa, network: Cut, content: Path, style: Path) -> None:
+        self.theirs, self.network = theirs, network
+        prepared = [_ours.read(path) * 255 - _mean() for path in (content, style)]
+        with torch.no_grad():
+            seen, painted = network(prepared[0]), network(prepared[1])
+        grams = [theirs.script.utils.gram_matrix(one) for one in painted]
+        self.targets = [seen[list(STYLE).index(CONTENT)].squeeze(0), grams]
+
+    def __call__(self, image: torch.Tensor) -> float:
+        """Return the total loss."""
+        weights = {"content_weight": 1e5, "style_weight": 3e4, "tv_weight": 1.0}
+        where = (list(STYLE).index(CONTENT), range(len(STYLE)))
+        pixels = image.reshape(1, *image.shape[-3:]) * 255 - _mean()
+        with torch.no_grad():
+            build = self.theirs.script.build_loss
+            total, *_ = build(self.network, pixels, self.targets, *where, weights)
+        return float(total)
+
+
+def _mean() -> torch.Tensor:
+    return torch.tensor(MEAN).view(1, 3, 1, 1)
+
+
+def theirs_runs(peer: Gordicaleksa, judge: Judge, folder: Path, files: Any, closures: int) -> Run:
+    """Run their loop."""
+    height = _ours.read(files[0]).shape[-2]
+    trace = peer.run(
+        folder, *files, height, closures, lambda i: (i + 1) % EVERY == 0 or i + 1 == closures
+    )
+    losses = {index + 1: judge(image) for index, image in trace.images.items()}
+    return Run(dict(enumerate(trace.seconds, 1)), losses)
+
+
+def ours_runs(weights: Any, judge: Judge, files: Any, precision: str, params: Any) -> Run:
+    """Run our solver on their objective."""
+    content, style = map(_ours.read, files)
+    recipe = Gatys(**{
+        **Gatys.presets["gordicaleksa"], "line_search": "backtracking", "scaling": "spectral",
+        "style_layers": tuple(STYLE), "content_layers": (CONTENT,), **params,
+    })  # fmt: skip
+    watch, images = _ours.Watch(), dict[int, torch.Tensor]()
+    look = _ours.encoder("vgg19", getattr(torch, precision), weights)
+    context = _ours.context(look, content.shape[-1], watch)
+    backward = Objective.backward
+
+    def kept(self: Objective, image: torch.Tensor) -> torch.Tensor:
+        if (self.passes + 1) % EVERY == 0:
+            images[self.passes + 1] = image.detach().clone()
+        return backward(self, image)
+
+    Objective.backward = kept  # type: ignore[method-assign]
+    try:
+        watch.begun -= 0.0
+        recipe.fit(style, context)(content, context)
+    finally:
+        Objective.backward = backward  # type: ignore[method-assign]
+    losses = {index: judge(image) for index, image in images.items()}
+    return Run(dict(enumerate(watch.seconds, 1)), losses)
+
+
+def torchvisions_scale(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return weights that answer normalised pixels as torchvision's do.
+
+    Oxford's, rescaled to take normalised pixels, answer with grey levels: a first kernel and all
+    biases divided by 57.6 divide every layer by it.
+    """
+    first = weights["features.0.weight"]
+    if float(first.square().sum(dim=(1, 2, 3)).mean().sqrt()) < 10:
+        return weights
+    return {
+        key: tensor / GREY_LEVELS if key.endswith("bias") or tensor is first else tensor
+        for key, tensor in weights.items()
+    }
+
+
+def compare(given: argparse.Namespace, size: int) -> list[dict[str, str]]:
+    """Return the rows of one size."""
+    weights = torchvisions_scale(load_tensors(given.weights))
+    network = Cut(weights)
+    where = (list(STYLE).index(CONTENT), range(len(STYLE)))
+    peer = Gordicaleksa(given.peer, network, *where)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        files = [square(getattr(given, k), k, size, folder) for k in ("content", "style")]
+        judge = Judge(peer, network, *files)
+        theirs = theirs_runs(peer, judge, folder, files, given.closures)
+        last = max(theirs.losses)
+        wanted = WITHIN * theirs.losses[last]
+        rows = [_row(size, "gordicaleksa, float32", theirs, wanted, theirs)]
+        for precision in dict.fromkeys((resolve("auto", "cpu"), "float32")):
+            params = {"iterations": given.closures, "history": given.history}
+            found = ours_runs(weights, judge, files, precision, params)
+            rows.append(_row(size, f"ours, {precision}", found, wanted, theirs))
+    return rows
+
+
+def _row(size: int, who: str, run: Run, wanted: float, theirs: Run) -> dict[str, str]:
+    reached, last = run.until(wanted), max(run.losses)
+    whole = theirs.seconds[max(theirs.losses)]
+    return {
+        "to within 2 %": f"{size} px",
+        "who": who,
+        "passes": str(reached[0]) if reached else f"not in {last}",
+        "seconds": f"{reached[1]:.0f}" if reached else f"{run.seconds[last]:.0f}",
+        "times fewer than theirs": f"{whole / reached[1]:.1f}" if reached else "",
+        "final loss": f"{run.losses[last]:.4g} after {last} passes",
+    }
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--peer", type=Path, required=True, help="gordicaleksa's checkout")
+    parser.add_argument("--weights", type=Path, required=True, help="VGG-19, to relu3_4 at least")
+    parser.add_argument("--content", type=Path, help="an image file")
+    parser.add_argument("--style", type=Path, help="an image file")
+    parser.add_argument("--closures", type=int, default=500)
+    parser.add_argument("--history", type=int, default=100, help="of ours; theirs is 100")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512])
+    given = parser.parse_args()
+    print(markdown([row for size in given.sizes for row in compare(given, size)]))
+
+
+if __name__ == "__main__":
+    main()
