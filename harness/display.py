@@ -168,7 +168,8 @@ def _seconds(record: Record) -> str:
         return ""
     shared = record.timing.fit_shared or record.timing.fit_seconds < 0.1
     fit = "" if shared else f"fit {record.timing.fit_seconds:.1f} s + "
-    return f"{fit}{record.timing.stylize_seconds:.2g} s"
+    rough = "≈ " if record.timing.noisy or record.timing.shared_by > 1 else ""
+    return f"{fit}{rough}{record.timing.stylize_seconds:.2g} s"
 
 
 def _scores(scores: Sequence[Score]) -> str:

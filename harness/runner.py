@@ -101,8 +101,8 @@ class Runner:
         """Fit, stylize, measure. What the batch took is shared out evenly."""
         method = METHODS.build(jobs[0].cell.method, jobs[0].cell.params)
         encoder = self._encoder_of(method, jobs[0].cell)
-        contents = [to_tensor(job.content).to(self.device) for job in jobs]
-        warm_up = self._warm_up(method, encoder, torch.cat(contents))
+        contents = _together([to_tensor(job.content).to(self.device) for job in jobs])
+        warm_up = self._warm_up(method, encoder, contents)
         pace = self._pace(jobs[0].cell.size)
         load = timing.load_average()
         fits = self._fitted(method, encoder, jobs)
@@ -120,13 +120,13 @@ class Runner:
 
         def stylize(listeners: Sequence[OnStep]) -> Image:
             if len(jobs) == 1:
-                return fits[0].stylizer(contents[0], contexts(listeners)[0])
+                return fits[0].stylizer(contents, contexts(listeners)[0])
             stylizers = [fit.stylizer for fit in fits]
-            images: Image = method.together(stylizers, torch.cat(contents), contexts(listeners))
+            images: Image = method.together(stylizers, contents, contexts(listeners))
             return images
 
         made = _stylized(stylize, traces, self.device)
-        _check(made.images, torch.cat(contents))
+        _check(made.images, contents)
         peak = self.memory.read()
         shared = Timing(
             fit_seconds=0.0,
@@ -289,6 +289,8 @@ class Runner:
         )
 
     def _scores(self, job: Job, stylized: Image) -> tuple[Score, ...]:
+        if not self.setup.metrics:
+            return ()
         content, style = (to_tensor(p).to(self.device) for p in (job.content, job.style))
         judge = self.setup.judge
         context = self._context(job.cell, self._encoder(judge), lambda step: None, [], "measure")
@@ -355,6 +357,10 @@ def _stylized(
     return Stylized(images, sorted(seconds)[len(seconds) // 2], len(seconds), noisy)
 
 
+def _together(images: Sequence[Image]) -> Image:
+    return images[0] if len(images) == 1 else torch.cat(list(images))
+
+
 def _threads(device: torch.device) -> int:
     """Return how many of the machine's cores the timed work needs."""
     return torch.get_num_threads() if device.type == "cpu" else 1
@@ -393,7 +399,7 @@ def _check(stylized: Image, content: Image) -> None:
             f"The method returned an image of shape {tuple(stylized.shape)} for a content image "
             f"of {tuple(content.shape)}."
         )
-    if not torch.isfinite(stylized).all():
+    if not all(map(math.isfinite, torch.aminmax(stylized))):
         raise NstbenchError("The method returned an image with values that are not finite.")
 
 

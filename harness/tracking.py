@@ -72,7 +72,7 @@ class Tracker:
 
     def cell(self, record: Record) -> None:
         """Mirror one record with its image and curve."""
-        cell = record.cell
+        cell, noisy = record.cell, record.timing.noisy if record.timing else ""
         tags = {
             "nst.cell": cell.id,
             "nst.status": record.status,
@@ -80,6 +80,7 @@ class Tracker:
             "nst.pair": cell.pair,
             **({"nst.failure": record.failure.message[:500]} if record.failure else {}),
             **({"nst.stand_in": ", ".join(cell.stand_ins)} if cell.stand_ins else {}),
+            **({"nst.noisy": noisy[:500]} if noisy else {}),
             **({"nst.notes": "; ".join(record.notes)[:500]} if record.notes else {}),
         }
         started = _milliseconds(record.started)
@@ -324,6 +325,7 @@ def _finals(record: Record) -> Iterator[Point]:
             "time/stylize_s": record.timing.stylize_seconds,
             "time/total_s": record.timing.total_seconds,
             "time/step_ms": record.timing.pass_ms[1] if record.timing.pass_ms else None,
+            "time/stylize_calibrated": record.timing.calibrated,
             "mem/peak_mb": record.timing.peak_mb,
         }
     for key, value in values.items():

@@ -16,6 +16,7 @@ from harness.protocols import Context, Encoder, Image, Step
 from methods._gram import gram
 from methods._lbfgs import LBFGS
 from methods._losses import Target, total_variation
+from methods._passes import passes
 from methods._scaling import SpectralScaling, UniformScaling
 
 if TYPE_CHECKING:
@@ -63,11 +64,13 @@ def optimise(
     )
     shares = [recipe.iterations * i // len(recipe.scales) for i in range(len(recipe.scales) + 1)]
     for level, (begin, end) in enumerate(pairwise(shares)):
+        if begin == end:
+            continue
         wanted = _scaled(contents, recipe.scales[level])
         grams = [style.grams[level] for style in styles]
         objective = Objective(recipe, wanted, grams, contexts, begin, end)
         images = run(recipe, objective, _resized(images, wanted).contiguous())
-    return images
+    return images  # the last scale is the whole size, and has passes whenever there are any
 
 
 class Objective:
@@ -92,10 +95,17 @@ class Objective:
         }
         self.grams = {layer: Target.together([own[layer] for own in grams]) for layer in grams[0]}
         self.passes, self.end = begin, end
+        self._pass = passes(self._losses, contents, contexts[0].note)
         self.last_finite: Image | None = None
 
-    def backward(self, images: Image) -> Tensor:
-        """Run one pass, forward and backward, and return the detached total losses (N,)."""
+    def evaluate(self, images: Image) -> tuple[Tensor, Tensor]:
+        """Run one pass; return the detached total losses (N,) and the gradient (N, 3, H, W)."""
+        losses, gradient = self._pass(images)
+        self.passes += 1
+        self._report(losses)
+        return losses["total"], gradient
+
+    def _losses(self, images: Image) -> dict[str, Tensor]:
         recipe = self.recipe
         features = self.encoder(images, recipe.layers)
         losses = {
@@ -108,10 +118,7 @@ class Objective:
             )
             losses["tv"] = recipe.tv_weight * variation
         losses["total"] = sum(losses.values(), start=images.new_zeros(()))
-        losses["total"].sum().backward()
-        self.passes += 1
-        self._report({name: loss.detach() for name, loss in losses.items()})
-        return losses["total"].detach()
+        return losses
 
     def check(self, losses: Tensor, images: Image) -> None:
         """Keep the images while all losses are finite; end the run where one is not."""
@@ -194,11 +201,11 @@ def _adam(recipe: Gatys, objective: Objective, images: Image) -> Image:
     pixels = (images * scale).requires_grad_()
     optimizer = torch.optim.Adam([pixels], lr=recipe.learning_rate or 0.02, fused=True)
     while objective.passes < objective.end:
-        optimizer.zero_grad(set_to_none=True)
-        images = pixels / scale
-        losses = objective.backward(images)
+        images = pixels.detach() / scale
+        losses, gradient = objective.evaluate(images)
         if objective.passes % CHECK_EVERY == 1:
             objective.check(losses, images)
+        pixels.grad = gradient.contiguous() / scale
         optimizer.step()
     if not torch.isfinite(pixels).all():
         raise Diverged(objective.passes, objective.last_finite)
@@ -215,10 +222,8 @@ def _lbfgs(recipe: Gatys, objective: Objective, images: Image) -> Image:
         backtracking=recipe.line_search == "backtracking",
     )
     while objective.passes < objective.end:
-        point = optimizer.point.view_as(images).requires_grad_()
-        losses = objective.backward(point)
-        assert point.grad is not None
-        optimizer.tell(losses, point.grad.flatten(1))
+        losses, gradient = objective.evaluate(optimizer.point.view_as(images))
+        optimizer.tell(losses, gradient.flatten(1))
         if objective.passes % CHECK_EVERY == 1 or objective.passes == objective.end:
             objective.check(optimizer.value, optimizer.best.view_as(images))
     return optimizer.best.view_as(images)
@@ -251,10 +256,10 @@ def _strong_wolfe(recipe: Gatys, objective: Objective, images: Image) -> Image:
     def closure() -> float:
         if objective.passes >= objective.end:
             return REFUSED
-        optimizer.zero_grad(set_to_none=True)
-        image = pixels / scale
-        # The line search is in Python: it needs the number, and so waits for the device.
-        loss = float(objective.backward(image))
+        image = pixels.detach() / scale
+        losses, gradient = objective.evaluate(image)
+        pixels.grad = gradient.contiguous() / scale
+        loss = float(losses)  # the search is in Python: it needs the number, and so waits
         objective.check(torch.tensor(loss), image)
         return loss
 

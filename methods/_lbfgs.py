@@ -23,6 +23,9 @@ SUFFICIENT_DECREASE = 1e-4
 SHORTEST, LONGEST = 0.1, 0.5
 """Of a rejected step, this much at least and at most is tried next."""
 
+BOLDER = 4.0
+"""How many times the last step the next one is, as long as no pair curves upwards."""
+
 LEAST_COSINE = 1e-6
 """Between a step and the gradient's change; below it their product is float32's rounding."""
 
@@ -56,6 +59,7 @@ class LBFGS:
         self.point = self.best
         """(N, numbers): where the functions and gradients are wanted next."""
         self._inverse = _InverseHessian(start, history, scaling)
+        self._stride = torch.ones(len(start), dtype=torch.float64, device=start.device)
         self._value: Tensor | None = None
 
     @property
@@ -90,7 +94,11 @@ class LBFGS:
         direction = -self._inverse(self._gradient)
         self._direction = _where(taken, direction, self._direction)
         self._slope = _dot(self._direction, self._gradient)
-        self._length = torch.where(taken, self.rate, shorter)
+        # A function that bends downwards from the start tells nothing of how far to go: farther.
+        blind = self._inverse.count == 0
+        self._stride = torch.where(blind & taken, BOLDER * self._stride, self._stride)
+        ahead = torch.where(blind, self._stride, self.rate)
+        self._length = torch.where(taken, ahead, shorter)
 
     def _sufficient(self, value: Tensor) -> Tensor:
         if not self.backtracking:

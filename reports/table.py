@@ -123,6 +123,10 @@ def _timing(timing: Timing | None) -> dict[str, Any]:
         "peak_mb": timing.peak_mb,
         "peak_of": timing.peak_of,
         "load": timing.load,
+        "noisy": timing.noisy or None,
+        "shared_by": timing.shared_by,
+        "calibration_ms": timing.calibration_ms,
+        "stylize_calibrated": timing.calibrated,
     }
 
 

@@ -19,6 +19,7 @@ import pytest
 from PIL import Image
 
 from harness.records import (
+    Calibration,
     Cell,
     EncoderUse,
     Failure,
@@ -301,6 +302,35 @@ def test_seconds_of_a_shared_fit_count_once(tmp_path: Path) -> None:
     html = Page(page.render(store_of(tmp_path, records)))
     assert board_row(html, "johnson")["fit_seconds"][0] == "2.00 n 1"
     assert board_row(html, "johnson")["stylize_seconds"][0] == "4.00 ± 0 · n 2"
+
+
+def test_disturbed_and_shared_times_are_hints_and_win_nothing(tmp_path: Path) -> None:
+    busy = "other processes kept 1.2 of 2 cores busy"
+    quick = Timing(0.0, False, 1.0, 1, 0.1, 5, (9.0, 10.0, 11.0), 512.0, "process")
+    rows = [
+        record(cell("gatys[adam]"), timing=replace(quick, noisy=busy)),
+        record(cell("gatys[lbfgs]"), timing=replace(quick, stylize_seconds=2.0)),
+        record(cell("johnson"), timing=replace(quick, stylize_seconds=3.0, shared_by=4)),
+    ]
+    html = Page(page.render(store_of(tmp_path, rows)))
+    times = {v: board_row(html, v)["stylize_seconds"] for v in ("gatys[adam]", "gatys[lbfgs]")}
+    assert [time[0][:2] == "≈ " for time in times.values()] == [True, False]
+    assert not times["gatys[adam]"][1]  # the fastest, and not outlined
+    text = " ".join(e.words for e in html.all("body"))
+    assert f"1 of 1 cells were disturbed ({busy}, for one)" in text
+    assert "Up to 4 cells ran in one batch" in text
+
+
+def test_the_machines_pace_is_told_and_a_change_of_it_is_a_warning(tmp_path: Path) -> None:
+    def text(after: float) -> str:
+        paces = (Calibration(64, 100.0, after),)
+        made = store_of(tmp_path, [record(cell("gatys"))], calibrations=paces)
+        return " ".join(e.words for e in Page(page.render(made)).all("body"))
+
+    assert "took 100 ms before, 104 ms after, at 64 px" in text(104.0)
+    assert "pace changed" not in text(104.0)
+    assert "pace changed by 20% during the run" in text(120.0)
+    assert "pace changed by 25% during the run" in text(80.0)  # 100 / 80
 
 
 def test_only_what_was_judged_through_its_own_network_is_circular(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,8 @@ COSTS = (
     Column("peak_mb", "peak memory", "MB", "lower"),
 )
 
+TIMES = {"stylize_seconds", "fit_seconds", "pass_ms"}
+
 PART = "Its means are over fewer pairs than those of others, and are not compared with them."
 
 
@@ -37,6 +40,7 @@ class Entry:
     best: bool = False
     part: bool = False  # over fewer pairs than others have
     circular: bool = False
+    rough: bool = False  # a time that something disturbed, or that is a share of a batch's
     notes: tuple[int, ...] = ()
 
 
@@ -130,13 +134,17 @@ def _entries(
     competing = {name: stat for name, stat in found.items() if stat and name in contenders}
     fair = table.comparable(competing)
     winners = table.best({name: competing[name].mean for name in fair}, column.better)
+    rough = {name: _what_blurs(view, name, size, column) for name in cells}
     return {
         name: Entry(
             **_written(stat),
-            best=name in winners,
+            best=name in winners and not rough[name],
+            rough=bool(rough[name]),
             part=column.better != "neither" and name in competing and name not in fair,
             circular=variants[name].circular(column) and name in competing,
-            notes=tuple(map(footnotes.mark, _why_missing(view, name, size, column))),
+            notes=tuple(
+                map(footnotes.mark, [*_why_missing(view, name, size, column), *rough[name]])
+            ),
         )
         for name, stat in found.items()
     }
@@ -157,6 +165,24 @@ def _why_missing(view: View, variant: str, size: int, column: Column) -> list[st
     )
     reasons = (s.why_missing or "no reason given" for s in found if s and s.value is None)
     return [f"{column.title} is not available: {reason}" for reason in dict.fromkeys(reasons)]
+
+
+def _what_blurs(view: View, variant: str, size: int, column: Column) -> list[str]:
+    """Return why a variant's times are no more than a hint."""
+    if column.name not in TIMES:
+        return []
+    timings = [
+        record.timing
+        for record in view.records
+        if record.timing and (record.cell.variant, record.cell.size) == (variant, size)
+    ]
+    noisy = Counter(timing.noisy for timing in timings if timing.noisy)
+    why = [f"≈ A hint: {n} of {len(timings)} cells were disturbed ({reason}, for one)."
+           for reason, n in [(next(iter(noisy)), noisy.total())]] if noisy else []  # fmt: skip
+    shared = max((timing.shared_by for timing in timings), default=1)
+    if shared > 1 and column.name != "fit_seconds":
+        why.append(f"≈ Up to {shared} cells ran in one batch; each is given an even share.")
+    return why
 
 
 def _outcome(view: View, variant: str, size: int) -> tuple[str, bool]:

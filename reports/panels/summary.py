@@ -6,12 +6,16 @@ from collections import Counter
 
 from markupsafe import Markup
 
+from harness.records import Run
 from reports.templating import fill
 from reports.text import duration, redact
 from reports.view import View
 
 title = "This run"
 order = 10
+
+TOLERATED_DRIFT = 0.05
+"""Of the calibration, before against after; beyond it times are not to be quoted."""
 
 VERSIONS = ("nstbench", "torch", "torchvision", "python", "cuda")
 
@@ -49,6 +53,7 @@ def _facts(view: View) -> dict[str, str]:
         "Encoder": run.encoder.name,
         "Encoder weights": f"{run.encoder.origin} · {run.encoder.sha256[:12]}",
         "Precision": run.precision,
+        "Pace": _pace(run),
         "Profile": run.profile,
         "Sizes": ", ".join(f"{size} px" for size in view.sizes if size),
         "Seeds": ", ".join(map(str, view.seeds)),
@@ -62,6 +67,16 @@ def _facts(view: View) -> dict[str, str]:
     return {name: fact for name, fact in facts.items() if fact}
 
 
+def _pace(run: Run) -> str:
+    """Say what a fixed piece of work took, by which times compare across machines."""
+    each = (
+        f"{c.before_ms:.3g} ms before, {c.after_ms:.3g} ms after, at {c.size} px"
+        for c in run.calibrations
+    )
+    texts = "; ".join(each)
+    return f"a calibration pass (VGG-19, forward and backward) took {texts}" if texts else ""
+
+
 def _warnings(view: View) -> list[str]:
     run = view.run
     warnings = [run.encoder.warning, *run.warnings]
@@ -69,6 +84,11 @@ def _warnings(view: View) -> list[str]:
         warnings.append("The run has not finished: this page shows what there is by now.")
     elif view.pending:
         warnings.append(f"{view.pending} of the planned cells have no record.")
+    drift = max((c.drift for c in run.calibrations), default=0.0)
+    if drift > TOLERATED_DRIFT:
+        warnings.append(
+            f"The machine's pace changed by {drift:.0%} during the run: its times are hints."
+        )
     devices = {record.cell.device for record in view.records} - {run.device}
     if devices:
         warnings.append(f"Some cells were computed on {', '.join(sorted(devices))}.")

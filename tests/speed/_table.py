@@ -7,7 +7,7 @@ all sides once, one after the other, and a round's ratio or difference is taken 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from statistics import median
 
 Side = Callable[[], float]
@@ -43,10 +43,7 @@ def spread(values: Sequence[float], unit: str, digits: int = 2) -> str:
 
 def table(rows: Sequence[Row]) -> str:
     """Return the rows as Markdown."""
-    head = ("what", "against", "must", "aim", "measured")
-    lines = [head, tuple("---" for _ in head)]
-    lines += [(row.what, row.against, row.must, row.aim, row.measured) for row in rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+    return markdown([asdict(row) for row in rows])
 
 
 def markdown(rows: Sequence[Mapping[str, str]]) -> str:

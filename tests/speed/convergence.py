@@ -114,19 +114,18 @@ def ours_runs(weights: Any, judge: Judge, files: Any, precision: str, params: An
     watch, images = _ours.Watch(), dict[int, torch.Tensor]()
     look = _ours.encoder("vgg19", getattr(torch, precision), weights)
     context = _ours.context(look, content.shape[-1], watch)
-    backward = Objective.backward
+    evaluate = Objective.evaluate
 
-    def kept(self: Objective, image: torch.Tensor) -> torch.Tensor:
+    def kept(self: Objective, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         if (self.passes + 1) % EVERY == 0:
             images[self.passes + 1] = image.detach().clone()
-        return backward(self, image)
+        return evaluate(self, image)
 
-    Objective.backward = kept  # type: ignore[method-assign]
+    Objective.evaluate = kept  # type: ignore[method-assign]
     try:
-        watch.begun -= 0.0
         recipe.fit(style, context)(content, context)
     finally:
-        Objective.backward = backward  # type: ignore[method-assign]
+        Objective.evaluate = evaluate  # type: ignore[method-assign]
     losses = {index: judge(image) for index, image in images.items()}
     return Run(dict(enumerate(watch.seconds, 1)), losses)
 

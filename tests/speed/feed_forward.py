@@ -128,11 +128,12 @@ def compare_steps(theirs: Examples, given: argparse.Namespace, weights: Any, fol
     fast, style = resolve("auto", "cpu"), square(given.style, "style", given.size, folder)
     exact, quick = (Side(given, weights, name, style) for name in ("float32", fast))
     parent = given.photographs.parent if _holds_images(given.photographs) else given.photographs
+    needed = operations(quick)
     sides = [
         lambda: per_step(theirs.train(parent, style, given.size, 4, folder).seconds),
         lambda: per_step(exact.steps(4)),
         lambda: per_step(quick.steps(4)),
-        lambda: operations(quick) / _floor.products_per_second(getattr(torch, fast)),
+        lambda: needed / _floor.products_per_second(getattr(torch, fast)),
     ]
     peers, exacts, quicks, floors = zip(*rounds(sides, given.rounds), strict=True)
     return {

@@ -57,7 +57,7 @@ def operations(size: int) -> int:
     recipe, image = Gatys(**RECIPE), torch.rand(1, 3, size, size)
     fitted = ImageOptimization(recipe, image, context)
     objective = Objective(recipe, image, fitted.grams, [context], 0, 1)
-    return _floor.operations(lambda: objective.backward(image.clone().requires_grad_()))
+    return _floor.operations(lambda: objective.evaluate(image))
 
 
 def compare(peer: Path, size: int, count: int, passes: int) -> dict[str, str]:
@@ -67,11 +67,12 @@ def compare(peer: Path, size: int, count: int, passes: int) -> dict[str, str]:
         folder = Path(name)
         theirs = Gordicaleksa(peer)
         files = [square(None, kind, size, folder) for kind in ("content", "style")]
+        needed = operations(size)
         sides = [
             lambda: per_pass(theirs.run(folder, *files, size, passes).seconds),  # type: ignore[arg-type]
             ours("float32", size, folder, passes),
             ours(fast, size, folder, passes),
-            lambda: operations(size) / _floor.products_per_second(getattr(torch, fast)),
+            lambda: needed / _floor.products_per_second(getattr(torch, fast)),
         ]
         found = rounds(sides, count)
     peers, exact, quick, floor = zip(*found, strict=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import importlib
 import os
 import sys
@@ -37,17 +38,12 @@ def give_weights(name: str, tensors: dict[str, torch.Tensor] | None) -> None:
 
     Without tensors its weights are random, drawn from seed 0: they take the same time.
     """
-    build = getattr(torchvision.models, name)
-
-    def network(*_: object, **__: object) -> torch.nn.Module:
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            made: torch.nn.Module = build(weights=None)
-        if tensors is not None:
-            made.load_state_dict(tensors, strict=False)
-        return made
-
-    setattr(torchvision.models, name, network)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = getattr(torchvision.models, name)(weights=None)
+    if tensors is not None:
+        network.load_state_dict(tensors, strict=False)
+    setattr(torchvision.models, name, lambda *_, **__: copy.deepcopy(network))
 
 
 @contextlib.contextmanager
