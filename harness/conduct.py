@@ -62,6 +62,8 @@ def _work(
 ) -> tuple[Calibration, ...]:
     """Have a worker go through the jobs; return how fast it was before and after."""
     try:
+        executor.start()
+        mirror.settle()  # meanwhile; the first times would be disturbed
         for outcome in executor.run(batches):
             _keep(store, outcome)
             mirror.cell(outcome.record)

@@ -11,6 +11,8 @@ PROC_STAT = Path("/proc/stat")
 TOLERATED_CORES = 0.15
 """What the rest of a machine may do at a time without a word: the display, storing a result."""
 
+LEAST_SECONDS = 0.5
+
 TOLERATED_SPREAD = 0.2
 """Half of all passes may differ by so much, over their median."""
 
@@ -32,11 +34,14 @@ class Others:
         self._then = (time.perf_counter(), _busy_seconds(), time.process_time())
 
     def busy_cores(self) -> float | None:
-        """Return how many cores others kept busy; None where the system does not tell."""
+        """Return how many cores others kept busy; None where the system does not tell.
+
+        It counts in hundredths of a second, on every core: of what is over at once it says nothing.
+        """
         wall, busy, own = self._then
         now = _busy_seconds()
         elapsed = time.perf_counter() - wall
-        if now is None or busy is None or elapsed <= 0:
+        if now is None or busy is None or elapsed < LEAST_SECONDS:
             return None
         return max(0.0, (now - busy - (time.process_time() - own)) / elapsed)
 

@@ -22,6 +22,9 @@ MOST_WAITING = 1000
 GRACE_SECONDS = 5.0
 """After Ctrl-C, for the record that is being mirrored; a server that hangs is left alone."""
 
+SETTLE_SECONDS = 30.0
+"""After that the cells begin all the same: a server may be slow to answer."""
+
 GIVING_WAY = 10
 """How much nicer than the cells the thread is to others, where the system knows of threads."""
 
@@ -38,12 +41,18 @@ class Mirror:
         self._store, self._uri, self._warn = store, uri, warn
         self._steps: queue.Queue[Step | None] = queue.Queue(MOST_WAITING)
         self._ended = threading.Event()  # nothing more is mirrored
+        self._settled = threading.Event()  # connected, or never will be
         self._bug: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
         if uri:
             self._thread.start()
         else:
             self._ended.set()
+            self._settled.set()
+
+    def settle(self) -> None:
+        """Wait until MLflow is imported and its database made: seconds that no clock should see."""
+        self._settled.wait(SETTLE_SECONDS)
 
     @property
     def working(self) -> bool:
@@ -92,6 +101,7 @@ class Mirror:
         _give_way()
         try:
             tracker = Tracker(self._store, self._uri)
+            self._settled.set()
             while (step := self._steps.get()) is not None and self.working:
                 step(tracker)
         except TrackingError as error:
@@ -102,6 +112,7 @@ class Mirror:
         except BaseException as error:
             self._ended.set()
             self._bug = error
+        self._settled.set()
         while not self._steps.empty():  # whoever waits to give another one may go on
             self._steps.get_nowait()
 

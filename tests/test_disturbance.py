@@ -64,6 +64,17 @@ def test_others_are_in_the_way_where_cores_do_not_suffice_for_all(
         assert complaint == f"other processes kept {busy:.1f} of 4 cores busy"
 
 
+def test_of_what_is_over_at_once_nothing_is_said(
+    stat: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # 30 ticks in a tenth of a second: the system's clock is no finer.
+    at(monkeypatch, wall=100.0, own=7.0)
+    others = Others(threads=2)
+    write(stat, user=30)
+    at(monkeypatch, wall=100.1, own=7.0)
+    assert others.busy_cores() is None
+
+
 def test_a_system_that_does_not_tell_is_not_blamed(
     stat: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -197,3 +197,18 @@ def test_more_points_than_one_call_takes_all_arrive(
     history = MlflowClient(tracking_uri=uri).get_metric_history(run.info.run_id, "loss/total")
     assert len(history) == 200
     assert run.data.params["a"] == "1"
+
+
+def test_cells_wait_for_the_import_and_the_database_and_for_nothing_that_cannot_be_had(
+    store: Store, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror = Mirror(store, uri, pytest.fail)
+    mirror.settle()
+    assert {experiment.name for experiment in MlflowClient(uri).search_experiments()} >= {"s"}
+    mirror.stop()
+    Mirror(store, "", pytest.fail).settle()  # nothing is tracked: it returns at once
+    told: list[str] = []
+    broken = Mirror(store, "sqlite:////no/such/folder/mlflow.db", told.append)
+    broken.settle()
+    broken.stop()
+    assert len(told) == 1

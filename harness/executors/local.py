@@ -70,6 +70,10 @@ class LocalExecutor:
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
 
+    def start(self) -> None:
+        """Start the worker; the first job need not wait for it then."""
+        self._pool.schedule(_awake)
+
     def run(self, batches: Iterable[Sequence[Job]]) -> Iterator[Outcome]:
         """Yield the outcome of every job, in order; those of a batch run together."""
         waiting: deque[_Parcel] = deque()
@@ -163,6 +167,10 @@ def _execute(packed: Sequence[bytes], target: Path) -> Path:
     jobs = [unpack(one) for one in packed]
     _cell_id = jobs[0].cell.id
     return write(_runner.execute_together(jobs), target)
+
+
+def _awake() -> None:
+    """Do nothing: by now the worker has imported what it needs."""
 
 
 def _calibrate() -> list[Calibration]:
