@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 from PIL import Image as Pillow
 
 from harness import mlflow_mirror, tracking
+from harness.errors import TrackingError
 from harness.images import read, to_png
 from harness.mlflow_draft import Draft
 from harness.mlflow_mirror import Mirror
@@ -208,7 +209,12 @@ def test_cells_wait_for_the_import_and_the_database_and_for_nothing_that_cannot_
     mirror.stop()
     Mirror(store, "", pytest.fail).settle()  # nothing is tracked: it returns at once
     told: list[str] = []
-    broken = Mirror(store, "sqlite:////no/such/folder/mlflow.db", told.append)
+
+    def refused(uri: str) -> MlflowClient:
+        raise TrackingError(f"{uri} does not answer.")
+
+    monkeypatch.setattr(tracking, "_connect", refused)
+    broken = Mirror(store, uri, told.append)
     broken.settle()
     broken.stop()
     assert len(told) == 1
