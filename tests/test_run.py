@@ -282,6 +282,50 @@ metrics: [ssim]
     assert "SIGKILL" in (tmp_path / "frail" / "report.html").read_text(encoding="utf-8")
 
 
+BATCHED = PLUGIN.replace(
+    "    def fit(self",
+    """    mixes_styles: ClassVar[bool] = True
+
+    def together(self, stylizers, contents, contexts):
+        if contents.mean((1, 2, 3)).min() < 0.1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return contents
+
+    def fit(self""",
+).replace("content.shape[-1] != content.shape[-2]", "content.mean() < 0.1")
+
+
+def test_a_batch_that_crashes_is_run_again_cell_by_cell(tmp_path: Path, plugins: Any) -> None:
+    from PIL import Image as Pillow
+
+    from harness.store import Store
+
+    for name, level in (("dark", 10), ("grey", 100), ("light", 200)):
+        Pillow.new("RGB", (64, 64), (level,) * 3).save(tmp_path / f"{name}.png")
+    path = tmp_path / "frail.yaml"
+    path.write_text("""\
+version: 1
+name: frail
+encoder: random
+sizes: [64]
+contents: {dark: {path: dark.png}, grey: {path: grey.png}, light: {path: light.png}}
+styles: {grass: {builtin: grass}}
+methods: {fragile: , gatys: {params: {iterations: 3}}}
+metrics: [ssim]
+""", encoding="utf-8")  # fmt: skip
+    done = nstbench("run", path, "--out", tmp_path, "--no-track", "--throughput",
+                    env=plugins(fragile=BATCHED))  # fmt: skip
+    assert done.returncode == 3, done.stdout + done.stderr
+    store = Store(tmp_path, "frail")
+    records = {r.cell.name.split("/s0")[0]: r for r in store.records(store.run())}
+    assert {name for name, r in records.items() if not r.ok} == {"fragile/dark--grass"}
+    shared = {name: r.timing.shared_by for name, r in records.items() if r.timing}
+    assert shared["fragile/grey--grass"] == 1  # each ran again, alone
+    assert shared["gatys/dark--grass"] == shared["gatys/light--grass"] == 3
+    page = (tmp_path / "frail" / "report.html").read_text(encoding="utf-8")
+    assert "Up to 3 cells ran in one batch" in page
+
+
 def test_a_broken_plugin_is_named_in_the_list_and_takes_no_other_down(plugins: Any) -> None:
     done = nstbench("list", "methods", env=plugins(broken="import nothing_of_that_name"))
     assert done.returncode == 0
