@@ -270,7 +270,8 @@ def to_pixels(image: Image) -> NDArray[np.uint8]:
     """Clamp and round an Image (1, 3, H, W) to uint8 (H, W, 3): what is saved and measured."""
     levels = image.detach()[0].permute(1, 2, 0).cpu().numpy().clip(0, 1)
     levels *= np.float32(255)
-    return np.rint(levels, out=levels).astype(np.uint8, order="C")
+    pixels: NDArray[np.uint8] = np.rint(levels, out=levels).astype(np.uint8, order="C")
+    return pixels
 
 
 def to_png(pixels: NDArray[np.uint8]) -> bytes:
