@@ -165,7 +165,7 @@ def compare_inference(theirs: Any, ours: Any, given: argparse.Namespace, folder:
                 lambda: timed(lambda: theirs(image * 255)),
                 lambda: timed(lambda: ours(image, context)),
             ],
-            given.rounds,
+            max(5, given.rounds),
         ),
         strict=True,
     )
