@@ -157,15 +157,15 @@ class Runner:
         assert begun.timing is not None
         pixels = to_pixels(image)
         points = [*fit.trace, *trace.points()]
-        share = begun.timing.shared_by
+        share, quartiles = begun.timing.shared_by, trace.pass_ms()
         took = replace(
             begun.timing,
             fit_seconds=fit.seconds,
             fit_shared=fit.served,
             passes=len(points),
-            pass_ms=_divided(trace.pass_ms(), share) or fit.pass_ms,
+            pass_ms=_divided(quartiles, share) or fit.pass_ms,
             peak_mb=max(filter(None, (begun.timing.peak_mb, fit.peak_mb)), default=None),
-            noisy=begun.timing.noisy or unsteady(trace.pass_ms()) or fit.noisy,
+            noisy=begun.timing.noisy or unsteady(quartiles) or fit.noisy,
         )
         record = replace(
             begun,
