@@ -43,22 +43,21 @@ class Stopwatch:
         self.seconds = time.perf_counter() - self._start
 
 
-def until_steady(work: Callable[[], object], device: torch.device) -> float:
-    """Do the work until it takes what it took the last time; return the seconds of that time.
+def until_steady(work: Callable[[], object], device: torch.device) -> None:
+    """Do the work until it takes what it took the last time.
 
     At least twice, at most MOST_WARM_UPS times, and not again after WARM_UP_SECONDS.
     """
-    last = float("inf")
     begin = time.perf_counter()
+    last: float | None = None
     for _ in range(MOST_WARM_UPS):
         with Stopwatch(device) as watch:
             work()
-        if abs(watch.seconds - last) <= STEADY * last or (
-            last < float("inf") and time.perf_counter() - begin > WARM_UP_SECONDS
-        ):
-            return watch.seconds
+        if last is not None:
+            steady = abs(watch.seconds - last) <= STEADY * last
+            if steady or time.perf_counter() - begin > WARM_UP_SECONDS:
+                return
         last = watch.seconds
-    return last
 
 
 class Trace:
