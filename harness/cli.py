@@ -134,7 +134,7 @@ def run(tracking_uri: str, no_track: bool, throughput: int, **options: Any) -> N
 
     Cells that are done already are not run again: after Ctrl-C the same command goes on.
     """
-    from harness import conduct, display, tracking
+    from harness import conduct, display, environment, tracking
     from harness.mlflow_mirror import Mirror
 
     console = _console()
@@ -147,7 +147,7 @@ def run(tracking_uri: str, no_track: bool, throughput: int, **options: Any) -> N
     signal.signal(signal.SIGTERM, _interrupt)
     mirror = Mirror(prepared.store, uri, shown.warn)
     try:
-        begun = prepared.run_record(command=_command(), started=_now(), tracking=uri)
+        begun = prepared.run_record(command=_command(), started=environment.now(), tracking=uri)
         finished = conduct.run_cells(prepared, shown, mirror, begun, throughput)
         paths = _write_page(prepared)
         records = list(prepared.store.records(finished))
@@ -381,12 +381,6 @@ def _command() -> str:
     import shlex
 
     return shlex.join(["nstbench", *sys.argv[1:]])
-
-
-def _now() -> str:
-    import datetime
-
-    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def _interrupt(*_: object) -> None:

@@ -39,9 +39,8 @@ class Others:
         It counts in hundredths of a second, on every core: of what is over at once it says nothing.
         """
         wall, busy, own = self._then
-        now = _busy_seconds()
         elapsed = time.perf_counter() - wall
-        if now is None or busy is None or elapsed < LEAST_SECONDS:
+        if busy is None or elapsed < LEAST_SECONDS or (now := _busy_seconds()) is None:
             return None
         return max(0.0, (now - busy - (time.process_time() - own)) / elapsed)
 

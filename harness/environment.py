@@ -1,7 +1,8 @@
-"""What a run stood on: versions, machine, commit."""
+"""What a run stood on: versions, machine, commit; and when."""
 
 from __future__ import annotations
 
+import datetime
 import platform
 import subprocess
 import sys
@@ -32,6 +33,11 @@ def describe(device: str) -> dict[str, str]:
         "commit": commit(),
     }
     return {name: value for name, value in facts.items() if value}
+
+
+def now() -> str:
+    """Return the time, ISO 8601 in UTC, to the second: as records and runs have it."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def of_torch(device: str) -> dict[str, str]:

@@ -6,7 +6,6 @@ fitted stylizers, decoded photographs.
 
 from __future__ import annotations
 
-import datetime
 import hashlib
 import math
 import traceback
@@ -18,7 +17,7 @@ from typing import Any, Literal, TypeAlias, cast
 import numpy as np
 import torch
 
-from harness import calibration, encoders, seeds, timing
+from harness import calibration, encoders, environment, seeds, timing
 from harness.disturbance import Others, unsteady
 from harness.encoders.layered import LayeredEncoder
 from harness.errors import Diverged, NstbenchError
@@ -58,8 +57,7 @@ class Runner:
 
     def execute_together(self, jobs: Sequence[Job]) -> list[Outcome]:
         """Run cells of one variant in one batch; each alone where the batch fails."""
-        started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        about = {"environment": self.setup.environment, "started": started}
+        about = {"environment": self.setup.environment, "started": environment.now()}
         blanks = [Record(job.cell, "failed", **about) for job in jobs]  # type: ignore[arg-type]
         self._traces.clear()
         with warnings.catch_warnings(record=True) as caught:

@@ -54,11 +54,12 @@ def optimise(
 ) -> Image:
     """Stylize contents (N, 3, H, W) in one batch, each with its style, none touching another."""
     recipe = styles[0].recipe
-    if recipe.optimizer == "lbfgs" and recipe.line_search == "strong_wolfe" and len(styles) > 1:
+    algorithm = recipe.line_search if recipe.optimizer == "lbfgs" else recipe.optimizer
+    if algorithm == "strong_wolfe" and len(styles) > 1:
         singles = zip(styles, contents.split(1), contexts, strict=True)  # its search is in Python
         return torch.cat([optimise([style], one, [context]) for style, one, context in singles])
 
-    run = {"adam": _adam, "strong_wolfe": _strong_wolfe}.get(_algorithm(recipe), _lbfgs)
+    run = {"adam": _adam, "strong_wolfe": _strong_wolfe}.get(algorithm, _lbfgs)
     images = torch.cat(
         [start(s, one, c) for s, one, c in zip(styles, contents.split(1), contexts, strict=True)]
     )
@@ -69,7 +70,7 @@ def optimise(
         wanted = _scaled(contents, recipe.scales[level])
         grams = [style.grams[level] for style in styles]
         objective = Objective(recipe, wanted, grams, contexts, begin, end)
-        images = run(recipe, objective, _resized(images, wanted).contiguous())
+        images = run(recipe, objective, _resized(images, wanted.shape[-2:]).contiguous())
     return images  # the last scale is the whole size, and has passes whenever there are any
 
 
@@ -151,7 +152,7 @@ def start(style: ImageOptimization, content: Image, context: Context) -> Image:
     if recipe.init == "content":
         return content.clone()
     if recipe.init == "style":
-        return _resized(style.style, content)
+        return _resized(style.style, content.shape[-2:])
     noise = torch.randn(content.shape, generator=context.generator).to(content)
     mean = torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1).to(content)
     return mean + recipe.noise_sigma * noise
@@ -171,15 +172,15 @@ def _grams(recipe: Gatys, encoder: Encoder, style: Image) -> dict[str, Target]:
 
 
 def _scaled(images: Image, scale: float) -> Image:
-    size = [max(LEAST_EDGE, round(edge * scale)) for edge in images.shape[-2:]]
-    return images if scale == 1 else F.interpolate(images, size, mode="bilinear", antialias=True)
-
-
-def _resized(images: Image, like: Image) -> Image:
-    size = (like.shape[-2], like.shape[-1])
-    if images.shape[-2:] == size:
+    if scale == 1:
         return images
-    return F.interpolate(images, size, mode="bilinear", antialias=True)
+    return _resized(images, [max(LEAST_EDGE, round(edge * scale)) for edge in images.shape[-2:]])
+
+
+def _resized(images: Image, size: Sequence[int]) -> Image:
+    if list(images.shape[-2:]) == list(size):
+        return images
+    return F.interpolate(images, list(size), mode="bilinear", antialias=True)
 
 
 def _weighted(
@@ -190,10 +191,6 @@ def _weighted(
 ) -> Tensor:
     weight = dict(zip(layers, weights or (1.0,) * len(layers), strict=True))
     return sum((weight[n] * v for n, v in zip(found, losses, strict=True)), start=torch.zeros(()))
-
-
-def _algorithm(recipe: Gatys) -> str:
-    return recipe.line_search if recipe.optimizer == "lbfgs" else recipe.optimizer
 
 
 def _adam(recipe: Gatys, objective: Objective, images: Image) -> Image:
@@ -259,9 +256,8 @@ def _strong_wolfe(recipe: Gatys, objective: Objective, images: Image) -> Image:
         image = pixels.detach() / scale
         losses, gradient = objective.evaluate(image)
         pixels.grad = gradient.contiguous() / scale
-        loss = float(losses)  # the search is in Python: it needs the number, and so waits
-        objective.check(torch.tensor(loss), image)
-        return loss
+        objective.check(losses, image)
+        return float(losses)  # the search is in Python: it needs the number, and so waits
 
     optimizer.step(closure)
     return pixels.detach() / scale

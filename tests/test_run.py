@@ -256,24 +256,36 @@ def plugins(tmp_path: Path) -> Callable[..., dict[str, str]]:
     return install
 
 
-def test_a_crash_takes_its_own_cell_and_no_other(tmp_path: Path, plugins: Any) -> None:
+def run_frail(
+    folder: Path, contents: str, methods: str, *options: str, env: dict[str, str]
+) -> dict[str, Any]:
+    """Run a suite of which some cells fail; return its records by name."""
     from harness.store import Store
 
-    path = tmp_path / "frail.yaml"
-    path.write_text("""\
+    path = folder / "frail.yaml"
+    path.write_text(f"""\
 version: 1
 name: frail
 encoder: random
 sizes: [64]
-contents: {camera: {builtin: camera}, coffee: {builtin: coffee}, moon: {builtin: moon}}
-styles: {grass: {builtin: grass}}
-methods: {fragile: , identity: }
+contents: {contents}
+styles: {{grass: {{builtin: grass}}}}
+methods: {methods}
 metrics: [ssim]
 """, encoding="utf-8")  # fmt: skip
-    done = nstbench("run", path, "--out", tmp_path, "--no-track", env=plugins(fragile=PLUGIN))
+    done = nstbench("run", path, "--out", folder, "--no-track", *options, env=env)
     assert done.returncode == 3, done.stdout + done.stderr
-    store = Store(tmp_path, "frail")
-    statuses = {r.cell.name: r for r in store.records(store.run())}
+    store = Store(folder, "frail")
+    return {record.cell.name: record for record in store.records(store.run())}
+
+
+def test_a_crash_takes_its_own_cell_and_no_other(tmp_path: Path, plugins: Any) -> None:
+    statuses = run_frail(
+        tmp_path,
+        "{camera: {builtin: camera}, coffee: {builtin: coffee}, moon: {builtin: moon}}",
+        "{fragile: , identity: }",
+        env=plugins(fragile=PLUGIN),
+    )
     assert [r.status for r in statuses.values()].count("done") == 5
     crashed = statuses["fragile/coffee--grass/s0"]
     assert crashed.status == "crashed"
@@ -298,26 +310,16 @@ BATCHED = PLUGIN.replace(
 def test_a_batch_that_crashes_is_run_again_cell_by_cell(tmp_path: Path, plugins: Any) -> None:
     from PIL import Image as Pillow
 
-    from harness.store import Store
-
     for name, level in (("dark", 10), ("grey", 100), ("light", 200)):
         Pillow.new("RGB", (64, 64), (level,) * 3).save(tmp_path / f"{name}.png")
-    path = tmp_path / "frail.yaml"
-    path.write_text("""\
-version: 1
-name: frail
-encoder: random
-sizes: [64]
-contents: {dark: {path: dark.png}, grey: {path: grey.png}, light: {path: light.png}}
-styles: {grass: {builtin: grass}}
-methods: {fragile: , gatys: {params: {iterations: 3}}}
-metrics: [ssim]
-""", encoding="utf-8")  # fmt: skip
-    done = nstbench("run", path, "--out", tmp_path, "--no-track", "--throughput",
-                    env=plugins(fragile=BATCHED))  # fmt: skip
-    assert done.returncode == 3, done.stdout + done.stderr
-    store = Store(tmp_path, "frail")
-    records = {r.cell.name.split("/s0")[0]: r for r in store.records(store.run())}
+    found = run_frail(
+        tmp_path,
+        "{dark: {path: dark.png}, grey: {path: grey.png}, light: {path: light.png}}",
+        "{fragile: , gatys: {params: {iterations: 3}}}",
+        "--throughput",
+        env=plugins(fragile=BATCHED),
+    )
+    records = {name.split("/s0")[0]: record for name, record in found.items()}
     assert {name for name, r in records.items() if not r.ok} == {"fragile/dark--grass"}
     shared = {name: r.timing.shared_by for name, r in records.items() if r.timing}
     assert shared["fragile/grey--grass"] == 1  # each ran again, alone

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -176,9 +175,11 @@ def _what_blurs(view: View, variant: str, size: int, column: Column) -> list[str
         for record in view.records
         if record.timing and (record.cell.variant, record.cell.size) == (variant, size)
     ]
-    noisy = Counter(timing.noisy for timing in timings if timing.noisy)
-    why = [f"≈ A hint: {n} of {len(timings)} cells were disturbed ({reason}, for one)."
-           for reason, n in [(next(iter(noisy)), noisy.total())]] if noisy else []  # fmt: skip
+    noisy = [timing.noisy for timing in timings if timing.noisy]
+    why = []
+    if noisy:
+        cells = f"{len(noisy)} of {len(timings)} cells"
+        why.append(f"≈ A hint: {cells} were disturbed ({noisy[0]}, for one).")
     shared = max((timing.shared_by for timing in timings), default=1)
     if shared > 1 and column.name != "fit_seconds":
         why.append(f"≈ Up to {shared} cells ran in one batch; each is given an even share.")

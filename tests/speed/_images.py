@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
 from pathlib import Path
 
 from PIL import Image as Pillow
 
 from harness.images import skimage_photograph
 from harness.studies import paint
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """Let a command take files of its user's own."""
+    for kind in ("content", "style"):
+        parser.add_argument(f"--{kind}", type=Path, help="an image file")
 
 
 def square(source: Path | None, kind: str, size: int, folder: Path) -> Path:

@@ -25,8 +25,9 @@ from harness.weights import load_tensors
 from methods._image_optimization import Objective
 from methods.gatys import Gatys
 from tests.speed import _ours
-from tests.speed._images import square
+from tests.speed._images import add_options, square
 from tests.speed._table import markdown
+from tests.speed.passes import RECIPE
 from tests.speed.peers.gordicaleksa import MEAN, Gordicaleksa
 
 STYLE = {"relu1_1": 1, "relu2_1": 6, "relu3_1": 11, "relu3_2": 13, "relu3_4": 17}
@@ -108,7 +109,7 @@ def ours_runs(weights: Any, judge: Judge, files: Any, precision: str, params: An
     """Run our solver on their objective."""
     content, style = map(_ours.read, files)
     recipe = Gatys(**{
-        **Gatys.presets["gordicaleksa"], "line_search": "backtracking", "scaling": "spectral",
+        **RECIPE,
         "style_layers": tuple(STYLE), "content_layers": (CONTENT,), **params,
     })  # fmt: skip
     watch, images = _ours.Watch(), dict[int, torch.Tensor]()
@@ -185,8 +186,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peer", type=Path, required=True, help="gordicaleksa's checkout")
     parser.add_argument("--weights", type=Path, required=True, help="VGG-19, to relu3_4 at least")
-    parser.add_argument("--content", type=Path, help="an image file")
-    parser.add_argument("--style", type=Path, help="an image file")
+    add_options(parser)
     parser.add_argument(
         "--closures",
         type=int,

@@ -32,7 +32,7 @@ from methods import _feed_forward
 from methods._transformer_net import from_examples
 from methods.johnson import Johnson
 from tests.speed import _floor, _ours
-from tests.speed._images import square
+from tests.speed._images import add_options, square
 from tests.speed._table import markdown, ratios, rounds, seconds
 from tests.speed.convergence import torchvisions_scale
 from tests.speed.peers.examples import Examples, Trained
@@ -252,8 +252,7 @@ def main() -> None:
     parser.add_argument("--peer", type=Path, required=True, help="pytorch/examples' checkout")
     parser.add_argument("--photographs", type=Path, required=True, help="a folder of images")
     parser.add_argument("--weights", type=Path, help="VGG-19, to relu3_3 at least")
-    parser.add_argument("--content", type=Path, help="an image file")
-    parser.add_argument("--style", type=Path, help="an image file")
+    add_options(parser)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=0, help="train both for so many, and judge")
