@@ -6,6 +6,8 @@ import os
 import time
 from pathlib import Path
 
+from harness import proc
+
 PROC_STAT = Path("/proc/stat")
 
 TOLERATED_CORES = 0.15
@@ -63,7 +65,7 @@ def unsteady(quartiles: tuple[float, float, float] | None) -> str:
 def _busy_seconds() -> float | None:
     """Return the seconds that all cores together have worked, stolen ones included."""
     try:
-        fields = PROC_STAT.read_text(encoding="ascii").split("\n", 1)[0].split()
+        fields = proc.begin_of(PROC_STAT).split("\n", 1)[0].split()
     except OSError:
         return None
     ticks = [int(number) for number in fields[1:9]]  # guests are within the first two

@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeAlias, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from harness import calibration, encoders, environment, seeds, timing
 from harness.disturbance import Others, unsteady
@@ -89,7 +90,7 @@ class Runner:
         """Measure a stored image anew: a metric came, or its version rose."""
         assert job.stored is not None
         assert job.image is not None
-        image = to_tensor(np.asarray(read(job.image))).to(self.device)
+        image = np.asarray(read(job.image))
         old = {score.name: score for score in job.stored.scores}
         new = {score.name: score for score in self._scores(job, image)}
         scores = tuple({**old, **new}.values())
@@ -103,8 +104,8 @@ class Runner:
         warm_up = self._warm_up(method, encoder, contents)
         pace = self._pace(jobs[0].cell.size)
         load = timing.load_average()
-        fits = self._fitted(method, encoder, jobs)
         self.memory.reset()
+        fits = self._fitted(method, encoder, jobs)
         notes = [f"{shallow} stood in for {deep}" for deep, shallow in encoder.stand_ins.items()]
         noted = [list(notes) for _ in jobs]
         traces = [self._trace("stylize") for _ in jobs]
@@ -145,7 +146,7 @@ class Runner:
         return [
             self._outcome(job, replace(blank, timing=shared, notes=tuple(own)), method, *rest)
             for job, blank, own, *rest in zip(
-                jobs, blanks, noted, fits, traces, made.images.split(1), strict=True
+                jobs, blanks, noted, fits, traces, _apart(made.images), strict=True
             )
         ]
 
@@ -168,7 +169,7 @@ class Runner:
         record = replace(
             begun,
             status="done",
-            scores=self._scores(job, to_tensor(pixels).to(self.device)),
+            scores=self._scores(job, pixels),
             timing=took,
             width=pixels.shape[1],
             height=pixels.shape[0],
@@ -209,7 +210,6 @@ class Runner:
         if job.kept is not None and hasattr(method, "restore"):
             return restored(method, job.kept, context)
         style = to_tensor(job.style).to(self.device)
-        self.memory.reset()
         others = Others(_threads(self.device))
         with timing.Stopwatch(self.device) as watch:
             stylizer = method.fit(style, context)
@@ -286,10 +286,12 @@ class Runner:
             note=notes.append,
         )
 
-    def _scores(self, job: Job, stylized: Image) -> tuple[Score, ...]:
+    def _scores(self, job: Job, pixels: NDArray[np.uint8]) -> tuple[Score, ...]:
         if not self.setup.metrics:
             return ()
-        content, style = (to_tensor(p).to(self.device) for p in (job.content, job.style))
+        stylized, content, style = (
+            to_tensor(p).to(self.device) for p in (pixels, job.content, job.style)
+        )
         judge = self.setup.judge
         context = self._context(job.cell, self._encoder(judge), lambda step: None, [], "measure")
         return tuple(
@@ -312,7 +314,7 @@ class Runner:
         if error.image is None:
             return Outcome(record, trace=points)
         pixels = to_pixels(error.image)
-        scores = self._scores(job, to_tensor(pixels).to(self.device))
+        scores = self._scores(job, pixels)
         record = replace(record, scores=scores, width=pixels.shape[1], height=pixels.shape[0])
         return Outcome(record, trace=points, pixels=pixels)
 
@@ -359,6 +361,10 @@ def _together(images: Sequence[Image]) -> Image:
     return images[0] if len(images) == 1 else torch.cat(list(images))
 
 
+def _apart(images: Image) -> Sequence[Image]:
+    return [images] if len(images) == 1 else images.split(1)
+
+
 def _threads(device: torch.device) -> int:
     """Return how many of the machine's cores the timed work needs."""
     return torch.get_num_threads() if device.type == "cpu" else 1
@@ -397,7 +403,7 @@ def _check(stylized: Image, content: Image) -> None:
             f"The method returned an image of shape {tuple(stylized.shape)} for a content image "
             f"of {tuple(content.shape)}."
         )
-    if not math.isfinite(float(stylized.detach().cpu().numpy().sum(dtype=np.float64))):
+    if not math.isfinite(float(stylized.detach().cpu().numpy().sum())):
         raise NstbenchError("The method returned an image with values that are not finite.")
 
 

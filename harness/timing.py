@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -13,8 +14,11 @@ from typing import Literal
 import numpy as np
 import torch
 
+from harness import proc
 from harness.protocols import Step
 from harness.records import TracePoint
+
+CLEAR_REFS, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 PROGRESS_SECONDS = 0.2
 MOST_WARM_UPS, WARM_UP_SECONDS, STEADY = 8, 3.0, 0.1
@@ -114,10 +118,12 @@ class Trace:
         """
         if not self.steps:
             return None
-        gaps = np.diff(self._seconds()) * 1000
+        gaps = (np.diff(self._seconds()) * 1000).tolist()
         gaps = gaps[len(gaps) // 10 :]
-        low, middle, high = np.percentile(gaps, (25, 50, 75))
-        return float(low), float(middle), float(high)
+        if len(gaps) == 1:
+            return gaps[0], gaps[0], gaps[0]
+        low, middle, high = statistics.quantiles(gaps, n=4, method="inclusive")
+        return low, middle, high
 
 
 def _numbers(step: Step) -> dict[str, float]:
@@ -137,7 +143,7 @@ class PeakMemory:
             torch.cuda.reset_peak_memory_stats(self.device)
         elif sys.platform == "linux":
             try:
-                Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+                proc.tell(CLEAR_REFS, "5")
             except OSError:
                 self.of = "process since its start"
 
@@ -146,7 +152,7 @@ class PeakMemory:
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device) / 1e6
         if sys.platform == "linux":
-            for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            for line in proc.begin_of(STATUS).splitlines():
                 if line.startswith("VmHWM:"):
                     return int(line.split()[1]) * 1024 / 1e6
         scale = 1 if sys.platform == "darwin" else 1024
