@@ -68,8 +68,10 @@ def from_checkpoint(recipe: Johnson, context: Context) -> FeedForward:
 
 
 def train(recipe: Johnson, style: Image, context: Context) -> FeedForward:
-    """Train a network for `steps` steps; raise Diverged where the loss runs away."""
+    """Train a network for `steps` steps, or leave it as drawn; raise Diverged where the loss runs away."""
     network = _network(recipe, context)
+    if not recipe.steps:
+        return FeedForward(network)
     objective = Objective(recipe, style, context)
     optimizer = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate, fused=True)
     falling = torch.optim.lr_scheduler.LambdaLR(

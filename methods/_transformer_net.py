@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Padding = Literal["reflect", "zero", "replicate"]
 Norm = Literal["instance", "batch", "none"]
+KERNELS = {"conv_transpose": 3, "conv_transpose_k4": 4, "conv_transpose_k2": 2}
 STRIDE = 4
 """The network works on sizes that two halvings divide; others are padded and cropped back."""
 
@@ -121,14 +122,32 @@ class UpsampleConv(nn.Module):
 
 
 class TransposedConv(nn.ConvTranspose2d):
-    """Johnson's stride-1/2 convolution: where kernels overlap unevenly, checkerboards begin."""
+    """Johnson's stride-1/2 convolution: where kernels overlap unevenly, checkerboards begin.
 
-    def __init__(self, inward: int, out: int) -> None:
-        super().__init__(inward, out, 3, stride=2, padding=1, output_padding=1)
+    A kernel of 3 overlaps unevenly, one of 4 or 2 evenly (Odena et al. 2016).
+    """
+
+    def __init__(self, inward: int, out: int, kernel: int) -> None:
+        edge = (kernel - 1) // 2
+        super().__init__(inward, out, kernel, 2, padding=edge, output_padding=kernel % 2)
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         """Map (N, inward, H, W) to (N, out, 2H, 2W)."""
-        return F.conv_transpose2d(x, *_like(x, self), stride=2, padding=1, output_padding=1)
+        weight, bias = _like(x, self)
+        padding, rest = self.padding, self.output_padding
+        return F.conv_transpose2d(x, weight, bias, 2, padding, rest)  # type: ignore[arg-type]
+
+
+class PixelShuffle(nn.Module):
+    """Convolve to four channels for each, which become four pixels (Shi et al. 2016)."""
+
+    def __init__(self, inward: int, out: int, padding: Padding) -> None:
+        super().__init__()
+        self.convolution = Convolution(inward, 4 * out, 3, padding)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, inward, H, W) to (N, out, 2H, 2W)."""
+        return F.pixel_shuffle(self.convolution(x), 2)
 
 
 class TransformerNet(nn.Module):
@@ -144,8 +163,10 @@ class TransformerNet(nn.Module):
         pad, kind = recipe.padding, recipe.norm
 
         def up(inward: int, out: int) -> nn.Module:
-            if recipe.upsample == "conv_transpose":
-                return TransposedConv(inward, out)
+            if kernel := KERNELS.get(recipe.upsample):
+                return TransposedConv(inward, out, kernel)
+            if recipe.upsample == "pixel_shuffle":
+                return PixelShuffle(inward, out, pad)
             return UpsampleConv(inward, out, pad, recipe.interpolation)
 
         self.down1 = Block(Convolution(3, narrow, 9, pad), _norm(kind, narrow))

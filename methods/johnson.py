@@ -113,7 +113,9 @@ class Johnson:
     }  # fmt: skip
 
     norm: Literal["instance", "batch", "none"] = "instance"
-    upsample: Literal["upsample_conv", "conv_transpose"] = "upsample_conv"
+    upsample: Literal[
+        "upsample_conv", "conv_transpose", "conv_transpose_k4", "conv_transpose_k2", "pixel_shuffle"
+    ] = "upsample_conv"  # kernels of 3, unless they say k4 or k2
     interpolation: Literal["nearest", "bilinear"] = "nearest"  # of upsample_conv
     padding: Literal["reflect", "zero", "replicate"] = "reflect"
     output: Literal["centered", "linear", "tanh150"] = "centered"
@@ -135,7 +137,7 @@ class Johnson:
     scale: Scale = "imagenet"
     pixel_scale: Annotated[float, Field(gt=0)] = 1.0  # what TV sees is pixel_scale * image
 
-    steps: Annotated[int, Field(ge=1)] = 2000
+    steps: Annotated[int, Field(ge=0)] = 2000  # 0 leaves the network as it was drawn
     batch_size: Annotated[int, Field(ge=1)] = 4
     crop: Annotated[int, Field(ge=32)] | None = None  # training crops, pixels; the suite's size
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from methods._transformer_net import TransformerNet, from_examples
+from methods._transformer_net import (
+    PixelShuffle,
+    TransformerNet,
+    TransposedConv,
+    from_examples,
+)
 from methods.johnson import Johnson
 
 EXAMPLES = Johnson(**Johnson.presets["examples"])
@@ -32,6 +37,34 @@ def test_width_one_has_the_parameters_of_pytorch_examples() -> None:
 @pytest.mark.parametrize("upsample", ["upsample_conv", "conv_transpose"])
 def test_every_level_has_the_same_number_of_parameters(norm: Any, upsample: Any) -> None:
     assert parameters(Johnson(norm=norm, upsample=upsample)) == 1_679_235
+
+
+@pytest.mark.parametrize("kernel", [4, 2])
+def test_a_kernel_that_the_stride_divides_overlaps_evenly(kernel: int) -> None:
+    # Each pixel gets (kernel / 2)^2 weights of 1 x 1 (away from the edge); of a kernel of 3 the
+    # phases get 1, 2, 2 and 4.
+    for size, counts in ((kernel, {(kernel // 2) ** 2}), (3, {1, 2, 4})):
+        up = TransposedConv(1, 1, size)
+        torch.nn.init.ones_(up.weight)
+        torch.nn.init.zeros_(up.bias)  # type: ignore[arg-type]
+        enlarged = up(torch.ones(1, 1, 8, 8))
+        assert enlarged.shape[-2:] == (16, 16)
+        assert set(enlarged[0, 0, 2:-2, 2:-2].flatten().tolist()) == counts
+
+
+def test_pixel_shuffle_lays_four_channels_out_as_four_pixels() -> None:
+    up = PixelShuffle(1, 1, "zero")
+    torch.nn.init.zeros_(up.convolution.conv.weight)
+    with torch.no_grad():
+        up.convolution.conv.bias.copy_(torch.tensor([1.0, 2.0, 3.0, 4.0]))  # type: ignore[union-attr]
+    assert up(torch.zeros(1, 1, 1, 1))[0, 0].tolist() == [[1, 2], [3, 4]]
+
+
+def test_no_steps_leave_the_network_as_it_was_drawn(context: Any) -> None:
+    seen: list[Any] = []
+    about = context(steps=seen)
+    Johnson(width=0.25, steps=0).fit(torch.rand(1, 3, 32, 32), about)
+    assert not seen
 
 
 def examples_state(seed: int) -> dict[str, torch.Tensor]:
@@ -120,7 +153,7 @@ def test_a_checkpoint_of_another_width_is_refused_with_the_reason(
 
 
 @pytest.mark.parametrize(("height", "width"), [(33, 47), (64, 30), (5, 5)])
-@pytest.mark.parametrize("upsample", ["upsample_conv", "conv_transpose"])
+@pytest.mark.parametrize("upsample", get_args(get_type_hints(Johnson)["upsample"]))
 def test_any_size_comes_back_as_it_went_in(height: int, width: int, upsample: Any) -> None:
     network = TransformerNet(Johnson(width=0.25, upsample=upsample)).eval()
     with torch.no_grad():

@@ -1,0 +1,38 @@
+"""Control: the content image with a checkerboard put in, so that its detection can be tested.
+
+Source: the known effect (positive control) of any assay; the gain on one phase of four is what an
+    uneven transposed convolution does, Odena et al. 2016 (doi 10.23915/distill.00003).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field
+
+from harness.registry import METHODS
+
+if TYPE_CHECKING:
+    from harness.protocols import Context, Image, Stylizer
+
+
+@METHODS.register("planted_lattice")
+@dataclass(frozen=True, kw_only=True)
+class PlantedLattice:
+    """Brighten every second pixel of every second row: an effect that a study has to find."""
+
+    version: ClassVar[int] = 1
+    anchor: ClassVar[bool] = True
+
+    gain: Annotated[float, Field(gt=-1, le=1)] = 0.05
+
+    def fit(self, style: Image, context: Context) -> Stylizer:
+        """Learn nothing."""
+
+        def stylize(content: Image, context: Context) -> Image:
+            planted = content.clone()
+            planted[..., ::2, ::2] *= 1 + self.gain
+            return planted
+
+        return stylize
