@@ -45,12 +45,10 @@ def _presets() -> dict[str, dict[str, Any]]:
 
 def image_urls() -> list[str]:
     """Return where the suites that come with nstbench have their images from."""
-    images = (
-        image
-        for data in _packaged().values()
-        for kind in ("contents", "styles")
-        for image in data[kind].values()
-    )
+    from harness.suite import collection
+
+    paths = collection.packaged().values()
+    images = (image for path in paths for image in collection.read(path).values())
     return list(dict.fromkeys(image["url"] for image in images if "url" in image))
 
 

@@ -68,7 +68,11 @@ def from_checkpoint(recipe: Johnson, context: Context) -> FeedForward:
 
 
 def train(recipe: Johnson, style: Image, context: Context) -> FeedForward:
-    """Train a network for `steps` steps, or leave it as drawn; raise Diverged where the loss runs away."""
+    """Train a network for `steps` steps; none leave it as it was drawn.
+
+    Raises:
+        Diverged: The loss ran away.
+    """
     network = _network(recipe, context)
     if not recipe.steps:
         return FeedForward(network)

@@ -173,3 +173,59 @@ def test_artists_drops_no_level_in_its_quick_profile() -> None:
     assert {quick.styles[s].artist for _, s in quick.pairs} >= {
         "Claude Monet", "Vincent van Gogh", "Pablo Picasso",
     }  # fmt: skip
+
+
+COLLECTED = """\
+version: 1
+name: collected
+collection: images/all.yaml
+contents: [cat, {name}]
+styles: {bricks: {builtin: brick}}
+methods: {identity: }
+"""
+
+
+@pytest.fixture
+def collection(tmp_path: Path) -> Path:
+    path = tmp_path / "images" / "all.yaml"
+    path.parent.mkdir()
+    path.write_text("cat: {builtin: chelsea, title: A cat}\ncup: {builtin: coffee}\n")
+    return path
+
+
+def test_images_may_be_named_from_a_collection(write_suite: Write, collection: Path) -> None:
+    loaded = suite.load(write_suite(COLLECTED.replace("{name}", "cup")))
+    assert [(i.name, i.builtin, i.title) for i in loaded.contents.values()] == [
+        ("cat", "chelsea", "A cat"), ("cup", "coffee", ""),
+    ]  # fmt: skip
+    assert "collection" not in loaded.resolved  # it stands for itself, wherever it is read
+
+
+def test_a_name_that_the_collection_lacks_is_told_with_those_it_has(
+    write_suite: Write, collection: Path
+) -> None:
+    found = problems(write_suite(COLLECTED.replace("{name}", "cap")))
+    assert found[0].startswith(":4:17 contents[1]: 'cap' is not in images/all.yaml: cat, cup.")
+    assert found[0].endswith("Did you mean 'cup'?")
+
+
+def test_a_mistake_in_a_collection_is_told_where_it_stands(
+    write_suite: Write, collection: Path
+) -> None:
+    collection.write_text("cat: {builtin: chelsea}\ncup: {builtin: cofee}\n")
+    found = problems(write_suite(COLLECTED.replace("{name}", "cup")))
+    assert "all.yaml:2:6: cup:" in found[0]
+    assert "Did you mean 'coffee'?" in found[0]
+
+
+def test_the_museum_comes_along(write_suite: Write) -> None:
+    text = COLLECTED.replace("images/all.yaml", "museum").replace("[cat, {name}]", "[chelsea]")
+    assert suite.load(write_suite(text)).contents["chelsea"].title == "Chelsea the cat"
+    assert (
+        "'musem' is not one of museum" in problems(write_suite(text.replace("museum", "musem")))[0]
+    )
+
+
+def test_names_alone_need_a_collection(write_suite: Write) -> None:
+    text = COLLECTED.replace("collection: images/all.yaml\n", "").replace("{name}", "cup")
+    assert "names no collection" in problems(write_suite(text))[0]

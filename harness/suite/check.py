@@ -15,6 +15,7 @@ from harness import encoders
 from harness.errors import Problem, UnknownNameError, nearest
 from harness.images import ImageSource
 from harness.registry import METHODS, METRICS, Registry
+from harness.suite.collection import collected
 from harness.suite.marked_yaml import Key, Source
 from harness.suite.schema import (
     PLACES,
@@ -36,6 +37,8 @@ class Checker:
 
     def check(self, profile: str) -> Suite | None:
         """Return the suite, or None where `problems` say why not."""
+        for key, what in collected(self.data, self.path.parent):
+            self._say(key, what)
         try:
             model = SuiteModel.model_validate(self.data)
         except ValidationError as error:
@@ -71,7 +74,7 @@ class Checker:
         )
 
     def _resolved(self, profile: str) -> str:
-        plain = {k: v for k, v in self.data.items() if k != "profiles"}
+        plain = {k: v for k, v in self.data.items() if k not in {"profiles", "collection"}}
         head = f"# {self.path.name}" + (f", profile {profile}" if profile else "") + "\n"
         return head + yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100)
 

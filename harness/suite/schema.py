@@ -85,6 +85,7 @@ class SuiteModel(_Model):
     description: str = ""
     encoder: str = "auto"
     precision: Precision = "auto"
+    collection: str | None = None  # a file of images: contents and styles may be lists of names
     contents: Annotated[dict[Name, ImageModel], Field(min_length=1)]
     styles: Annotated[dict[Name, ImageModel], Field(min_length=1)]
     pairs: list[dict[Literal["content", "style"], str]] | None = None
