@@ -28,6 +28,7 @@ class Setup:
     metrics: tuple[Any, ...]  # instances, equipped for this machine
     training_files: tuple[Path, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    repeats: int = 10  # at most, of a quick stylization
 
 
 @dataclass(frozen=True)

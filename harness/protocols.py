@@ -111,16 +111,23 @@ class Metric(Protocol):
     """One measurement of a stylized image, a frozen dataclass.
 
     The docstring has a `Source:` and a `Blind to:`. Scores are taken on what was saved: the
-    stylized image is already clamped and rounded to 8 bits. `lens` says what it looks through;
-    `encoder` means the suite's, the judge, which a method's own may differ from. A metric that
-    needs weights or layers has `equip(judge: EncoderUse, shelf: Shelf)`, which returns it with what
-    was found, `lens_sha256` among it where it looks through weights of its own.
+    stylized image is already clamped and rounded to 8 bits, unless the metric says
+    `before_clamping: ClassVar[bool] = True`. `lens` says what it looks through; `encoder` means the
+    suite's, the judge, which a method's own may differ from. A metric that needs weights or layers
+    has `equip(judge: EncoderUse, shelf: Shelf)`, which returns it with what was found,
+    `lens_sha256` among it where it looks through weights of its own.
     """
 
     version: ClassVar[int]
     unit: ClassVar[str]
     better: ClassVar[Direction]
     lens: str
+    effect: ClassVar[Literal["difference", "ratio"]]
+    """How two variants compare: by the mean difference of their scores, or, for a positive quantity
+    whose size depends on the images, by the mean log ratio."""
+    smallest: ClassVar[float]
+    """The smallest effect of interest: a difference in `unit`, or a ratio above 1. What is surely
+    less is as good as none."""
 
     def __call__(self, stylized: Image, content: Image, style: Image, context: Context) -> float:
         """Return the score, or raise `Unavailable` with the reason why there is none."""

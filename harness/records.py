@@ -19,6 +19,8 @@ SCHEMA = 1
 
 Status = Literal["done", "diverged", "failed", "out_of_memory", "timeout", "crashed"]
 Direction = Literal["lower", "higher", "neither"]
+Sign = Literal["lower", "higher", "none"]
+Control = Literal["", "null", "effect"]
 
 
 @dataclass(frozen=True)
@@ -210,6 +212,7 @@ class Record:
     environment: Mapping[str, str] = field(default_factory=dict)
     started: str = ""  # ISO 8601, UTC
     schema: int = SCHEMA
+    objective: float | None = None  # the lowest total loss on the way, the method's own
 
     @property
     def ok(self) -> bool:
@@ -261,6 +264,34 @@ class Skip:
     reason: str
 
 
+RECIPES = ("method", "variant")
+"""Factors that compare recipes as they stand, whatever they differ in."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement to be tested: two levels of one factor, all else equal.
+
+    Effects are of the second level against the first. A factor is a parameter of the method, or
+    one of `encoder`, `method`, `seed`, `size`, `variant`.
+    """
+
+    id: str
+    statement: str
+    factor: str
+    levels: tuple[Any, Any]
+    metric: str  # the one that decides
+    predicts: Sign  # of the second level's metric, against the first's
+    method: str = ""  # the suite's label; empty where methods or variants are compared
+    source: str = ""
+    where: Mapping[str, Any] = field(default_factory=dict)  # parameters that are held
+    across: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)  # asks for an interaction
+    tuned: str = ""  # a parameter at whose best value each level is taken
+    also: tuple[str, ...] = ()  # metrics that are told besides, and decide nothing
+    smallest: float | None = None  # smallest effect of interest; the metric's own unless given
+    control: Control = ""  # an effect that must not be found, or one that must
+
+
 @dataclass(frozen=True)
 class Run:
     """One invocation of a suite: what it set out to do, in plan order. The page starts here."""
@@ -282,5 +313,6 @@ class Run:
     reused: int = 0  # cells whose record stood already
     environment: Mapping[str, str] = field(default_factory=dict)
     calibrations: tuple[Calibration, ...] = ()  # of the sizes that ran
+    claims: tuple[Claim, ...] = ()
     tracking: str = ""  # the MLflow tracking URI, empty without tracking
     finished: bool = False

@@ -26,16 +26,27 @@ from harness.fits import Fit, facts, pack, restored
 from harness.images import read, to_pixels, to_tensor
 from harness.jobs import Job, Outcome, Progress, Setup, blank_score
 from harness.protocols import Context, Image, Step, Unavailable
-from harness.records import Calibration, Cell, EncoderUse, Failure, Record, Score, Timing
+from harness.records import (
+    Calibration,
+    Cell,
+    EncoderUse,
+    Failure,
+    Record,
+    Score,
+    Timing,
+    TracePoint,
+)
 from harness.registry import METHODS
 from harness.timing import until_steady
 from harness.training import Crops
 
 OnStep: TypeAlias = Callable[[Step], None]
 
-REPEAT_SECONDS, MOST_REPEATS = 1.0, 10
-"""A quick stylization is repeated until it has filled a second, at most ten times; its median
-counts and its first, cold call does not."""
+REPEAT_SECONDS = 1.0
+"""A quick stylization is repeated until it has filled a second, or as often as the suite lets it;
+its median counts and its first, cold call does not."""
+
+CLAMPED = "the stored image is clamped already: `--fresh` stylizes again"
 
 
 class Runner:
@@ -92,7 +103,8 @@ class Runner:
         assert job.image is not None
         image = np.asarray(read(job.image))
         old = {score.name: score for score in job.stored.scores}
-        new = {score.name: score for score in self._scores(job, image)}
+        scores = self._scores(job, image, None)
+        new = {score.name: score for score in scores if not _lost(score, old.get(score.name))}
         scores = tuple({**old, **new}.values())
         return Outcome(replace(job.stored, cell=job.cell, scores=scores))
 
@@ -124,7 +136,7 @@ class Runner:
             images: Image = method.together(stylizers, contents, contexts(listeners))
             return images
 
-        made = _stylized(stylize, traces, self.device)
+        made = _stylized(stylize, traces, self.device, self.setup.repeats)
         _check(made.images, contents)
         peak = self.memory.read()
         shared = Timing(
@@ -169,12 +181,13 @@ class Runner:
         record = replace(
             begun,
             status="done",
-            scores=self._scores(job, pixels),
+            scores=self._scores(job, pixels, image),
             timing=took,
             width=pixels.shape[1],
             height=pixels.shape[0],
             image_sha256=hashlib.sha256(pixels.tobytes()).hexdigest(),
             notes=(*fit.notes, *begun.notes),
+            objective=_lowest(points),
         )
         keep = not fit.kept and not fit.served and hasattr(method, "export")
         fit.served = True
@@ -286,7 +299,9 @@ class Runner:
             note=notes.append,
         )
 
-    def _scores(self, job: Job, pixels: NDArray[np.uint8]) -> tuple[Score, ...]:
+    def _scores(
+        self, job: Job, pixels: NDArray[np.uint8], unclamped: Image | None
+    ) -> tuple[Score, ...]:
         if not self.setup.metrics:
             return ()
         stylized, content, style = (
@@ -295,8 +310,9 @@ class Runner:
         judge = self.setup.judge
         context = self._context(job.cell, self._encoder(judge), lambda step: None, [], "measure")
         return tuple(
-            _score(metric, blank_score(metric, judge), stylized, content, style, context)
+            _score(metric, blank_score(metric, judge), image, content, style, context)
             for metric in self.setup.metrics
+            for image in [unclamped if getattr(metric, "before_clamping", False) else stylized]
         )
 
     def _failed(self, job: Job, blank: Record, error: Exception) -> Outcome:
@@ -314,7 +330,7 @@ class Runner:
         if error.image is None:
             return Outcome(record, trace=points)
         pixels = to_pixels(error.image)
-        scores = self._scores(job, pixels)
+        scores = self._scores(job, pixels, error.image)
         record = replace(record, scores=scores, width=pixels.shape[1], height=pixels.shape[0])
         return Outcome(record, trace=points, pixels=pixels)
 
@@ -338,6 +354,7 @@ def _stylized(
     stylize: Callable[[Sequence[OnStep]], Image],
     traces: Sequence[timing.Trace],
     device: torch.device,
+    repeats: int,
 ) -> Stylized:
     others = Others(_threads(device))
 
@@ -351,10 +368,16 @@ def _stylized(
     if not traces[0].steps and first <= REPEAT_SECONDS:
         seconds = []
         others.begin()
-        while len(seconds) < MOST_REPEATS and sum(seconds) < REPEAT_SECONDS:
+        while len(seconds) < repeats and sum(seconds) < REPEAT_SECONDS:
             seconds.append(once([lambda step: None] * len(traces))[1])
     noisy = others.complaint(others.busy_cores())
     return Stylized(images, sorted(seconds)[len(seconds) // 2], len(seconds), noisy)
+
+
+def _lowest(points: Sequence[TracePoint]) -> float | None:
+    """Return the lowest total loss of a stylization: for Adam that may not be its last."""
+    totals = [p.losses["total"] for p in points if p.phase == "stylize" and "total" in p.losses]
+    return min(filter(math.isfinite, totals), default=None)
 
 
 def _together(images: Sequence[Image]) -> Image:
@@ -386,8 +409,15 @@ def _pass(encoder: LayeredEncoder, image: Image, layers: Sequence[str]) -> None:
 
 
 def _score(
-    metric: Any, score: Score, stylized: Image, content: Image, style: Image, context: Context
+    metric: Any,
+    score: Score,
+    stylized: Image | None,
+    content: Image,
+    style: Image,
+    context: Context,
 ) -> Score:
+    if stylized is None:
+        return replace(score, why_missing=CLAMPED)
     try:
         value = float(metric(stylized, content, style, context))
     except Unavailable as reason:
@@ -395,6 +425,13 @@ def _score(
     if not math.isfinite(value):
         return replace(score, why_missing=f"the score is {value}")
     return replace(score, value=value)
+
+
+def _lost(score: Score, old: Score | None) -> bool:
+    """Tell whether the stored score is one of the same kind that can no longer be taken."""
+    if old is None or score.value is not None:
+        return False
+    return replace(score, value=old.value, why_missing=old.why_missing) == old
 
 
 def _check(stylized: Image, content: Image) -> None:

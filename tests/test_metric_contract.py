@@ -33,6 +33,11 @@ def test_it_says_what_its_numbers_are(metric: Any) -> None:
     assert "Blind to:" in text
 
 
+def test_it_says_how_variants_compare_and_what_difference_matters(metric: Any) -> None:
+    assert metric.effect in {"difference", "ratio"}
+    assert metric.smallest > (1 if metric.effect == "ratio" else 0)
+
+
 def test_it_gives_a_finite_number_or_a_reason_and_touches_nothing(
     metric: Any, photograph: Any, context: Any
 ) -> None:

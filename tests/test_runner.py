@@ -271,3 +271,25 @@ def test_times_come_with_the_machines_pace_and_whatever_disturbed_them(
     (again,) = runner.calibrations()
     assert (again.size, again.before_ms) == (32, timing.calibration_ms)
     assert again.after_ms > 0
+
+
+def test_the_gamut_is_looked_at_before_clamping_and_not_lost_with_it(
+    runner: Runner, tmp_path: Any
+) -> None:
+    from harness.metrics.gamut import Gamut
+
+    given = job("well")
+    raw = given.content / 255 * 2 - 0.25
+    outside = ((raw < 0) | (raw > 1)).any(axis=-1).mean()
+    watching = Runner(dataclasses.replace(runner.setup, metrics=(Gamut(),)))
+    outcome = watching.execute(given)
+    (score,) = outcome.record.scores
+    assert score.value == pytest.approx(outside)
+
+    (tmp_path / "image.png").write_bytes(to_png(pixels_of(outcome)))
+    stored = dataclasses.replace(given, stored=outcome.record, image=tmp_path / "image.png")
+    assert watching.execute(stored).record.scores == (score,)  # the one that was taken in time
+    bare = dataclasses.replace(outcome.record, scores=())
+    (late,) = watching.execute(dataclasses.replace(stored, stored=bare)).record.scores
+    assert late.value is None
+    assert "--fresh" in late.why_missing

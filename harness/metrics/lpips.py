@@ -37,6 +37,8 @@ class Lpips:
     version: ClassVar[int] = 1
     unit: ClassVar[str] = ""
     better: ClassVar[Literal["lower"]] = "lower"
+    effect: ClassVar[Literal["difference"]] = "difference"
+    smallest: ClassVar[float] = 0.02  # as of SSIM, beside which it is read
     net: Literal["auto", "alex", "squeeze", "vgg"] = "auto"
     trunk_file: str = ""  # found by `equip`
     lens_sha256: str = ""  # of that file
