@@ -9,7 +9,7 @@ import json
 import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,6 +20,7 @@ from harness.errors import NstbenchError, UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from harness.claims import ClaimRow
     from harness.prepare import Options, Prepared
     from harness.suite import Suite
 
@@ -134,11 +135,25 @@ def run(tracking_uri: str, no_track: bool, throughput: int, **options: Any) -> N
 
     Cells that are done already are not run again: after Ctrl-C the same command goes on.
     """
+    _carry_out(_prepare(**options), tracking_uri, no_track=no_track, throughput=throughput)
+
+
+@main.command()
+@_suite_options
+@_tracking_option
+@click.option("--no-track", is_flag=True, envvar="NSTBENCH_NO_TRACK", help="Leave MLflow out.")
+def score(tracking_uri: str, no_track: bool, **options: Any) -> None:
+    """Score stored images again where a metric is new or its version rose; stylizes nothing."""
+    prepared = _prepare(**options)
+    plan = replace(prepared.plan, scores_only=True)
+    _carry_out(replace(prepared, plan=plan), tracking_uri, no_track=no_track, throughput=1)
+
+
+def _carry_out(prepared: Prepared, tracking_uri: str, *, no_track: bool, throughput: int) -> None:
     from harness import conduct, display, environment, tracking
     from harness.mlflow_mirror import Mirror
 
     console = _console()
-    prepared = _prepare(**options)
     shown = display.Display(console)
     shown.announce(prepared)
     if not prepared.plan.entries:
@@ -251,6 +266,54 @@ def report(suites: Sequence[str], out: Path) -> None:
         click.echo(page.write(_store(name, out)))
 
 
+_format_option = click.option(
+    "--format", "form", type=click.Choice(["table", "markdown", "csv", "latex", "json"]),
+    default="table", show_default=True, help="How to write it.",
+)  # fmt: skip
+
+
+@main.command()
+@click.argument("suite")
+@_out_option
+@_format_option
+@click.option("--json", "form", flag_value="json", help="The same as --format json.")
+def claims(suite: str, out: Path, form: str) -> None:
+    """Judge the claims of a suite by what is stored: effect, interval, verdict.
+
+    Ends with 3 where a control failed: then no verdict is to be trusted.
+    """
+    from harness.claims import Found, judged
+
+    found = Found.of(_store(suite, out))
+    if not found.run.claims:
+        raise UsageError(f"{suite} makes no claims. `nstbench compare {suite}` compares variants.")
+    rows = judged(found.frame, found.run.claims, found.lenses)
+    _show_rows(rows, form)
+    sys.exit(INCOMPLETE if any("the control" in note for r in rows for note in r.notes) else 0)
+
+
+@main.command()
+@click.argument("suite")
+@_out_option
+@click.option("--by", default="", metavar="FACTOR",
+              help="A parameter that the suite varies: its levels are compared, all else equal. "
+                   "Without it, variants are compared as they stand.")  # fmt: skip
+@click.option("--metric", "metrics", multiple=True, metavar="NAME",
+              help="A score or a cost; all scores unless given.")  # fmt: skip
+@click.option("--baseline", default="", help="What the others are compared with; the first there.")
+@_format_option
+@click.option("--json", "form", flag_value="json", help="The same as --format json.")
+def compare(
+    suite: str, out: Path, by: str, metrics: Sequence[str], baseline: str, form: str
+) -> None:
+    """Compare variants, or the levels of one factor: is it better, and how sure is that?"""
+    from harness.claims import Found, compared, judged
+
+    found = Found.of(_store(suite, out))
+    made = compared(found.frame, found.metrics(metrics), by=by, baseline=baseline)
+    _show_rows(judged(found.frame, made, found.lenses, exploratory=True), form)
+
+
 @main.command(name="list")
 @click.argument("kind", type=click.Choice(["methods", "metrics", "suites", "presets"]))
 @_json_option
@@ -361,6 +424,15 @@ def _store(name: str, out: Path) -> Any:
     from harness.store import Store
 
     return Store(out, Path(name).name.removesuffix(".yaml"))
+
+
+def _show_rows(rows: Sequence[ClaimRow], form: str) -> None:
+    from harness.claims import tables, terminal
+
+    if form == "table":
+        terminal.show(_console(), rows)
+    else:
+        click.echo(tables.FORMATS[form](rows))
 
 
 def _write_page(prepared: Prepared) -> list[Path]:

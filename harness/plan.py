@@ -54,6 +54,7 @@ class Plan:
 
     entries: tuple[Entry, ...]
     skipped: tuple[Skip, ...]
+    scores_only: bool = False  # leave alone what has no image yet
 
     def of(self, action: Action) -> list[Entry]:
         """Return the entries with one action, those of one fit together."""
@@ -68,7 +69,7 @@ class Plan:
     @property
     def todo(self) -> list[Entry]:
         """The entries that a worker is needed for, in the order of running."""
-        return [*self.of("score"), *self.of("run")]
+        return [*self.of("score"), *([] if self.scores_only else self.of("run"))]
 
     @property
     def cells(self) -> tuple[Cell, ...]:
@@ -277,7 +278,7 @@ def variant_name(spec: MethodSpec, levels: Mapping[str, Any]) -> str:
     texts = [
         _level_text(axis, value)
         for axis, value in levels.items()
-        if axis not in baseline or value != baseline[axis]
+        if value is not None and (axis not in baseline or value != baseline[axis])
     ]
     return f"{spec.label}[{','.join(texts)}]" if texts else spec.label
 

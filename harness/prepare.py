@@ -14,6 +14,7 @@ from harness.downloads import Network
 from harness.errors import (
     ImageError,
     MissingWeightsError,
+    SuiteError,
     UnknownNameError,
     UsageError,
     WeightsError,
@@ -105,6 +106,7 @@ class Prepared:
             device=self.facts.device,
             precision=self.facts.precision,
             training=self.facts.training if trains else None,
+            claims=tuple(self.suite.claims),
             warnings=self.warnings,
             reused=self.plan.count("reuse"),
             environment=self.setup.environment,
@@ -127,6 +129,7 @@ def prepare(suite: Suite, options: Options) -> Prepared:
     facts, encoder_files = _facts(suite, options, gallery, shelf, training)
     metrics = tuple(_equip(metric, facts, shelf) for metric in suite.metrics)
     cells, skipped = plan.expand(suite, facts)
+    _check_claims(suite, cells)
     store = Store(options.out, suite.name)
     scores = [blank_score(metric, facts.encoder) for metric in metrics]
     decided = plan.decide(cells, skipped, store.read, scores, fresh=options.fresh)
@@ -138,11 +141,22 @@ def prepare(suite: Suite, options: Options) -> Prepared:
         metrics=metrics,
         training_files=training.files,
         environment=environment.describe(facts.device),
+        repeats=suite.repeats,
     )
     warnings = [*_warnings(facts, scores, cells, training.hashes)]
     if mirror and mirror.complaint:
         warnings.append(mirror.complaint)
     return Prepared(suite, facts, decided, setup, gallery, store, tuple(warnings))
+
+
+def _check_claims(suite: Suite, cells: Sequence[Cell]) -> None:
+    if not suite.claims:
+        return
+    from harness.claims import impossible  # pandas takes its time
+
+    found = impossible(suite.claims, cells)
+    if found:
+        raise SuiteError(suite.source.problem(("claims", name), f"{why}.") for name, why in found)
 
 
 def _facts(

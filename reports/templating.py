@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from harness.results import plain
 from reports import text
 
 HERE = Path(__file__).parent
@@ -37,7 +38,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "breakable": text.breakable,
         "duration": text.duration,
-        "plain": text.plain,
+        "plain": plain,
         "redact": text.redact,
     }
     return environment

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from typing import Any
 
 from markupsafe import Markup, escape
 
@@ -56,13 +54,6 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
-
-
-def plain(value: Any) -> str:
-    """Write a parameter's value as a suite would."""
-    if isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False, default=list)
 
 
 def breakable(name: str) -> Markup:

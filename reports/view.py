@@ -10,9 +10,9 @@ from typing import Any
 
 import pandas as pd
 
+from harness import results
 from harness.records import Cell, Direction, EncoderUse, ImageUse, Record, Run, Score, Skip
 from harness.store import Store
-from reports import table
 from reports.pictures import Album, Picture
 
 STYLIZED_EDGE, INPUT_EDGE = 512, 256
@@ -107,12 +107,12 @@ class View:
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
         """One flat row per cell, skipped ones too."""
-        return table.rows(self.records, self.run.skipped)
+        return results.rows(self.records, self.run.skipped)
 
     @cached_property
     def frame(self) -> pd.DataFrame:
         """The rows as a frame."""
-        return table.frame(self.rows)
+        return results.frame(self.rows)
 
     @cached_property
     def pending(self) -> int:

@@ -48,7 +48,8 @@ def test_reports_know_records_and_the_store(path: Path) -> None:
         "harness.records",
         "harness.store",
         "harness.errors",
-        "harness.statistics",
+        "harness.results",
+        "harness.claims",
         "reports",
     )
     assert within(imports(path), *allowed), imports(path)

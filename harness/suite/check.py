@@ -11,14 +11,16 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from harness import encoders
+from harness import encoders, measures
 from harness.errors import Problem, UnknownNameError, nearest
 from harness.images import ImageSource
+from harness.records import RECIPES, Claim
 from harness.registry import METHODS, METRICS, Registry
 from harness.suite.collection import collected
 from harness.suite.marked_yaml import Key, Source
 from harness.suite.schema import (
     PLACES,
+    ClaimModel,
     ImageModel,
     MethodModel,
     MethodSpec,
@@ -50,6 +52,7 @@ class Checker:
         metrics = self._metrics(model.metrics)
         pairs = self._pairs(model)
         self._filters(model, methods)
+        claims = self._claims(model, methods)
         if self.problems:
             return None
         folder = self.path.parent
@@ -68,7 +71,9 @@ class Checker:
             seeds=model.seeds,
             sizes=model.sizes,
             metrics=metrics,
+            repeats=model.repeats,
             training_folder=_relative(model.training.images, folder),
+            claims=claims,
             resolved=self._resolved(profile),
             source=self.source,
         )
@@ -199,6 +204,39 @@ class Checker:
                                 what = f"{one!r} is not one of {', '.join(map(str, known))}."
                                 self._say(key, what + nearest(str(one), map(str, known)))
 
+    def _claims(self, model: SuiteModel, methods: Sequence[MethodSpec]) -> list[Claim]:
+        fields = {m.label: _fields(m) for m in methods}
+        for name, given in model.claims.items():
+            key: Key = ("claims", name)
+            for i, metric in enumerate((given.metric, *given.also)):
+                if not measures.known(metric):
+                    where: Key = ("metric",) if i == 0 else ("also", i - 1)
+                    known = [*METRICS.names(), *measures.COSTS]
+                    what = f"{metric!r} is not a metric or a cost: {', '.join(known)}."
+                    self._say((*key, *where), what + nearest(metric, known))
+            self._claim_factors(key, given, fields)
+        return [_claim(name, given) for name, given in model.claims.items()]
+
+    def _claim_factors(
+        self, key: Key, given: ClaimModel, fields: Mapping[str, Sequence[str]]
+    ) -> None:
+        """Check that factors are known parameters of a known method."""
+        if given.factor in RECIPES and not given.method:
+            return
+        if given.method not in fields:
+            what = f"{given.method!r} is not one of the methods: {', '.join(fields)}."
+            self._say((*key, "method"), what + nearest(given.method, fields))
+            return
+        known = [*fields[given.method], "encoder", "seed", "size"]
+        for place, names in (
+            ("factor", [given.factor]), ("where", given.where), ("across", given.across),
+            ("tuned", [given.tuned] if given.tuned else []),
+        ):  # fmt: skip
+            for one in names:
+                if one not in known:
+                    what = f"{one!r} is not a parameter of {given.method}: {', '.join(known)}."
+                    self._say((*key, place), what + nearest(one, known))
+
     def _explain(self, error: ValidationError, prefix: Key, model: type[BaseModel]) -> None:
         for item in error.errors():
             loc = _clean(item["loc"])
@@ -208,6 +246,21 @@ class Checker:
 
     def _say(self, key: Key, what: str, *, at_key: bool = False) -> None:
         self.problems.append(self.source.problem(key, what, at_key=at_key))
+
+
+def _fields(spec: MethodSpec) -> list[str]:
+    return [field.name for field in dataclasses.fields(METHODS.get(spec.method))]
+
+
+def _claim(name: str, given: ClaimModel) -> Claim:
+    values = given.model_dump(exclude={"levels", "across", "also"})
+    return Claim(
+        id=name,
+        levels=(given.levels[0], given.levels[1]),
+        across={factor: (one, other) for factor, (one, other) in given.across.items()},
+        also=tuple(given.also),
+        **values,
+    )
 
 
 def _lenient(methods: Any) -> dict[str, MethodModel | None]:

@@ -12,10 +12,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from harness.errors import SuiteError, nearest
 from harness.images import PHOTOGRAPHS, TEXTURES, ImageSource
 from harness.precision import Precision
+from harness.records import Claim, Control, Sign
 from harness.studies import STUDIES
 from harness.suite.marked_yaml import Key, Source
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+ClaimId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$")]
 Vary = Literal["product", "one-at-a-time"]
 
 PLACES = ("method", "content", "style", "seed", "size")
@@ -71,6 +73,24 @@ class MethodModel(_Model):
     vary: Vary = "product"
 
 
+class ClaimModel(_Model):
+    """A statement to be tested, see `records.Claim`."""
+
+    statement: str
+    source: str = ""
+    method: str = ""
+    factor: str
+    levels: Annotated[list[Any], Field(min_length=2, max_length=2)]
+    where: dict[str, Any] = {}
+    across: dict[str, Annotated[list[Any], Field(min_length=2, max_length=2)]] = {}
+    tuned: str = ""
+    metric: str
+    also: list[str] = []
+    predicts: Sign
+    smallest: Annotated[float, Field(gt=0)] | None = None
+    control: Control = ""
+
+
 class TrainingModel(_Model):
     """The photographs to train on."""
 
@@ -95,7 +115,9 @@ class SuiteModel(_Model):
     seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
     sizes: Annotated[list[Annotated[int, Field(ge=32, le=8192)]], Field(min_length=1)] = [256]
     metrics: list[str | dict[str, Any]] = ["ssim", "lpips", "content_loss", "style_loss"]
+    repeats: Annotated[int, Field(ge=1, le=100)] = 10  # at most, of a quick stylization
     training: TrainingModel = TrainingModel()
+    claims: dict[ClaimId, ClaimModel] = {}
     profiles: dict[Name, dict[str, Any]] = {}
 
 
@@ -134,7 +156,9 @@ class Suite:
     seeds: Sequence[int]
     sizes: Sequence[int]
     metrics: Sequence[Any]  # instances
+    repeats: int
     training_folder: Path | None
+    claims: Sequence[Claim]
     resolved: str  # YAML, as run: stored beside the results
     source: Source  # to point at what turns out to be wrong later
 

@@ -1,0 +1,19 @@
+"""From results to verdicts: which change matters, by how much, and how sure that is.
+
+    blocks      results -> a matrix of paired differences, styles by contents
+    rows        claims -> one row each: effect, interval, verdict
+    compare     claims that nobody wrote down: every level against a baseline
+    tables      rows -> Markdown, CSV, LaTeX, JSON
+    terminal    rows -> the terminal
+    found       what is stored of a suite
+    check       what is wrong with a claim, before anything runs
+
+All of it works on the flat rows of results.csv, so that anyone can do it again by hand.
+"""
+
+from harness.claims.check import impossible
+from harness.claims.compare import compared
+from harness.claims.found import Found
+from harness.claims.rows import ClaimRow, judged
+
+__all__ = ["ClaimRow", "Found", "compared", "impossible", "judged"]

@@ -1,0 +1,185 @@
+"""Results -> paired differences: a style a row, a content a column, all else equal.
+
+Two cells are a pair where they agree in everything but the factor: every other parameter, seed,
+size, encoder, precision and device. So a difference has one cause, or there is none to be had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from harness.measures import Measure
+from harness.records import RECIPES, Claim
+from harness.results import plain
+
+CONDITIONS = ("size", "encoder", "precision", "device")
+"""A verdict holds under these; results under others are never merged with it."""
+
+PLACE = ["style", "content", "key"]
+PARAM = "param."
+
+
+@dataclass(frozen=True)
+class Differences:
+    """What two levels of a factor make of each block, under one set of conditions."""
+
+    conditions: Mapping[str, Any]
+    matrix: pd.DataFrame  # styles x contents, averaged over seeds and other factors; NaN: missing
+    levels: tuple[float, float]  # the measure at either level, in its unit, over all whole blocks
+    seeds: int
+    failed: tuple[int, int]  # cells of either level that came to nothing
+    passes: tuple[float, float]  # medians: the budget of either level
+    tuned: tuple[str, str] = ("", "")  # at which value of the tuned parameter each was taken
+
+
+def differences(results: pd.DataFrame, claim: Claim, measure: Measure) -> Iterator[Differences]:
+    """Yield the paired differences of a claim, once for each set of conditions.
+
+    Args:
+        results: As `harness.results.frame` makes them.
+        claim: What differs in what.
+        measure: What is looked at; logarithms of it where it compares by ratio.
+    """
+    held = [name for name in CONDITIONS if name != claim.factor]
+    for values, cells in chosen(results, claim).groupby(held, sort=False):
+        cells = cells.assign(value=_values(cells, measure))
+        cells, tuned = _at_their_best(cells, claim, measure)
+        paired = pairs(cells, claim)
+        if not paired.empty:
+            yield _difference(paired, measure, dict(zip(held, values, strict=True)), tuned)
+
+
+def chosen(results: pd.DataFrame, claim: Claim) -> pd.DataFrame:
+    """Return the cells that a claim is about, sides coded 0 and 1 in columns `side0`, `side1`..."""
+    if claim.factor not in RECIPES:
+        results = results[results["label"] == claim.method]
+    for name, value in claim.where.items():
+        results = results[_is(results, name, value)]
+    for index, (name, (one, other)) in enumerate(_factors(claim).items()):
+        is_one, is_other = _is(results, name, one), _is(results, name, other)
+        side = pd.Series(np.where(is_other, 1, 0), index=results.index)
+        results = results.assign(**{f"side{index}": side})[is_one | is_other]
+    return results
+
+
+def pairs(cells: pd.DataFrame, claim: Claim) -> pd.DataFrame:
+    """Return the cells that have a partner on every side; what they agree in is their `key`."""
+    agreeing = cells.groupby(_agreeing(cells, claim), dropna=False, sort=False)
+    keyed = cells.assign(key=agreeing.ngroup())
+    sides = _sides(keyed)
+    met = keyed.drop_duplicates(["key", *sides]).groupby("key").size()
+    return keyed[keyed["key"].isin(met[met == 2 ** len(sides)].index)]
+
+
+def telling(results: pd.DataFrame, metrics: Iterable[str]) -> pd.DataFrame:
+    """Return the columns alone that a comparison looks at: narrow tables are quick to cut."""
+    own = {"label", "variant", "seed", "encoder_sha256", "status", "passes", *CONDITIONS, *PLACE}
+    wanted = own.union(metrics)
+    return results[[c for c in results if c in wanted or c.startswith(PARAM)]]
+
+
+def column(factor: str) -> str:
+    """Return the column of the results that holds a factor."""
+    if factor == "method":
+        return "label"
+    return factor if factor in ("variant", "seed", *CONDITIONS) else PARAM + factor
+
+
+def _factors(claim: Claim) -> dict[str, tuple[Any, Any]]:
+    return {claim.factor: claim.levels, **claim.across}
+
+
+def _agreeing(cells: pd.DataFrame, claim: Claim) -> list[str]:
+    """Return the columns in which the cells of a pair have to agree."""
+    varied = {column(name) for name in (*_factors(claim), claim.tuned) if name}
+    if claim.factor == "encoder":
+        varied.add("encoder_sha256")
+    own = [] if claim.factor in RECIPES else [c for c in cells if c.startswith(PARAM)]
+    agreeing = [c for c in (*own, "seed", "encoder_sha256", *CONDITIONS) if c not in varied]
+    varying = [c for c in agreeing if cells[c].nunique(dropna=False) > 1]
+    return varying or agreeing[:1]
+
+
+def _sides(cells: pd.DataFrame) -> list[str]:
+    return [name for name in cells if name.startswith("side")]
+
+
+def _is(results: pd.DataFrame, factor: str, level: Any) -> pd.Series:
+    """Tell where a factor has a level; 5, 5.0 and "5" are one."""
+    where = column(factor)
+    if where not in results:
+        return pd.Series(data=False, index=results.index)
+    number = _number(level)
+    if number is not None:
+        return pd.to_numeric(results[where], errors="coerce") == number
+    return results[where] == plain(level)
+
+
+def _number(level: Any) -> float | None:
+    try:
+        return None if isinstance(level, (bool, list)) else float(level)
+    except (TypeError, ValueError):
+        return None
+
+
+def _values(cells: pd.DataFrame, measure: Measure) -> pd.Series:
+    """Return what is compared; what failed, or has no logarithm, is NaN."""
+    if measure.name not in cells:
+        return pd.Series(np.nan, index=cells.index)
+    values = cells[measure.name].astype(float).where(cells["status"] == "done")
+    if measure.effect == "difference":
+        return values
+    return pd.Series(np.log(values.where(values > 0)), index=cells.index)
+
+
+def _at_their_best(
+    cells: pd.DataFrame, claim: Claim, measure: Measure
+) -> tuple[pd.DataFrame, tuple[str, str]]:
+    """Keep each level at that value of the tuned parameter that serves it best on average.
+
+    It is chosen on the very cells that are compared, so a level with more values to choose from
+    is flattered: give the predicted winner the fewer.
+    """
+    if not claim.tuned:
+        return cells, ("", "")
+    where, best = column(claim.tuned), ["", ""]
+    for side in (0, 1):
+        means = cells[cells["side0"] == side].groupby(where)["value"].mean()
+        if means.notna().any():
+            best[side] = str(means.idxmax() if measure.better == "higher" else means.idxmin())
+    kept = cells[cells[where] == cells["side0"].map({0: best[0], 1: best[1]})]
+    return kept, (best[0], best[1])
+
+
+def _difference(
+    cells: pd.DataFrame, measure: Measure, conditions: dict[str, Any], tuned: tuple[str, str]
+) -> Differences:
+    sides = _sides(cells)
+    values = cells.groupby([*PLACE, *sides])["value"].first().unstack(sides)
+    # The difference of two sides; of four, the difference of two differences.
+    signs = reduce(np.outer, [np.array([-1, 1])] * len(sides)).ravel()
+    contrast = pd.Series(values.to_numpy() @ signs, index=values.index)
+    everywhere = pd.MultiIndex.from_product([cells[name].unique() for name in PLACE], names=PLACE)
+    matrix = contrast.reindex(everywhere).unstack("key").mean(axis=1, skipna=False).unstack()
+    levels = values[contrast.notna()].T.groupby("side0").mean().T.mean()
+    back = np.exp if measure.effect == "ratio" else np.asarray
+    return Differences(
+        conditions=conditions,
+        matrix=matrix,
+        levels=(float(back(levels[0])), float(back(levels[1]))),
+        seeds=cells["seed"].nunique(),
+        failed=_of_both(cells, "status", lambda of: int((of != "done").sum())),
+        passes=_of_both(cells, "passes", lambda of: float(of.median())),
+        tuned=tuned,
+    )
+
+
+def _of_both(cells: pd.DataFrame, name: str, count: Any) -> tuple[Any, Any]:
+    sides = cells["side0"]
+    return count(cells.loc[sides == 0, name]), count(cells.loc[sides == 1, name])

@@ -1,0 +1,151 @@
+"""Rows -> what people paste: Markdown, CSV, LaTeX, JSON; and the words of one cell."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, fields
+from typing import Any
+
+from harness.claims.rows import ClaimRow
+
+HEADINGS = (
+    "claim",
+    "factor",
+    "metric",
+    "n",
+    "first",
+    "second",
+    "effect [95 %]",
+    "p adj",
+    "verdict",
+)
+GLYPHS = {
+    "supported": "✓",
+    "equivalent": "=",
+    "contradicted": "✗",
+    "inconclusive": "?",
+    "illustration": "·",
+}
+
+
+def number(value: float | None) -> str:
+    """Write three significant digits; a dash for what there is not."""
+    if value is None:
+        return "–"
+    return f"{value:.3g}" if value == 0 or abs(value) < 1000 else f"{value:.0f}"
+
+
+def interval(row: ClaimRow) -> str:
+    """Write `+0.31 [0.22, 0.40]`, or a ratio as `×1.42 [1.31, 1.54]`."""
+    if row.estimate is None:
+        return "–"
+    ratio = row.unit == "×"
+    shown = f"×{number(row.estimate)}" if ratio else f"{row.estimate:+.3g}"
+    unit = f" {row.unit}" if row.unit and not ratio else ""
+    if row.ci_lo is None:
+        return shown + unit
+    return f"{shown} [{number(row.ci_lo)}, {number(row.ci_hi)}]{unit}"
+
+
+def size(row: ClaimRow) -> str:
+    """Write n as styles x contents x seeds."""
+    return f"{row.n_style}×{row.n_content}×{row.n_seed}" if row.n_style else "–"
+
+
+def glyph(row: ClaimRow) -> str:
+    """Return one sign for a verdict, to be seen beside its words."""
+    return GLYPHS.get(row.verdict.split(" ")[0], "–")
+
+
+def cells(row: ClaimRow) -> tuple[str, ...]:
+    """Return a row's cells under HEADINGS."""
+    first, second = row.level_means or (None, None)
+    return (
+        row.claim_id,
+        row.factors,
+        row.metric + (" ◦" if row.circular else ""),
+        size(row),
+        number(first),
+        number(second),
+        interval(row),
+        number(row.p_adj),
+        f"{glyph(row)} {row.verdict}",
+    )
+
+
+def markdown(rows: Sequence[ClaimRow]) -> str:
+    """Return a table for a README or an issue."""
+    lines = [HEADINGS, ("---",) * len(HEADINGS), *map(cells, rows)]
+    text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return "\n\n".join(filter(None, (text, "\n".join(f"- {line}" for line in footnotes(rows)))))
+
+
+def latex(rows: Sequence[ClaimRow]) -> str:
+    """Return a tabular for a paper; needs booktabs."""
+    lines = [*map(cells, rows)]
+    body = [" & ".join(map(_tex, line)) + r" \\" for line in lines]
+    head = " & ".join(map(_tex, HEADINGS)) + r" \\"
+    spec = "lll" + "r" * (len(HEADINGS) - 4) + "l"
+    notes = [f"% {line}" for line in footnotes(rows)]
+    return "\n".join([rf"\begin{{tabular}}{{{spec}}}", r"\toprule", head, r"\midrule", *body,
+                      r"\bottomrule", r"\end{tabular}", *notes])  # fmt: skip
+
+
+def comma_separated(rows: Sequence[ClaimRow]) -> str:
+    """Return every field of every row; maps and lists as JSON."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    names = [f.name for f in fields(ClaimRow)]
+    writer.writerow(names)
+    for row in rows:
+        writer.writerow([_flat(value) for value in asdict(row).values()])
+    return buffer.getvalue().rstrip("\n")
+
+
+def as_json(rows: Sequence[ClaimRow]) -> str:
+    """Return every field of every row."""
+    return json.dumps([asdict(row) for row in rows], indent=1, ensure_ascii=False)
+
+
+def footnotes(rows: Sequence[ClaimRow]) -> list[str]:
+    """Return the conditions that all rows share, and each note with the claims that it is of."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        for note in row.notes:
+            found.setdefault(note, []).append(row.claim_id)
+    lines = [f"{note} ({', '.join(dict.fromkeys(ids))})" for note, ids in found.items()]
+    conditions = dict.fromkeys(_written(row.conditions) for row in rows if row.conditions)
+    circular = ["◦ judged through the network that was optimised"] * any(r.circular for r in rows)
+    return [*(f"conditions: {text}" for text in conditions), *circular, *lines]
+
+
+FORMATS: dict[str, Callable[[Sequence[ClaimRow]], str]] = {
+    "markdown": markdown,
+    "csv": comma_separated,
+    "latex": latex,
+    "json": as_json,
+}
+
+
+def _written(conditions: Any) -> str:
+    size = f"{conditions['size']} px" if "size" in conditions else ""
+    rest = (str(value) for name, value in conditions.items() if name != "size")
+    return ", ".join(filter(None, (size, *rest)))
+
+
+def _flat(value: Any) -> Any:
+    if isinstance(value, (dict, list, tuple)):
+        return json.dumps(value, ensure_ascii=False)
+    return "" if value is None else value
+
+
+def _tex(text: str) -> str:
+    for sign, written in (("\\", r"\textbackslash{}"), ("&", r"\&"), ("%", r"\%"), ("_", r"\_"),
+                          ("#", r"\#"), ("×", r"$\times$"), ("→", r"$\to$"), ("✓", r"$\surd$"),
+                          ("✗", r"$\times$"), ("◦", r"$\circ$"), ("·", r"$\cdot$"),
+                          ("–", "--")):  # fmt: skip
+        text = text.replace(sign, written)
+    return text

@@ -1,0 +1,122 @@
+"""Records -> one flat row per cell: results.csv, and what every comparison is made from."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from harness.records import Cell, Record, Skip, Timing
+
+
+def rows(records: Iterable[Record], skipped: Iterable[Skip] = ()) -> list[dict[str, Any]]:
+    """Return one row per cell, in plan order; cells that were skipped come last."""
+    return [_row(record) for record in records] + [
+        {
+            "cell": "",
+            "name": skip.name,
+            "variant": skip.variant,
+            "pair": skip.pair,
+            "status": "skipped",
+            "reason": skip.reason,
+        }
+        for skip in skipped
+    ]
+
+
+def frame(table: list[dict[str, Any]]) -> pd.DataFrame:
+    """Return the rows as a frame; what only skipped cells have is there too, and empty."""
+    return pd.DataFrame(table, columns=[*dict.fromkeys(key for row in table for key in row)])
+
+
+def lenses(records: Iterable[Record]) -> dict[str, str]:
+    """Return the network that each score looks through, by the score's name."""
+    return {score.name: score.lens for record in records for score in record.scores}
+
+
+def plain(value: Any) -> str:
+    """Write a parameter's value as a suite would."""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, default=list)
+
+
+def planned(cell: Cell) -> dict[str, Any]:
+    """Return what a cell is, before anything came of it."""
+    return {**_place(cell), **_circumstances(cell)}
+
+
+def _place(cell: Cell) -> dict[str, Any]:
+    return {
+        "cell": cell.id,
+        "name": cell.name,
+        "variant": cell.variant,
+        "label": cell.label,
+        "method": cell.method,
+        "version": cell.version,
+        "anchor": cell.anchor,
+        "content": cell.content.name,
+        "style": cell.style.name,
+        "pair": cell.pair,
+        "size": cell.size,
+        "seed": cell.seed,
+    }
+
+
+def _circumstances(cell: Cell) -> dict[str, Any]:
+    return {
+        "encoder": cell.encoder.name,
+        "encoder_sha256": cell.encoder.sha256,
+        "precision": cell.precision,
+        "device": cell.device,
+        "fit": cell.fit_id,
+        **{f"param.{name}": plain(value) for name, value in cell.params.items()},
+    }
+
+
+def _row(record: Record) -> dict[str, Any]:
+    failure = record.failure
+    return {
+        **_place(record.cell),
+        "status": record.status,
+        "reason": f"{failure.kind}: {failure.message}" if failure else None,
+        **{score.name: _finite(score.value) for score in record.scores},
+        "objective": record.objective,
+        **_timing(record.timing),
+        "width": record.width,
+        "height": record.height,
+        "image_sha256": record.image_sha256,
+        "started": record.started,
+        **_circumstances(record.cell),
+    }
+
+
+def _timing(timing: Timing | None) -> dict[str, Any]:
+    if timing is None:
+        return {}
+    low, median, high = timing.pass_ms or (None, None, None)
+    return {
+        "fit_seconds": timing.fit_seconds,
+        "fit_shared": timing.fit_shared,
+        "stylize_seconds": timing.stylize_seconds,
+        "repeats": timing.repeats,
+        "warm_up_seconds": timing.warm_up_seconds,
+        "passes": timing.passes,
+        "pass_ms": median,
+        "pass_ms_25": low,
+        "pass_ms_75": high,
+        "peak_mb": timing.peak_mb,
+        "peak_of": timing.peak_of,
+        "load": timing.load,
+        "noisy": timing.noisy or None,
+        "shared_by": timing.shared_by,
+        "calibration_ms": timing.calibration_ms,
+        "stylize_calibrated": timing.calibrated,
+    }
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

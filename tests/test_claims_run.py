@@ -1,0 +1,149 @@
+"""Claims and comparisons as a user has them: by the command line, on what really ran."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def nstbench(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "harness.cli", *map(str, arguments)],
+        capture_output=True, text=True, timeout=280, check=False, env=os.environ,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six styles by six contents of the untrained networks, slim and small."""
+    folder = tmp_path_factory.mktemp("out")
+    done = nstbench(
+        "run", ROOT / "suites" / "upsamplers.yaml", "--out", folder, "--offline", "--no-track",
+        "--set", "sizes=[128]", "--set", "johnson.width=0.5",
+        "--set", "contents=[coffee, chelsea, astronaut, rocket, motorcycle, camera]",
+        "--set", "styles=[starry-night, water-lilies, seated-nude, the-scream, great-wave, "
+                 "shipwreck]",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def verdicts(out: Path) -> dict[str, Any]:
+    done = nstbench("claims", "upsamplers", "--out", out, "--json")
+    assert done.returncode == 0, done.stderr
+    return {row["claim_id"]: row for row in json.loads(done.stdout) if row["primary"]}
+
+
+def test_untrained_transposed_convolution_has_the_checkerboards(out: Path) -> None:
+    rows = verdicts(out)
+    # Some 15 dB in images of 6 photographs by 8 inits; sds of a few dB between them.
+    assert rows["U1"]["verdict"] == "supported"
+    assert -25 < rows["U1"]["ci_lo"] < rows["U1"]["ci_hi"] < -8
+    assert (rows["U1"]["n_style"], rows["U1"]["n_content"]) == (6, 6)
+    assert rows["U1"]["p_adj"] < 0.01
+    assert rows["U1"]["conditions"]["size"] == 128
+
+
+def test_the_controls_hold(out: Path) -> None:
+    rows = verdicts(out)
+    assert rows["Z1"]["verdict"] in {"equivalent", "equivalent (style-dependent)", "inconclusive"}
+    assert rows["Z2"]["verdict"] == "supported"
+    assert not any("the control" in note for row in rows.values() for note in row["notes"])
+
+
+def test_a_number_can_be_worked_out_by_hand_from_results_csv(out: Path) -> None:
+    with (out / "upsamplers" / "results.csv").open(newline="", encoding="utf-8") as file:
+        cells = list(csv.DictReader(file))
+
+    def mean(upsample: str) -> float:
+        values = [
+            float(cell["checkerboard_db"]) for cell in cells
+            if (cell["param.upsample"], cell["param.interpolation"], cell["seed"])
+            == (upsample, "nearest", "0")
+        ]  # fmt: skip
+        assert len(values) == 36
+        return sum(values) / 36
+
+    row = verdicts(out)["U1"]
+    # Every block has one pair, so the mean of differences is the difference of means.
+    assert row["estimate"] == pytest.approx(mean("upsample_conv") - mean("conv_transpose"))
+    assert row["level_means"] == pytest.approx([mean("conv_transpose"), mean("upsample_conv")])
+
+
+def test_the_table_is_for_people(out: Path) -> None:
+    done = nstbench("claims", "upsamplers", "--out", out)
+    assert "U1" in done.stdout
+    assert "✓ supported" in done.stdout
+    assert "conditions: 128 px, random" in done.stdout
+
+
+def test_factors_can_be_compared_without_a_claim(out: Path) -> None:
+    done = nstbench("compare", "upsamplers", "--out", out, "--by", "upsample", "--metric",
+                    "checkerboard_db", "--format", "csv")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = {row["claim_id"]: row for row in csv.DictReader(io.StringIO(done.stdout))}
+    assert set(rows) == {"upsample=conv_transpose_k4", "upsample=conv_transpose_k2",
+                         "upsample=pixel_shuffle", "upsample=upsample_conv"}  # fmt: skip
+    assert rows["upsample=upsample_conv"]["verdict"] == "supported"
+
+
+def test_what_cannot_be_compared_is_told(out: Path) -> None:
+    done = nstbench("compare", "upsamplers", "--out", out, "--metric", "lpips")
+    assert done.returncode == 2
+    assert "--metric lpips: there is checkerboard_db, " in done.stderr
+    done = nstbench("compare", "nothing", "--out", out)
+    assert done.returncode == 2
+    assert "holds no results" in done.stderr
+
+
+def test_a_claim_that_no_two_cells_could_test_is_refused_before_anything_runs(
+    tmp_path: Path,
+) -> None:
+    suite = tmp_path / "s.yaml"
+    suite.write_text("""\
+version: 1
+name: s
+encoder: random
+contents: {coffee: {builtin: coffee}}
+styles: {brick: {builtin: brick}}
+methods: {gatys: {axes: {optimizer: [lbfgs, adam], iterations: [5, 6]}}}
+exclude:
+  - {optimizer: lbfgs, iterations: 5}
+  - {optimizer: adam, iterations: 6}
+claims:
+  O1: {statement: Lower., method: gatys, factor: optimizer, levels: [adam, lbfgs],
+       metric: objective, predicts: lower}
+""")
+    done = nstbench("plan", suite, "--out", tmp_path / "out", "--offline")
+    assert done.returncode == 2
+    assert "claims.O1: no cells of gatys with optimizer adam and lbfgs agree in all else." in (
+        done.stderr
+    )
+
+
+def test_a_new_metric_is_scored_on_stored_images_without_stylizing(
+    out: Path, tmp_path: Path
+) -> None:
+    options = [ROOT / "suites" / "smoke.yaml", "--out", tmp_path, "--offline", "--no-track"]
+    first = nstbench("run", *options, "--set", "methods.gatys.params.iterations=2")
+    assert first.returncode == 0, first.stderr
+    cells = tmp_path / "smoke" / "cells"
+    images = {path: path.stat().st_mtime_ns for path in cells.glob("*/image.png")}
+    more = "metrics=[ssim, lpips, content_loss, style_loss, tv_ratio]"
+    # Six iterations instead of two: those cells have no image, and get none.
+    done = nstbench("score", *options, "--set", more)
+    assert done.returncode == 0, done.stderr
+    assert "4 to run, 0 reused, 10 to be scored again" in done.stdout
+    assert {path: path.stat().st_mtime_ns for path in cells.glob("*/image.png")} == images
+    with (tmp_path / "smoke" / "results.csv").open(newline="", encoding="utf-8") as file:
+        assert sum(bool(row["tv_ratio"]) for row in csv.DictReader(file)) == 10
