@@ -40,7 +40,10 @@ class Need:
 
 
 def fetch(suite: Suite, options: Options) -> list[Need]:
-    """Get a suite's images, encoders and trunks; what fails is told, the rest goes on."""
+    """Get a suite's images, encoders and what scores look through.
+
+    What fails is told, and the rest goes on.
+    """
     network = Network(offline=options.offline)
     mirror = open_mirror(options.mirror, network)
     gallery = Gallery(network, mirror)
@@ -51,8 +54,8 @@ def fetch(suite: Suite, options: Options) -> list[Need]:
     need, judge = _encoder(name, shelf)
     needs += [need, *(_encoder(other, shelf)[0] for other in suite.encoders if other != name)]
     if judge is not None:
-        trunks = [metric for metric in suite.metrics if hasattr(metric, "trunk_file")]
-        needs += [_trunk(metric, judge, shelf) for metric in trunks]
+        looking = [metric for metric in suite.metrics if hasattr(metric, "network_file")]
+        needs += [_lens(metric, judge, shelf) for metric in looking]
     if mirror and mirror.complaint:
         needs.append(Need("mirror", str(mirror), "missing", why=mirror.complaint))
     return list(dict.fromkeys(needs))
@@ -80,7 +83,7 @@ def _encoder(name: str, shelf: Shelf) -> tuple[Need, EncoderUse | None]:
     return _file("encoder", use, path, shelf.network), use
 
 
-def _trunk(metric: Any, judge: EncoderUse, shelf: Shelf) -> Need:
+def _lens(metric: Any, judge: EncoderUse, shelf: Shelf) -> Need:
     try:
         equipped = metric.equip(judge, shelf)
     except SourceError as error:
@@ -88,7 +91,11 @@ def _trunk(metric: Any, judge: EncoderUse, shelf: Shelf) -> Need:
     name = score_name(equipped)
     if equipped.missing:
         return Need("score", name, "missing", why=equipped.missing)
-    path = Path(equipped.trunk_file)
+    if why := getattr(equipped, "circular", ""):
+        return Need("score", name, "stands in", judge.name, judge.sha256, why=f"{why}.")
+    if not equipped.network_file:
+        return Need("score", name, "here", equipped.lens, equipped.lens_sha256)
+    path = Path(equipped.network_file)
     use = EncoderUse(name, equipped.lens_sha256, path.name)
     return _file("score", use, path, shelf.network)
 

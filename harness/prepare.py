@@ -143,7 +143,7 @@ def prepare(suite: Suite, options: Options) -> Prepared:
         environment=environment.describe(facts.device),
         repeats=suite.repeats,
     )
-    warnings = [*_warnings(facts, scores, cells, training.hashes)]
+    warnings = [*_warnings(facts, scores, cells, training.hashes), *_circular(metrics)]
     if mirror and mirror.complaint:
         warnings.append(mirror.complaint)
     return Prepared(suite, facts, decided, setup, gallery, store, tuple(warnings))
@@ -223,6 +223,14 @@ def _warnings(
             f"Stand-ins for {', '.join(used)}: {reason} "
             "`--mirror DIR|URL` takes copies of your own."
         )
+
+
+def _circular(metrics: Sequence[Any]) -> Iterator[str]:
+    """Say which scores look through the suite's encoder for want of a network that was held out."""
+    found = {score_name(m): why for m in metrics if (why := getattr(m, "circular", ""))}
+    for why in dict.fromkeys(found.values()):
+        names = " and ".join(name for name, its in found.items() if its == why)
+        yield f"{names} had {why}."
 
 
 def _stood_in(facts: Facts, cells: Sequence[Cell]) -> Iterator[str]:

@@ -19,7 +19,7 @@ SCHEMA = 1
 
 Status = Literal["done", "diverged", "failed", "out_of_memory", "timeout", "crashed"]
 Direction = Literal["lower", "higher", "neither"]
-Sign = Literal["lower", "higher", "none"]
+Sign = Literal["lower", "higher", "none"]  # predicted of the second level against the first
 Control = Literal["", "null", "effect"]
 
 

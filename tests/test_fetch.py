@@ -75,6 +75,16 @@ def test_fetch_gets_all_that_a_suite_needs_and_a_run_offline_lacks_nothing(lab: 
     assert planned["warnings"] == []
 
 
+def test_a_judge_that_is_the_encoder_itself_stands_in_and_a_run_says_so(lab: Path) -> None:
+    lab.write_text(lab.read_text().replace("[ssim,", "[ssim, gram_distance,"))
+    needs = by_name(nstbench("fetch", lab, "--json", offline=False))
+    assert needs["gram_distance"]["state"] == "stands in"
+    said = "no weights but those of squeezenet1_1: methods are judged by what they minimise."
+    assert needs["gram_distance"]["why"] == said
+    planned = json.loads(nstbench("plan", lab, "--json").stdout)
+    assert planned["warnings"] == [f"gram_distance had {said}"]
+
+
 def test_fetch_tells_what_is_missing_and_what_stands_in_and_ends_with_3(lab: Path) -> None:
     result = nstbench("fetch", lab, "--json")
     assert result.exit_code == 3

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from harness import statistics
-from harness.statistics import Effect, Sign, complete, effect, verdict
+from harness.records import Sign
+from harness.statistics import Effect, complete, effect, verdict
 from harness.statistics.crossed import crossed
 from harness.statistics.resampling import flip_p, share_interval
 

@@ -6,7 +6,7 @@ size, encoder, precision and device. So a difference has one cause, or there is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from typing import Any
@@ -15,11 +15,18 @@ import numpy as np
 import pandas as pd
 
 from harness.measures import Measure
+from harness.measures import measure as measure_of
 from harness.records import RECIPES, Claim
 from harness.results import plain
 
 CONDITIONS = ("size", "encoder", "precision", "device")
 """A verdict holds under these; results under others are never merged with it."""
+
+ENCODERS_VARY = ("encoder", *RECIPES)
+
+ASIDE = ("cell", "name", "method", "version", "pair", "reason", "image_sha256", "width", "height",
+         "started", "fit", "noisy", "load", "peak_of", "repeats", "shared_by",
+         "warm_up_seconds", "pass_ms_25", "pass_ms_75", "calibration_ms")  # fmt: skip
 
 PLACE = ["style", "content", "key"]
 PARAM = "param."
@@ -35,6 +42,8 @@ class Differences:
     seeds: int
     failed: tuple[int, int]  # cells of either level that came to nothing
     passes: tuple[float, float]  # medians: the budget of either level
+    fits: tuple[float, float]  # median seconds of a fit at either level
+    encoders: tuple[str, ...]  # whose losses were minimised
     tuned: tuple[str, str] = ("", "")  # at which value of the tuned parameter each was taken
 
 
@@ -46,11 +55,10 @@ def differences(results: pd.DataFrame, claim: Claim, measure: Measure) -> Iterat
         claim: What differs in what.
         measure: What is looked at; logarithms of it where it compares by ratio.
     """
-    held = [name for name in CONDITIONS if name != claim.factor]
+    held = [name for name in CONDITIONS if name not in _varied(claim)]
     for values, cells in chosen(results, claim).groupby(held, sort=False):
-        cells = cells.assign(value=_values(cells, measure))
-        cells, tuned = _at_their_best(cells, claim, measure)
-        paired = pairs(cells, claim)
+        cells, tuned = _at_their_best(cells, claim)
+        paired = pairs(cells.assign(value=_values(cells, measure)), claim)
         if not paired.empty:
             yield _difference(paired, measure, dict(zip(held, values, strict=True)), tuned)
 
@@ -73,15 +81,13 @@ def pairs(cells: pd.DataFrame, claim: Claim) -> pd.DataFrame:
     agreeing = cells.groupby(_agreeing(cells, claim), dropna=False, sort=False)
     keyed = cells.assign(key=agreeing.ngroup())
     sides = _sides(keyed)
-    met = keyed.drop_duplicates(["key", *sides]).groupby("key").size()
+    met = keyed[["key", *sides]].drop_duplicates().groupby("key").size()
     return keyed[keyed["key"].isin(met[met == 2 ** len(sides)].index)]
 
 
-def telling(results: pd.DataFrame, metrics: Iterable[str]) -> pd.DataFrame:
-    """Return the columns alone that a comparison looks at: narrow tables are quick to cut."""
-    own = {"label", "variant", "seed", "encoder_sha256", "status", "passes", *CONDITIONS, *PLACE}
-    wanted = own.union(metrics)
-    return results[[c for c in results if c in wanted or c.startswith(PARAM)]]
+def narrowed(results: pd.DataFrame) -> pd.DataFrame:
+    """Leave out columns that no comparison looks at: a narrow table is quick to cut."""
+    return results.drop(columns=[*ASIDE], errors="ignore")
 
 
 def column(factor: str) -> str:
@@ -97,13 +103,17 @@ def _factors(claim: Claim) -> dict[str, tuple[Any, Any]]:
 
 def _agreeing(cells: pd.DataFrame, claim: Claim) -> list[str]:
     """Return the columns in which the cells of a pair have to agree."""
-    varied = {column(name) for name in (*_factors(claim), claim.tuned) if name}
-    if claim.factor == "encoder":
-        varied.add("encoder_sha256")
+    varied = _varied(claim)
     own = [] if claim.factor in RECIPES else [c for c in cells if c.startswith(PARAM)]
     agreeing = [c for c in (*own, "seed", "encoder_sha256", *CONDITIONS) if c not in varied]
     varying = [c for c in agreeing if cells[c].nunique(dropna=False) > 1]
     return varying or agreeing[:1]
+
+
+def _varied(claim: Claim) -> set[str]:
+    """Return the columns in which the cells of a pair may differ."""
+    varied = {column(name) for name in (*_factors(claim), claim.tuned) if name}
+    return varied | ({"encoder", "encoder_sha256"} if claim.factor in ENCODERS_VARY else set())
 
 
 def _sides(cells: pd.DataFrame) -> list[str]:
@@ -138,21 +148,21 @@ def _values(cells: pd.DataFrame, measure: Measure) -> pd.Series:
     return pd.Series(np.log(values.where(values > 0)), index=cells.index)
 
 
-def _at_their_best(
-    cells: pd.DataFrame, claim: Claim, measure: Measure
-) -> tuple[pd.DataFrame, tuple[str, str]]:
+def _at_their_best(cells: pd.DataFrame, claim: Claim) -> tuple[pd.DataFrame, tuple[str, str]]:
     """Keep each level at that value of the tuned parameter that serves it best on average.
 
-    It is chosen on the very cells that are compared, so a level with more values to choose from
-    is flattered: give the predicted winner the fewer.
+    Best by the claim's own metric, whichever is looked at. It is chosen on the very cells that
+    are compared, so a level with more values to choose from is flattered: give the predicted
+    winner the fewer.
     """
     if not claim.tuned:
         return cells, ("", "")
-    where, best = column(claim.tuned), ["", ""]
+    where, best, own = column(claim.tuned), ["", ""], measure_of(claim.metric)
+    values = _values(cells, own)
     for side in (0, 1):
-        means = cells[cells["side0"] == side].groupby(where)["value"].mean()
+        means = values[cells["side0"] == side].groupby(cells[where]).mean()
         if means.notna().any():
-            best[side] = str(means.idxmax() if measure.better == "higher" else means.idxmin())
+            best[side] = str(means.idxmax() if own.better == "higher" else means.idxmin())
     kept = cells[cells[where] == cells["side0"].map({0: best[0], 1: best[1]})]
     return kept, (best[0], best[1])
 
@@ -176,10 +186,12 @@ def _difference(
         seeds=cells["seed"].nunique(),
         failed=_of_both(cells, "status", lambda of: int((of != "done").sum())),
         passes=_of_both(cells, "passes", lambda of: float(of.median())),
+        fits=_of_both(cells, "fit_seconds", lambda of: float(of.median())),
+        encoders=tuple(cells.loc[~cells["anchor"].astype(bool), "encoder"].unique()),
         tuned=tuned,
     )
 
 
 def _of_both(cells: pd.DataFrame, name: str, count: Any) -> tuple[Any, Any]:
-    sides = cells["side0"]
-    return count(cells.loc[sides == 0, name]), count(cells.loc[sides == 1, name])
+    values = cells.get(name, default=pd.Series(np.nan, index=cells.index))  # none where all failed
+    return count(values[cells["side0"] == 0]), count(values[cells["side0"] == 1])

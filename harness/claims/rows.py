@@ -9,9 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from harness.claims.blocks import Differences, chosen, differences, pairs, telling
+from harness.claims.blocks import Differences, chosen, differences, narrowed, pairs
 from harness.measures import Measure, measure
 from harness.records import RECIPES, Claim, Control, Direction, Sign
+from harness.results import plain
 from harness.statistics import Effect, benjamini_hochberg, complete, effect, holm, verdict
 
 BUDGET_TOLERANCE = 0.02
@@ -80,9 +81,8 @@ def judged(
         lenses: The network that each score looks through, by name.
         exploratory: Nobody claimed any of this: there are no primary rows.
     """
-    claims = [*claims]
-    narrow = telling(results, (m for claim in claims for m in (claim.metric, *claim.also)))
-    tested = [one for claim in claims for one in _tested(narrow, claim, lenses)]
+    results = narrowed(results)
+    tested = [one for claim in claims for one in _tested(results, claim, lenses)]
     if exploratory:
         tested = [replace(one, row=replace(one.row, primary=False)) for one in tested]
     adjusted = _adjusted(tested)
@@ -122,11 +122,15 @@ def _blank(claim: Claim, what: Measure) -> ClaimRow:
 
 def factors(claim: Claim) -> str:
     """Write what differs, and what an interaction is across: `tv_weight: 0 -> 5, across ...`."""
-    said = f"{claim.factor}: {claim.levels[0]} → {claim.levels[1]}"
-    across = [f"{name}: {a} → {b}" for name, (a, b) in claim.across.items()]
-    held = [f"{name} {value}" for name, value in claim.where.items()]
+    said = _step(claim.factor, claim.levels)
+    across = [_step(name, levels) for name, levels in claim.across.items()]
+    held = [f"{name} {plain(value)}" for name, value in claim.where.items()]
     said += f", across {', '.join(across)}" if across else ""
     return said + (f" (at {', '.join(held)})" if held else "")
+
+
+def _step(factor: str, levels: tuple[Any, Any]) -> str:
+    return f"{factor}: {plain(levels[0])} → {plain(levels[1])}"
 
 
 def _measured(
@@ -145,8 +149,8 @@ def _measured(
         level_means=found.levels,
         failed=found.failed,
         conditions=found.conditions,
-        circular=bool(lens) and lens in (found.conditions.get("encoder"), *_encoders(claim)),
-        notes=(*dropped, *_notes(claim, found)),
+        circular=lens in found.encoders,
+        notes=(*dropped, *_notes(claim, found), *_pays(what, found)),
     )
     if not whole.size:
         return _Tested(replace(row, verdict="unavailable"))
@@ -155,10 +159,6 @@ def _measured(
     seen = effect(whole, predicted)
     margin = math.log(row.smallest) if ratio else row.smallest
     return _Tested(_filled(replace(row, predicted_sign=predicted), seen, ratio=ratio), seen, margin)
-
-
-def _encoders(claim: Claim) -> tuple[Any, ...]:
-    return claim.levels if claim.factor == "encoder" else ()
 
 
 def _direction(what: Measure, claim: Claim) -> Sign:
@@ -181,6 +181,17 @@ def _notes(claim: Claim, found: Differences) -> Iterator[str]:
     one, other = sorted(found.passes)
     if other > one * (1 + BUDGET_TOLERANCE):
         yield f"unequal budgets: {found.passes[0]:g} and {found.passes[1]:g} passes"
+
+
+def _pays(what: Measure, found: Differences) -> Iterator[str]:
+    """Say from how many images on the quicker level is the cheaper one, training included."""
+    if what.name != "stylize_seconds":
+        return
+    quick = 0 if found.levels[0] < found.levels[1] else 1
+    gain = found.levels[1 - quick] - found.levels[quick]
+    training = found.fits[quick] - found.fits[1 - quick]
+    if training > gain > 0:
+        yield f"the quicker one pays for its fit from {math.ceil(training / gain)} images on"
 
 
 def _filled(row: ClaimRow, seen: Effect, *, ratio: bool) -> ClaimRow:

@@ -21,8 +21,10 @@ def show(console: Console, rows: Sequence[ClaimRow]) -> None:
     for heading in HEADINGS:
         right = heading in NUMBERS
         table.add_column(heading, justify="right" if right else "left", no_wrap=right)
-    for row in rows:
+    for before, row in zip((None, *rows), rows, strict=False):
         *facts, said = cells(row)
+        if before and (before.claim_id, before.factors) == (row.claim_id, row.factors):
+            facts[:2] = "", ""
         style = "" if row.primary else "dim"
         color = COLORS.get(row.verdict.split(" ")[0], "yellow")
         table.add_row(*(Text(fact, style) for fact in facts), Text(said, color))

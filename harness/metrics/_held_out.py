@@ -38,6 +38,7 @@ class HeldOut:
     network: EncoderUse | None = None
     network_file: str = ""
     missing: str = ""  # why there is no network, where it was asked for by name
+    circular: str = ""  # said where the suite's encoder had to take its place
 
     def equip(self, judge: EncoderUse, shelf: Shelf) -> Self:
         """Find a network: with its ImageNet weights, or random where the suite's is random."""
@@ -47,7 +48,8 @@ class HeldOut:
             equipped = self._with(spec, shelf)
             if not equipped.missing:
                 return equipped
-        return replace(self, lens="encoder", network=judge)
+        said = f"no weights but those of {judge.name}: methods are judged by what they minimise"
+        return replace(self, lens="encoder", network=judge, circular=said)
 
     def _with(self, spec: str, shelf: Shelf) -> Self:
         try:

@@ -40,7 +40,7 @@ class Lpips:
     effect: ClassVar[Literal["difference"]] = "difference"
     smallest: ClassVar[float] = 0.02  # as of SSIM, beside which it is read
     net: Literal["auto", "alex", "squeeze", "vgg"] = "auto"
-    trunk_file: str = ""  # found by `equip`
+    network_file: str = ""  # found by `equip`
     lens_sha256: str = ""  # of that file
     missing: str = ""  # why it was not
 
@@ -65,7 +65,7 @@ class Lpips:
                 reasons.append(str(error))
                 continue
             if encoders.whole(trunk):
-                return replace(self, net=net, trunk_file=str(path), lens_sha256=trunk.sha256)
+                return replace(self, net=net, network_file=str(path), lens_sha256=trunk.sha256)
             reasons.append(f"{trunk.origin} ends at {trunk.layers[-1]}.")
         return replace(self, missing=f"no trunk with ImageNet weights. {reasons[0]}")
 
@@ -73,15 +73,15 @@ class Lpips:
         """Return the distance, averaged over positions."""
         import torch
 
-        if not self.trunk_file:
+        if not self.network_file:
             raise Unavailable(self.missing or "no trunk was looked for")
-        network = _network(self.net, self.trunk_file, str(context.device))
+        network = _network(self.net, self.network_file, str(context.device))
         with torch.inference_mode():
             return float(network(stylized * 2 - 1, content * 2 - 1))
 
 
 @lru_cache(maxsize=3)
-def _network(net: str, trunk_file: str, device: str) -> Any:
+def _network(net: str, network_file: str, device: str) -> Any:
     """Build lpips' network and fill its trunk from a checked file, instead of its own download."""
     from pathlib import Path
 
@@ -92,7 +92,7 @@ def _network(net: str, trunk_file: str, device: str) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it calls torchvision by arguments deprecated since 2022
         network = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
-    tensors = load_tensors(Path(trunk_file))
+    tensors = load_tensors(Path(network_file))
     for key, value in network.net.state_dict().items():
         _, index, rest = key.split(".", 2)  # slice3.5.squeeze.weight is features.5.squeeze.weight
         value.copy_(tensors[f"features.{index}.{rest}"])

@@ -5,14 +5,13 @@ contents that were not run. No pandas, no torch: matrices go in, plain numbers c
 """
 
 from harness.statistics.anova import variance_shares
-from harness.statistics.effects import Effect, Sign, effect
+from harness.statistics.effects import Effect, effect
 from harness.statistics.missing import complete
 from harness.statistics.several import benjamini_hochberg, holm
 from harness.statistics.verdicts import Verdict, verdict
 
 __all__ = [
     "Effect",
-    "Sign",
     "Verdict",
     "benjamini_hochberg",
     "complete",

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Literal
 
+from harness.records import Sign
 from harness.statistics.anova import Array, checked, shares
 from harness.statistics.crossed import FACTORS, Crossed, crossed
 from harness.statistics.resampling import flip_p, share, share_interval
-
-Sign = Literal["lower", "higher", "none"]
-"""What a claim predicts of the second level against the first."""
 
 DIRECTIONS: Mapping[Sign, int] = MappingProxyType({"lower": -1, "higher": 1, "none": 1})
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal
 
-from harness.statistics.effects import DIRECTIONS, Effect, Sign
+from harness.records import Sign
+from harness.statistics.effects import DIRECTIONS, Effect
 
 Verdict = Literal[
     "supported",
