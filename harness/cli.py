@@ -301,15 +301,21 @@ def claims(suite: str, out: Path, form: str) -> None:
 @click.option("--metric", "metrics", multiple=True, metavar="NAME",
               help="A score or a cost; all scores unless given.")  # fmt: skip
 @click.option("--baseline", default="", help="What the others are compared with; the first there.")
+@click.option("--variance", is_flag=True,
+              help="Instead: what scores owe their differences to.")  # fmt: skip
 @_format_option
 @click.option("--json", "form", flag_value="json", help="The same as --format json.")
 def compare(
-    suite: str, out: Path, by: str, metrics: Sequence[str], baseline: str, form: str
-) -> None:
+    suite: str, out: Path, by: str, metrics: Sequence[str], baseline: str, form: str,
+    *, variance: bool,
+) -> None:  # fmt: skip
     """Compare variants, or the levels of one factor: is it better, and how sure is that?"""
-    from harness.claims import Found, compared, judged
+    from harness.claims import Found, compared, judged, shares
 
     found = Found.of(_store(suite, out))
+    if variance:
+        click.echo(shares(found.frame, found.metrics(metrics)).map("{:.0%}".format).to_string())
+        return
     made = compared(found.frame, found.metrics(metrics), by=by, baseline=baseline)
     _show_rows(judged(found.frame, made, found.lenses, exploratory=True), form)
 

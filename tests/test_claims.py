@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from harness import measures, suite
-from harness.claims import compared, judged
+from harness.claims import compared, judged, shares
 from harness.claims.blocks import differences
 from harness.claims.tables import FORMATS
 from harness.errors import SuiteError, UsageError
@@ -322,6 +322,21 @@ def test_seeds_can_be_compared() -> None:
     results = cells(loss, seed=[0, 1])
     (claim,) = compared(results, ["style_loss"], by="seed")
     assert only(judged(results, [claim], {})).verdict == "equivalent"
+
+
+def test_what_varies_most_has_the_largest_share() -> None:
+    def by_style(style: str, content: str, norm: str, **rest: Any) -> float:
+        return 10 ** int(style[1]) * (1 + wobble(style, content)) * (2 if norm == "batch" else 1)
+
+    results = cells(by_style, norm=["batch", "instance"])
+    results.loc[results["style"] == "s3", "status"] = "failed"  # drops out, the rest stands
+    found = shares(results, ["style_loss", "objective"])
+    assert list(found.index) == ["style_loss"]
+    row = found.loc["style_loss"]
+    assert row.sum() == pytest.approx(1)
+    # log 10^k over five of six styles against log 2 over two variants.
+    assert row["style"] > 0.9
+    assert row["variant"] > row["residual"]
 
 
 def test_what_is_not_there_to_compare_is_told_with_what_is() -> None:

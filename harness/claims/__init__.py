@@ -6,6 +6,7 @@
     tables      rows -> Markdown, CSV, LaTeX, JSON
     terminal    rows -> the terminal
     found       what is stored of a suite
+    variance    what scores owe their differences to
     check       what is wrong with a claim, before anything runs
 
 All of it works on the flat rows of results.csv, so that anyone can do it again by hand.
@@ -15,5 +16,6 @@ from harness.claims.check import impossible
 from harness.claims.compare import compared
 from harness.claims.found import Found
 from harness.claims.rows import ClaimRow, judged
+from harness.claims.variance import shares
 
-__all__ = ["ClaimRow", "Found", "compared", "impossible", "judged"]
+__all__ = ["ClaimRow", "Found", "compared", "impossible", "judged", "shares"]

@@ -56,11 +56,11 @@ def differences(results: pd.DataFrame, claim: Claim, measure: Measure) -> Iterat
         measure: What is looked at; logarithms of it where it compares by ratio.
     """
     held = [name for name in CONDITIONS if name not in _varied(claim)]
-    for values, cells in chosen(results, claim).groupby(held, sort=False):
+    for under, cells in chosen(results, claim).groupby(held, sort=False):
         cells, tuned = _at_their_best(cells, claim)
-        paired = pairs(cells.assign(value=_values(cells, measure)), claim)
+        paired = pairs(cells.assign(value=values(cells, measure)), claim)
         if not paired.empty:
-            yield _difference(paired, measure, dict(zip(held, values, strict=True)), tuned)
+            yield _difference(paired, measure, dict(zip(held, under, strict=True)), tuned)
 
 
 def chosen(results: pd.DataFrame, claim: Claim) -> pd.DataFrame:
@@ -88,6 +88,16 @@ def pairs(cells: pd.DataFrame, claim: Claim) -> pd.DataFrame:
 def narrowed(results: pd.DataFrame) -> pd.DataFrame:
     """Leave out columns that no comparison looks at: a narrow table is quick to cut."""
     return results.drop(columns=[*ASIDE], errors="ignore")
+
+
+def values(cells: pd.DataFrame, measure: Measure) -> pd.Series:
+    """Return what is compared; what failed, or has no logarithm, is NaN."""
+    if measure.name not in cells:
+        return pd.Series(np.nan, index=cells.index)
+    found = cells[measure.name].astype(float).where(cells["status"] == "done")
+    if measure.effect == "difference":
+        return found
+    return pd.Series(np.log(found.where(found > 0)), index=cells.index)
 
 
 def column(factor: str) -> str:
@@ -138,16 +148,6 @@ def _number(level: Any) -> float | None:
         return None
 
 
-def _values(cells: pd.DataFrame, measure: Measure) -> pd.Series:
-    """Return what is compared; what failed, or has no logarithm, is NaN."""
-    if measure.name not in cells:
-        return pd.Series(np.nan, index=cells.index)
-    values = cells[measure.name].astype(float).where(cells["status"] == "done")
-    if measure.effect == "difference":
-        return values
-    return pd.Series(np.log(values.where(values > 0)), index=cells.index)
-
-
 def _at_their_best(cells: pd.DataFrame, claim: Claim) -> tuple[pd.DataFrame, tuple[str, str]]:
     """Keep each level at that value of the tuned parameter that serves it best on average.
 
@@ -158,9 +158,9 @@ def _at_their_best(cells: pd.DataFrame, claim: Claim) -> tuple[pd.DataFrame, tup
     if not claim.tuned:
         return cells, ("", "")
     where, best, own = column(claim.tuned), ["", ""], measure_of(claim.metric)
-    values = _values(cells, own)
+    of_own = values(cells, own)
     for side in (0, 1):
-        means = values[cells["side0"] == side].groupby(cells[where]).mean()
+        means = of_own[cells["side0"] == side].groupby(cells[where]).mean()
         if means.notna().any():
             best[side] = str(means.idxmax() if own.better == "higher" else means.idxmin())
     kept = cells[cells[where] == cells["side0"].map({0: best[0], 1: best[1]})]
@@ -171,13 +171,13 @@ def _difference(
     cells: pd.DataFrame, measure: Measure, conditions: dict[str, Any], tuned: tuple[str, str]
 ) -> Differences:
     sides = _sides(cells)
-    values = cells.groupby([*PLACE, *sides])["value"].first().unstack(sides)
+    sided = cells.groupby([*PLACE, *sides])["value"].first().unstack(sides)
     # The difference of two sides; of four, the difference of two differences.
     signs = reduce(np.outer, [np.array([-1, 1])] * len(sides)).ravel()
-    contrast = pd.Series(values.to_numpy() @ signs, index=values.index)
+    contrast = pd.Series(sided.to_numpy() @ signs, index=sided.index)
     everywhere = pd.MultiIndex.from_product([cells[name].unique() for name in PLACE], names=PLACE)
     matrix = contrast.reindex(everywhere).unstack("key").mean(axis=1, skipna=False).unstack()
-    levels = values[contrast.notna()].T.groupby("side0").mean().T.mean()
+    levels = sided[contrast.notna()].T.groupby("side0").mean().T.mean()
     back = np.exp if measure.effect == "ratio" else np.asarray
     return Differences(
         conditions=conditions,
