@@ -228,6 +228,16 @@ def test_few_styles_or_contents_allow_an_illustration_and_no_verdict() -> None:
     assert (row.ci_lo, row.p) == (None, None)  # one style says nothing of others
 
 
+def test_a_metric_that_says_no_smallest_effect_gets_no_verdict_but_its_numbers() -> None:
+    results = cells(loss, norm=["batch", "instance"]).rename(columns={"ssim": "theirs"})
+    row = only(judged(results, [replace(NORM, metric="theirs")], {}))
+    assert row.verdict == "unavailable"
+    assert row.estimate == pytest.approx(0)
+    assert row.notes == ("theirs has no smallest effect of interest; a claim can give one",)
+    row = only(judged(results, [replace(NORM, metric="theirs", smallest=0.1)], {}))
+    assert row.verdict == "equivalent"
+
+
 def test_unequal_budgets_are_said() -> None:
     results = cells(loss, norm=["batch", "instance"])
     results.loc[results["param.norm"] == "batch", "passes"] = 125
@@ -385,6 +395,7 @@ claims:
         ("factor: norm", "factor: nrom", "claims.F1.factor: 'nrom' is not a parameter of johnson:"),
         ("method: johnson", "method: jonson", "'jonson' is not one of the methods: johnson."),
         ("metric: style_loss", "metric: style_los", "'style_los' is not a metric or a cost:"),
+        ("predicts: lower", "predicts: lower, smallest: 0.9", "0.9 is no ratio above 1, by which"),
         ("predicts: lower", "predicts: less", "'less' is not one of lower, higher, none."),
         ("[batch, instance]", "[batch]", "claims.F1.levels: ['batch']"),
     ],

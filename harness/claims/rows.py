@@ -157,8 +157,11 @@ def _measured(
     predicted = claim.predicts if row.primary else _direction(what, claim)
     ratio = what.effect == "ratio"
     seen = effect(whole, predicted)
-    margin = math.log(row.smallest) if ratio else row.smallest
-    return _Tested(_filled(replace(row, predicted_sign=predicted), seen, ratio=ratio), seen, margin)
+    row = _filled(replace(row, predicted_sign=predicted), seen, ratio=ratio)
+    if not row.smallest > (1 if ratio else 0):
+        why = f"{what.name} has no smallest effect of interest; a claim can give one"
+        return _Tested(replace(row, verdict="unavailable", notes=(*row.notes, why)))
+    return _Tested(row, seen, math.log(row.smallest) if ratio else row.smallest)
 
 
 def _direction(what: Measure, claim: Claim) -> Sign:

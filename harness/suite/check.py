@@ -214,8 +214,15 @@ class Checker:
                     known = [*METRICS.names(), *measures.COSTS]
                     what = f"{metric!r} is not a metric or a cost: {', '.join(known)}."
                     self._say((*key, *where), what + nearest(metric, known))
+            if given.smallest and given.smallest <= 1 and self._ratio(given.metric):
+                what = f"{given.smallest} is no ratio above 1, by which {given.metric} compares."
+                self._say((*key, "smallest"), what)
             self._claim_factors(key, given, fields)
         return [_claim(name, given) for name, given in model.claims.items()]
+
+    @staticmethod
+    def _ratio(metric: str) -> bool:
+        return measures.measure(metric).effect == "ratio"
 
     def _claim_factors(
         self, key: Key, given: ClaimModel, fields: Mapping[str, Sequence[str]]
