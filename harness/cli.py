@@ -355,8 +355,7 @@ def sync(suites: Sequence[str], out: Path, tracking_uri: str) -> None:
         for record in records:
             tracker.cell(record)
         tracker.variants(records)
-        paths = [p for p in (store.root / "report.html", store.root / "results.csv") if p.exists()]
-        if paths:
+        if paths := store.page_paths():
             tracker.report(finished, paths)
         click.echo(f"{name}: {len(records)} cells at {tracker.uri}")
 
@@ -444,8 +443,8 @@ def _show_rows(rows: Sequence[ClaimRow], form: str) -> None:
 def _write_page(prepared: Prepared) -> list[Path]:
     from reports import page
 
-    path = page.write(prepared.store)
-    return [path, path.with_name("results.csv")]
+    page.write(prepared.store)
+    return prepared.store.page_paths()
 
 
 def _console() -> Console:

@@ -3,6 +3,7 @@
     suite.yaml             the suite as it was resolved
     run.json               the latest invocation: its plan, its environment
     results.csv            one row per cell, for other tools
+    claims.csv             one row per claim, where the suite makes any
     report.html
     cells/<id>/            record.json  image.png  trace.csv
     fits/<id>/             model.safetensors  fit.json     (methods that train)
@@ -147,6 +148,15 @@ class Store:
             writer.writeheader()
             writer.writerows(rows)
         return path
+
+    def write_claims(self, text: str) -> Path:
+        """Keep the verdicts as claims.csv, and return where."""
+        return self._write_text("claims.csv", text)
+
+    def page_paths(self) -> list[Path]:
+        """Return what there is of the page and its tables, the page first."""
+        paths = (self.root / name for name in ("report.html", "results.csv", "claims.csv"))
+        return [path for path in paths if path.exists()]
 
     def input_path(self, image: ImageUse, size: int) -> Path:
         """Return where a content or style image is kept as it was used at `size`."""

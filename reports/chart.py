@@ -55,9 +55,9 @@ def draw(name: str, axis: str, curves: list[Curve]) -> Chart:
     """Return the chart of curves that share both axes."""
     xs = [x for curve in curves for x, _ in curve.points]
     ys = [y for curve in curves for _, y in curve.points]
-    to_x = _scale(min(xs), max(xs), LEFT, WIDTH - RIGHT)
+    to_x = scale(min(xs), max(xs), LEFT, WIDTH - RIGHT)
     low, high = _room(min(ys), max(ys))
-    to_y = _scale(math.log10(low), math.log10(high), HEIGHT - BOTTOM, TOP)
+    to_y = scale(math.log10(low), math.log10(high), HEIGHT - BOTTOM, TOP)
     # Seeds of a variant share colour and name: the first one carries the label.
     heads = {c.index: to_y(math.log10(c.points[-1][1])) for c in reversed(curves)}
     labels = dict(zip(heads, _apart([*heads.values()]), strict=True))
@@ -98,17 +98,21 @@ def log_ticks(low: float, high: float) -> list[float]:
     return ticks if len(ticks) == 2 else linear_ticks(low, high)
 
 
-def _scale(low: float, high: float, start: float, end: float) -> _Scale:
-    return _Scale(low, (end - start) / (high - low or 1), start)
+def scale(low: float, high: float, start: float, end: float) -> Scale:
+    """Return what takes `low` to `start` and `high` to `end`."""
+    return Scale(low, (end - start) / (high - low or 1), start)
 
 
 @dataclass(frozen=True)
-class _Scale:
+class Scale:
+    """From values to coordinates, by a straight line."""
+
     low: float
     factor: float
     start: float
 
     def __call__(self, value: float) -> float:
+        """Return the coordinate of a value."""
         return round(self.start + (value - self.low) * self.factor, 1)
 
 

@@ -12,6 +12,7 @@ from typing import Protocol, cast
 
 from markupsafe import Markup
 
+from harness.claims.tables import comma_separated
 from harness.store import Store
 from reports import panels
 from reports.templating import fill, static
@@ -39,9 +40,11 @@ class Section:
 
 
 def write(store: Store) -> Path:
-    """Write results.csv and the page, and return where the page is."""
+    """Write results.csv, claims.csv where there are claims, and the page; return where that is."""
     view = View(store)
     store.write_results(view.rows)
+    if view.run.claims:
+        store.write_claims(comma_separated(view.claims))
     return store.write_report(_render(view))
 
 

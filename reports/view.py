@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from harness import results
+from harness.claims import ClaimRow, judged
 from harness.records import Cell, Direction, EncoderUse, ImageUse, Record, Run, Score, Skip
 from harness.store import Store
 from reports.pictures import Album, Picture
@@ -113,6 +114,11 @@ class View:
     def frame(self) -> pd.DataFrame:
         """The rows as a frame."""
         return results.frame(self.rows)
+
+    @cached_property
+    def claims(self) -> list[ClaimRow]:
+        """The verdicts on what the suite claims."""
+        return judged(self.frame, self.run.claims, results.lenses(self.records))
 
     @cached_property
     def pending(self) -> int:

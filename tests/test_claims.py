@@ -17,7 +17,7 @@ import pytest
 
 from harness import measures, suite
 from harness.claims import compared, judged, shares
-from harness.claims.blocks import differences
+from harness.claims.blocks import differences, paired
 from harness.claims.tables import FORMATS
 from harness.errors import SuiteError, UsageError
 from harness.records import Claim
@@ -190,6 +190,8 @@ def test_a_missing_cell_drops_a_whole_style_or_content_with_a_word() -> None:
     row = only(judged(results, [NORM], {}))
     assert (row.n_style, row.n_content) == (5, 6)
     assert row.failed == (0, 6)
+    # The means are of the blocks that are compared, so that they go with the effect.
+    assert row.level_means[1] / row.level_means[0] == pytest.approx(row.estimate)
     assert "style s2 dropped: cells are missing" in row.notes
     assert "0 cells failed at batch, 6 at instance" in row.notes
     assert row.verdict == "illustration"  # five styles allow no verdict
@@ -198,8 +200,9 @@ def test_a_missing_cell_drops_a_whole_style_or_content_with_a_word() -> None:
 def test_a_failed_cell_has_no_score_even_where_one_was_taken() -> None:
     results = cells(loss, norm=["batch", "instance"])
     results.loc[results.index[:1], "status"] = "diverged"
-    (found,) = differences(results, NORM, measures.measure("style_loss"))
-    assert found.matrix.isna().sum().sum() == 1
+    (one,) = paired(results, NORM)
+    found = differences(one.cells, measures.measure("style_loss"))
+    assert found.contrast.isna().sum().sum() == 1
 
 
 def test_results_under_other_conditions_are_never_merged() -> None:
@@ -300,6 +303,16 @@ def test_a_control_that_fails_is_said_on_every_row() -> None:
         "the control Z2 missed the effect that was planted",
     )
     assert rows[1].notes == rows[2].notes == ()
+
+
+def test_a_control_is_judged_by_its_own_metric_alone() -> None:
+    results = cells(loss, norm=["batch", "instance"])
+    null = replace(
+        NORM, id="Z1", metric="ssim", also=("style_loss",), control="null", predicts="none"
+    )
+    rows = judged(results, [NORM, null], {})
+    assert [row.verdict for row in rows] == ["supported", "equivalent", "contradicted"]
+    assert rows[0].notes == ()
 
 
 def test_an_exact_repetition_is_equivalent() -> None:

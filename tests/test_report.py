@@ -21,6 +21,7 @@ from PIL import Image
 from harness.records import (
     Calibration,
     Cell,
+    Claim,
     EncoderUse,
     Failure,
     ImageUse,
@@ -363,7 +364,7 @@ HOSTILE = "</script></style><img src=x onerror=alert(1)>\"'{{7*7}}"
 
 def hostile(data: Any) -> Any:
     """The same record with every free string replaced; what code chooses stays."""
-    chosen = {"status", "better", "phase", "peak_of"}
+    chosen = {"status", "better", "phase", "peak_of", "predicts", "control"}
     if is_dataclass(data) and not isinstance(data, type):
         return replace(
             data,
@@ -392,7 +393,9 @@ def test_hostile_strings_in_every_field_stay_text(tmp_path: Path, store: Store) 
         evil.write(one, png() if one.ok else None, store.trace(run.cells[2]) if one.ok else [])
     evil.write_suite(HOSTILE)
     training = TrainingUse("o", 1, "s")
-    full = replace(run, encoder=encoder, training=training, command="c", environment={"cuda": "1"})
+    claim = Claim("c", "s", "f", ("a", "b"), "ssim", "lower", "m", "s", {"w": "v"}, also=("lpips",))
+    full = replace(run, encoder=encoder, training=training, command="c", environment={"cuda": "1"},
+                   claims=(claim, replace(claim, factor="method")))  # fmt: skip
     evil.write_run(replace(hostile(full), cells=tuple(one.cell.id for one in records)))
     html = page.render(evil)
     parsed = Page(html)
@@ -511,10 +514,10 @@ def test_the_page_needs_no_torch() -> None:
 def test_panels_come_in_order_and_are_sections_of_the_page(html: Page) -> None:
     panels = page.find_panels()
     assert list(panels) == [
-        "summary", "leaderboard", "grid", "curves", "failures", "provenance"
+        "summary", "leaderboard", "claims", "ablation", "grid", "curves", "failures", "provenance"
     ]  # fmt: skip
     titles = [e.words for e in html.all("h2")]
-    assert titles == [panel.title for panel in panels.values()]
+    assert titles == [panel.title for name, panel in panels.items() if name != "claims"]
 
 
 def test_a_panel_that_fails_is_named(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,13 +5,24 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from PIL import Image
 
-from harness.records import Cell, EncoderUse, Failure, ImageUse, Record, Run, Score, TracePoint
+from harness.records import (
+    Cell,
+    Claim,
+    EncoderUse,
+    Failure,
+    ImageUse,
+    Record,
+    Run,
+    Score,
+    TracePoint,
+)
 from harness.store import Store
 from reports import page
 
@@ -27,6 +38,13 @@ FLAGS = [
     "--no-first-run",
 ]
 ENCODER = EncoderUse("vgg19", "e" * 64, "torchvision")
+WAVE = ImageUse("wave", "9" * 64, "painted", stand_in="swirls", why_stand_in="no network")
+CLAIM = Claim("C1", "More is more.", "number", (0, 1), "ssim", "higher", "gatys")
+CLAIMS = (CLAIM, replace(CLAIM, id="C2", predicts="lower"), replace(CLAIM, id="C3", smallest=2.0),
+          replace(CLAIM, id="C4", levels=(0, 9)), replace(CLAIM, id="C5", levels=(0, 2)),
+          replace(CLAIM, id="C6", predicts="none", control="null"))  # fmt: skip
+"""Supported, contradicted, equivalent, not tested, an illustration, and a control that fails."""
+
 WIDTHS, SCHEMES = (390, 1440), ("light", "dark")
 
 
@@ -43,10 +61,9 @@ def png(color: tuple[int, int, int]) -> bytes:
     return buffer.getvalue()
 
 
-def cell(number: int, row: int) -> Cell:
+def cell(number: int, row: int, style: ImageUse = WAVE) -> Cell:
     variant = f"gatys[optimizer=adam,init=noise,number={number}]"
     content = ImageUse(f"content-{row}", f"{row}" * 64, "https://example.org/" + "long" * 30)
-    style = ImageUse("wave", "9" * 64, "painted", stand_in="swirls", why_stand_in="no network")
     return Cell(
         "artists", variant, "gatys", "gatys", 1, {"number": number}, {"number": number},
         content, style, 64, 0, ENCODER, "float32", "cpu",
@@ -55,7 +72,10 @@ def cell(number: int, row: int) -> Cell:
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A page with four pairs and seven variants: wider and longer than any of the windows."""
+    """A page with seven variants: wider and longer than any of the windows.
+
+    All variants ran on four pairs, two of them on six styles and six contents.
+    """
     store = Store(tmp_path_factory.mktemp("runs"), "artists")
     cells = [cell(number, row) for row in range(4) for number in range(7)]
     trace = [TracePoint("stylize", i, i / 10, {"total": 100 / (i + 1)}) for i in range(20)]
@@ -64,12 +84,20 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
         store.write(Record(one, "done", scores), png((8 * index, 90, 60)), trace)
         for use in (one.content, one.style):
             store.write_input(use, 64, png((90, 90, 25 * int(use.sha256[0]))))
+    styles = [WAVE, *(replace(WAVE, name=f"wave{i}", sha256=f"8{i}" * 32) for i in range(5))]
+    more = [cell(n, row, style) for style in styles for row in range(6) for n in range(2)]
+    more = [one for one in more if one.id not in {known.id for known in cells}]
+    for index, one in enumerate(more):
+        scores = (Score("ssim", 0.3 + one.params["number"] / 5 + index / 3000, "", "higher", ""),)
+        store.write(Record(one, "done", scores), png((8, 2 * index, 60)), trace)
+        for use in (one.content, one.style):
+            store.write_input(use, 64, png((90, 90, 25 * int(use.sha256[0]))))
     failure = Failure("RuntimeError", "x" * 300, "y" * 300)
     store.write(Record(cells[3], "failed", failure=failure), None, [])
-    ids = tuple(one.id for one in cells)
+    ids = tuple(one.id for one in (*cells, *more))
     store.write_run(
         Run("artists", "Who?", "laptop", ids, (), ("ssim",), ENCODER, "cpu", "float32",
-            command="nstbench run " + "suites/artists.yaml," * 20, finished=True)
+            command="nstbench run " + "suites/artists.yaml," * 20, claims=CLAIMS, finished=True)
     )  # fmt: skip
     return page.write(store).as_uri()
 
@@ -194,3 +222,48 @@ def test_its_policy_stops_a_script_that_is_not_its_own(chromium: Browser, addres
     )
     window.close()
     assert blocked
+
+
+CONTRAST = """() => {
+  const brightness = (color) => {
+    const parts = color.match(/[\\d.]+/g).slice(0, 3).map((part) => part / 255);
+    const [r, g, b] = parts.map((c) => (c <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const paper = brightness(getComputedStyle(document.body).backgroundColor);
+  const words = [...document.querySelectorAll(".nst-verdict, .nst-effect, .nst-differs")];
+  return words.map((word) => {
+    const ink = brightness(getComputedStyle(word).color);
+    return (Math.max(ink, paper) + 0.05) / (Math.min(ink, paper) + 0.05);
+  });
+}"""
+"""Contrast with the paper, as WCAG 2.2 has it; 4.5 is what small text needs."""
+
+
+@pytest.mark.parametrize("opened", [(1440, scheme) for scheme in SCHEMES], indirect=True)
+def test_verdicts_can_be_read_in_both_colour_schemes(opened: Page) -> None:
+    words = opened.locator("[data-metric=ssim] .nst-verdict").all_inner_texts()
+    assert [word.split()[1] for word in words] == [
+        "supported", "contradicted", "equivalent", "not", "illustration", "contradicted"
+    ]  # fmt: skip
+    assert min(evaluate(opened, CONTRAST)) >= 4.5
+
+
+def test_a_forest_plot_is_drawn_in_its_cell_and_is_nothing_to_a_screen_reader(opened: Page) -> None:
+    marks = opened.locator(".nst-plot .nst-estimate")
+    assert marks.count() == 5  # all but the claim that was not tested
+    for mark in marks.all():
+        inner, outer = mark.bounding_box(), mark.locator("xpath=ancestor::td").bounding_box()
+        assert inner is not None
+        assert outer is not None
+        assert outer["x"] <= inner["x"] < inner["x"] + inner["width"] <= outer["x"] + outer["width"]
+    assert opened.locator(".nst-plot svg:not([aria-hidden=true])").count() == 0
+    clipped = "getComputedStyle(document.querySelector('.nst-plot')).overflow"
+    assert evaluate(opened, clipped) == "clip"  # the band would run over the whole page
+
+
+def test_what_is_folded_away_is_printed(opened: Page) -> None:
+    hidden = opened.locator("#panel-claims .nst-steps")
+    assert not hidden.is_visible()
+    evaluate(opened, "dispatchEvent(new Event('beforeprint'))")
+    assert hidden.is_visible()

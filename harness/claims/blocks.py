@@ -33,34 +33,43 @@ PARAM = "param."
 
 
 @dataclass(frozen=True)
-class Differences:
-    """What two levels of a factor make of each block, under one set of conditions."""
+class Pairs:
+    """All cells of a claim that have partners, under one set of conditions."""
 
     conditions: Mapping[str, Any]
-    matrix: pd.DataFrame  # styles x contents, averaged over seeds and other factors; NaN: missing
-    levels: tuple[float, float]  # the measure at either level, in its unit, over all whole blocks
+    cells: pd.DataFrame  # with a `key` that partners share, and the `side` of each
+    tuned: tuple[str, str] = ("", "")  # at which value of the tuned parameter each level was taken
+
+
+@dataclass(frozen=True)
+class Differences:
+    """What the two levels of a factor are to each block: styles x contents; NaN is missing.
+
+    Averaged over seeds and other factors; logarithms, where the measure compares by ratio.
+    """
+
+    of_levels: tuple[pd.DataFrame, pd.DataFrame]
+    contrast: pd.DataFrame  # second less first; for an interaction, the difference of differences
     seeds: int
     failed: tuple[int, int]  # cells of either level that came to nothing
     passes: tuple[float, float]  # medians: the budget of either level
     fits: tuple[float, float]  # median seconds of a fit at either level
     encoders: tuple[str, ...]  # whose losses were minimised
-    tuned: tuple[str, str] = ("", "")  # at which value of the tuned parameter each was taken
 
 
-def differences(results: pd.DataFrame, claim: Claim, measure: Measure) -> Iterator[Differences]:
-    """Yield the paired differences of a claim, once for each set of conditions.
+def paired(results: pd.DataFrame, claim: Claim) -> Iterator[Pairs]:
+    """Yield the pairs of a claim, once for each set of conditions.
 
     Args:
         results: As `harness.results.frame` makes them.
         claim: What differs in what.
-        measure: What is looked at; logarithms of it where it compares by ratio.
     """
     held = [name for name in CONDITIONS if name not in _varied(claim)]
     for under, cells in chosen(results, claim).groupby(held, sort=False):
         cells, tuned = _at_their_best(cells, claim)
-        paired = pairs(cells.assign(value=values(cells, measure)), claim)
-        if not paired.empty:
-            yield _difference(paired, measure, dict(zip(held, under, strict=True)), tuned)
+        partners = pairs(cells, claim)
+        if not partners.empty:
+            yield Pairs(dict(zip(held, under, strict=True)), partners, tuned)
 
 
 def chosen(results: pd.DataFrame, claim: Claim) -> pd.DataFrame:
@@ -167,29 +176,31 @@ def _at_their_best(cells: pd.DataFrame, claim: Claim) -> tuple[pd.DataFrame, tup
     return kept, (best[0], best[1])
 
 
-def _difference(
-    cells: pd.DataFrame, measure: Measure, conditions: dict[str, Any], tuned: tuple[str, str]
-) -> Differences:
+def differences(cells: pd.DataFrame, measure: Measure) -> Differences:
+    """Return what partners differ by in a measure."""
     sides = _sides(cells)
-    sided = cells.groupby([*PLACE, *sides])["value"].first().unstack(sides)
+    measured = cells.assign(value=values(cells, measure))
+    sided = measured.groupby([*PLACE, *sides])["value"].first().unstack(sides)
     # The difference of two sides; of four, the difference of two differences.
     signs = reduce(np.outer, [np.array([-1, 1])] * len(sides)).ravel()
+    first, second = (sided.T.groupby("side0").mean().T[level] for level in (0, 1))
     contrast = pd.Series(sided.to_numpy() @ signs, index=sided.index)
-    everywhere = pd.MultiIndex.from_product([cells[name].unique() for name in PLACE], names=PLACE)
-    matrix = contrast.reindex(everywhere).unstack("key").mean(axis=1, skipna=False).unstack()
-    levels = sided[contrast.notna()].T.groupby("side0").mean().T.mean()
-    back = np.exp if measure.effect == "ratio" else np.asarray
     return Differences(
-        conditions=conditions,
-        matrix=matrix,
-        levels=(float(back(levels[0])), float(back(levels[1]))),
+        of_levels=(_blocks(first.where(contrast.notna())), _blocks(second.where(contrast.notna()))),
+        contrast=_blocks(contrast),
         seeds=cells["seed"].nunique(),
         failed=_of_both(cells, "status", lambda of: int((of != "done").sum())),
         passes=_of_both(cells, "passes", lambda of: float(of.median())),
         fits=_of_both(cells, "fit_seconds", lambda of: float(of.median())),
         encoders=tuple(cells.loc[~cells["anchor"].astype(bool), "encoder"].unique()),
-        tuned=tuned,
     )
+
+
+def _blocks(found: pd.Series) -> pd.DataFrame:
+    """Return styles x contents: the mean over keys, and NaN where a key is missing."""
+    levels = [found.index.unique(name) for name in PLACE]
+    whole = found.reindex(pd.MultiIndex.from_product(levels, names=PLACE))
+    return whole.unstack("key").mean(axis=1, skipna=False).unstack()
 
 
 def _of_both(cells: pd.DataFrame, name: str, count: Any) -> tuple[Any, Any]:

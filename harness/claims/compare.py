@@ -25,8 +25,10 @@ def compared(
         baseline: A level, or a variant; the first there is unless given.
 
     Raises:
-        UsageError: There is no such factor, or no such level.
+        UsageError: There is no such factor, no such level, or nothing to look at.
     """
+    if not metrics:
+        raise UsageError("There is no score yet that could be compared.")
     groups = {"": _variants(results)} if not by else _of_factor(results, by)
     factor = by or "variant"
     claims = [

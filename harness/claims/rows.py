@@ -7,9 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from harness.claims.blocks import Differences, chosen, differences, narrowed, pairs
+from harness.claims.blocks import Differences, Pairs, chosen, differences, narrowed, paired, pairs
 from harness.measures import Measure, measure
 from harness.records import RECIPES, Claim, Control, Direction, Sign
 from harness.results import plain
@@ -91,13 +93,13 @@ def judged(
 
 
 def _tested(results: pd.DataFrame, claim: Claim, lenses: Mapping[str, str]) -> Iterator[_Tested]:
+    found = list(paired(results, claim))
     for name in (claim.metric, *claim.also):
         what = measure(name)
         blank = _blank(claim, what)
-        found = [d for d in differences(results, claim, what) if d.matrix.notna().any(axis=None)]
-        for found_one in found:
-            yield _measured(blank, claim, what, found_one, lenses.get(name, ""))
-        if not found:
+        rows = [_measured(blank, claim, what, pairs, lenses.get(name, "")) for pairs in found]
+        yield from filter(None, rows)
+        if not any(rows):
             why, verdict = _why_none(results, claim, what)
             yield _Tested(replace(blank, verdict=verdict, notes=(why,)))
 
@@ -134,29 +136,46 @@ def _step(factor: str, levels: tuple[Any, Any]) -> str:
 
 
 def _measured(
-    blank: ClaimRow, claim: Claim, what: Measure, found: Differences, lens: str
-) -> _Tested:
-    whole, styles, contents = complete(found.matrix.to_numpy(dtype=float))
+    blank: ClaimRow, claim: Claim, what: Measure, pairs: Pairs, lens: str
+) -> _Tested | None:
+    """Return the row of a metric under one set of conditions; None where nobody has the metric."""
+    found = differences(pairs.cells, what)
+    if found.contrast.isna().all(axis=None):
+        return None
+    whole, styles, contents = complete(found.contrast.to_numpy(dtype=float))
     dropped = [
-        *(f"style {found.matrix.index[i]} dropped: cells are missing" for i in styles),
-        *(f"content {found.matrix.columns[i]} dropped: cells are missing" for i in contents),
+        *(f"style {found.contrast.index[i]} dropped: cells are missing" for i in styles),
+        *(f"content {found.contrast.columns[i]} dropped: cells are missing" for i in contents),
     ]
     row = replace(
         blank,
         n_style=whole.shape[0],
         n_content=whole.shape[1],
         n_seed=found.seeds,
-        level_means=found.levels,
         failed=found.failed,
-        conditions=found.conditions,
+        conditions=pairs.conditions,
         circular=lens in found.encoders,
-        notes=(*dropped, *_notes(claim, found), *_pays(what, found)),
+        notes=(*dropped, *_notes(claim, pairs, found)),
     )
     if not whole.size:
         return _Tested(replace(row, verdict="unavailable"))
+    first, second = (_mean(one, styles, contents, what) for one in found.of_levels)
+    pays = tuple(_pays(what, (first, second), found.fits))
+    row = replace(row, level_means=(first, second), notes=(*row.notes, *pays))
+    return _effect(row, claim, what, whole)
+
+
+def _mean(values: pd.DataFrame, styles: list[int], contents: list[int], what: Measure) -> float:
+    """Return a level's mean over the blocks that are compared: a geometric one for ratios."""
+    kept = values.drop(index=values.index[styles], columns=values.columns[contents])
+    mean = float(kept.to_numpy().mean())
+    return math.exp(mean) if what.effect == "ratio" else mean
+
+
+def _effect(row: ClaimRow, claim: Claim, what: Measure, d: NDArray[np.float64]) -> _Tested:
     predicted = claim.predicts if row.primary else _direction(what, claim)
     ratio = what.effect == "ratio"
-    seen = effect(whole, predicted)
+    seen = effect(d, predicted)
     row = _filled(replace(row, predicted_sign=predicted), seen, ratio=ratio)
     if not row.smallest > (1 if ratio else 0):
         why = f"{what.name} has no smallest effect of interest; a claim can give one"
@@ -173,26 +192,25 @@ def _direction(what: Measure, claim: Claim) -> Sign:
     return "lower" if (what.better == "lower") is improves else "higher"
 
 
-def _notes(claim: Claim, found: Differences) -> Iterator[str]:
+def _notes(claim: Claim, pairs: Pairs, found: Differences) -> Iterator[str]:
     if any(found.failed):
         first, second = found.failed
         yield f"{first} cells failed at {claim.levels[0]}, {second} at {claim.levels[1]}"
-    if any(found.tuned):
+    if any(pairs.tuned):
         at = (f"{level} at {claim.tuned} {best}" for level, best in
-              zip(claim.levels, found.tuned, strict=True))  # fmt: skip
+              zip(claim.levels, pairs.tuned, strict=True))  # fmt: skip
         yield f"each at its best: {', '.join(at)}"
     one, other = sorted(found.passes)
     if other > one * (1 + BUDGET_TOLERANCE):
         yield f"unequal budgets: {found.passes[0]:g} and {found.passes[1]:g} passes"
 
 
-def _pays(what: Measure, found: Differences) -> Iterator[str]:
+def _pays(what: Measure, seconds: tuple[float, float], fits: tuple[float, float]) -> Iterator[str]:
     """Say from how many images on the quicker level is the cheaper one, training included."""
     if what.name != "stylize_seconds":
         return
-    quick = 0 if found.levels[0] < found.levels[1] else 1
-    gain = found.levels[1 - quick] - found.levels[quick]
-    training = found.fits[quick] - found.fits[1 - quick]
+    quick = 0 if seconds[0] < seconds[1] else 1
+    gain, training = seconds[1 - quick] - seconds[quick], fits[quick] - fits[1 - quick]
     if training > gain > 0:
         yield f"the quicker one pays for its fit from {math.ceil(training / gain)} images on"
 
@@ -242,7 +260,8 @@ def _warned_by_controls(rows: list[ClaimRow]) -> list[ClaimRow]:
     """Say on every row where a control failed: then none of them is to be trusted."""
     why = [
         *(f"the control {r.claim_id} found a difference where there is none"
-          for r in rows if r.control == "null" and r.verdict.startswith("contradicted")),
+          for r in rows
+          if r.control == "null" and r.primary and r.verdict.startswith("contradicted")),
         *(f"the control {r.claim_id} missed the effect that was planted"
           for r in rows if r.control == "effect" and r.primary
           and not r.verdict.startswith(("supported", "illustration"))),

@@ -9,6 +9,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from reports import table
+from reports.footnotes import Footnotes
 from reports.templating import fill
 from reports.text import NONE, number, spread
 from reports.view import Column, Variant, View
@@ -61,19 +62,6 @@ class Board:
     size: int
     contenders: list[Line]
     anchors: list[Line]
-
-
-class Footnotes:
-    """Texts that several numbers refer to, numbered as they come."""
-
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def mark(self, text: str) -> int:
-        """Return the number of a footnote."""
-        if text not in self.texts:
-            self.texts.append(text)
-        return self.texts.index(text) + 1
 
 
 def render(view: View) -> Markup | None:
