@@ -98,4 +98,6 @@ def conditions(held: Mapping[str, Any]) -> str:
 
 
 def _condition(name: str, value: Any) -> str:
+    if name == "budget":
+        return str(value)
     return f"{value} px" if name == "size" else f"{name} {value}"

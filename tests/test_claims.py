@@ -257,6 +257,7 @@ def test_recipes_may_differ_in_anything_the_encoder_too() -> None:
     row = only(judged(results, [claim], {"stylize_seconds": ""}))
     assert row.verdict == "supported"
     assert row.conditions == {"size": 256, "precision": "float32", "device": "cpu"}
+    assert row.budget == 100
     # Geometric means: 7.3 s of training over what one image saves.
     saved = row.level_means[0] - row.level_means[1]
     images = math.ceil(7.3 / saved)
@@ -284,6 +285,23 @@ def test_primary_rows_are_corrected_by_holm_and_the_others_apart() -> None:
     assert rows["F1", True].p_adj == pytest.approx(2 * rows["F1", True].p)
     assert rows["Z", True].p_adj == rows["Z", True].p
     assert rows["F1", False].p_adj == rows["F1", False].p  # alone in its family
+
+
+def test_an_interval_clear_of_zero_is_explained_where_correction_makes_it_inconclusive() -> None:
+    def faint(style: str, content: str, norm: str, **rest: Any) -> float:
+        # Mean 0.062, deviation 0.048 over six styles: t = 0.062 / 0.0194 = 3.2, p = 0.025.
+        own = (0.10, 0.03, 0.12, 0.02, 0.09, 0.01)[int(style[1])]
+        return 0.4 + wobble(content, style) - (own if norm == "instance" else 0)
+
+    results = cells(faint, norm=["batch", "instance"])
+    results["ssim"] = results["style_loss"]
+    claim = replace(NORM, metric="ssim", smallest=0.02)
+    alone = only(judged(results, [claim], {}))
+    assert alone.p < 0.05
+    assert alone.verdict.startswith("supported")
+    corrected = judged(results, [replace(claim, id=f"F{i}") for i in range(9)], {})
+    assert {row.verdict for row in corrected} == {"inconclusive"}
+    assert corrected[0].notes == ("inconclusive once p is corrected",)
 
 
 def test_exploratory_metrics_ask_for_as_good_a_sign() -> None:
@@ -376,7 +394,9 @@ def test_every_format_has_every_row() -> None:
     assert [r["verdict"] for r in json.loads(FORMATS["json"](rows))] == [r.verdict for r in rows]
     assert FORMATS["markdown"](rows).count("| F1 | norm: batch → instance |") == 2
     assert r"norm: batch $\to$ instance & style\_loss" in FORMATS["latex"](rows)
-    assert "conditions: 256 px, vgg19, float32, cpu" in FORMATS["markdown"](rows)
+    assert "conditions: 256 px, vgg19, float32, cpu, 100 passes or steps" in FORMATS["markdown"](
+        rows
+    )
 
 
 def test_every_metric_says_how_it_compares() -> None:

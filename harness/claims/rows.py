@@ -15,7 +15,7 @@ from harness.claims.blocks import Differences, Pairs, chosen, differences, narro
 from harness.measures import Measure, measure
 from harness.records import RECIPES, Claim, Control, Direction, Sign
 from harness.results import plain
-from harness.statistics import Effect, benjamini_hochberg, complete, effect, holm, verdict
+from harness.statistics import ALPHA, Effect, benjamini_hochberg, complete, effect, holm, verdict
 
 BUDGET_TOLERANCE = 0.02
 """Passes may differ by so much before a row says that the budgets were not the same."""
@@ -56,7 +56,14 @@ class ClaimRow:
     circular: bool = False  # judged through the network that was optimised
     control: Control = ""
     conditions: Mapping[str, Any] = field(default_factory=dict)
+    budget: float | None = None  # passes of the encoder, or steps, where both levels had as many
     notes: tuple[str, ...] = ()
+
+    @property
+    def circumstances(self) -> dict[str, Any]:
+        """All that the verdict holds under."""
+        budget = {"budget": f"{self.budget:g} passes or steps"} if self.budget else {}
+        return {**self.conditions, **budget}
 
 
 @dataclass(frozen=True)
@@ -154,6 +161,7 @@ def _measured(
         n_seed=found.seeds,
         failed=found.failed,
         conditions=pairs.conditions,
+        budget=_budget(found),
         circular=lens in found.encoders,
         notes=(*dropped, *_notes(claim, pairs, found)),
     )
@@ -205,6 +213,11 @@ def _notes(claim: Claim, pairs: Pairs, found: Differences) -> Iterator[str]:
         yield f"unequal budgets: {found.passes[0]:g} and {found.passes[1]:g} passes"
 
 
+def _budget(found: Differences) -> float | None:
+    one, other = found.passes
+    return one if one == other > 0 else None
+
+
 def _pays(what: Measure, seconds: tuple[float, float], fits: tuple[float, float]) -> Iterator[str]:
     """Say from how many images on the quicker level is the cheaper one, training included."""
     if what.name != "stylize_seconds":
@@ -253,7 +266,10 @@ def _decided(one: _Tested, adjusted: float | None) -> ClaimRow:
     if one.effect is None:
         return one.row
     said = verdict(one.effect, one.row.predicted_sign, one.margin, adjusted)
-    return replace(one.row, p_adj=adjusted, verdict=said)
+    # The reader sees an interval clear of zero, and has to know why that is not enough.
+    lost = said == "inconclusive" and one.effect.p is not None and one.effect.p < ALPHA
+    notes = (*one.row.notes, *(["inconclusive once p is corrected"] if lost else []))
+    return replace(one.row, p_adj=adjusted, verdict=said, notes=notes)
 
 
 def _warned_by_controls(rows: list[ClaimRow]) -> list[ClaimRow]:

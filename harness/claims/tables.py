@@ -117,7 +117,7 @@ def footnotes(rows: Sequence[ClaimRow]) -> list[str]:
         for note in row.notes:
             found.setdefault(note, []).append(row.claim_id)
     lines = [f"{note} ({', '.join(dict.fromkeys(ids))})" for note, ids in found.items()]
-    conditions = dict.fromkeys(_written(row.conditions) for row in rows if row.conditions)
+    conditions = dict.fromkeys(_written(row.circumstances) for row in rows if row.conditions)
     circular = ["◦ judged through the network that was optimised"] * any(r.circular for r in rows)
     return [*(f"conditions: {text}" for text in conditions), *circular, *lines]
 
@@ -131,9 +131,7 @@ FORMATS: dict[str, Callable[[Sequence[ClaimRow]], str]] = {
 
 
 def _written(conditions: Any) -> str:
-    size = f"{conditions['size']} px" if "size" in conditions else ""
-    rest = (str(value) for name, value in conditions.items() if name != "size")
-    return ", ".join(filter(None, (size, *rest)))
+    return ", ".join(f"{v} px" if name == "size" else f"{v}" for name, v in conditions.items())
 
 
 def _flat(value: Any) -> Any:

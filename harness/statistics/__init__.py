@@ -8,9 +8,10 @@ from harness.statistics.anova import variance_shares
 from harness.statistics.effects import Effect, effect
 from harness.statistics.missing import complete
 from harness.statistics.several import benjamini_hochberg, holm
-from harness.statistics.verdicts import Verdict, verdict
+from harness.statistics.verdicts import ALPHA, Verdict, verdict
 
 __all__ = [
+    "ALPHA",
     "Effect",
     "Verdict",
     "benjamini_hochberg",

@@ -73,7 +73,7 @@ def render(view: View) -> Markup | None:
 
 def _shared(rows: Sequence[ClaimRow]) -> dict[str, Any]:
     """Return the conditions that are the same wherever there are any."""
-    found = [*dict.fromkeys(item for row in rows for item in row.conditions.items())]
+    found = [*dict.fromkeys(item for row in rows for item in row.circumstances.items())]
     often = Counter(name for name, _ in found)
     return {name: value for name, value in found if often[name] == 1}
 
@@ -117,7 +117,7 @@ class _Board:
     def _line(self, row: ClaimRow, shared: Axis | None) -> Line:
         notes = [note for note in row.notes if not note.startswith(CONTROL_FAILED)]
         reason = "; ".join(notes) if row.estimate is None else ""
-        own = {n: value for n, value in row.conditions.items() if n not in self._shared}
+        own = {n: value for n, value in row.circumstances.items() if n not in self._shared}
         return Line(
             row=row,
             cells=self._claims[row.claim_id].method,
