@@ -67,13 +67,13 @@ def _render(view: View) -> str:
         for name, panel in find_panels().items()
         if (body := _body(name, panel, view)) is not None
     ]
-    script = static("page.js")
+    script = static("js")
     hashed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return fill(
         "page",
         run=view.run,
         sections=sections,
-        style=static("page.css"),
+        style=static("css"),
         script=script,
         script_hash=hashed,
     )

@@ -415,7 +415,7 @@ def test_the_page_makes_no_request_and_its_ids_are_unique(html: Page) -> None:
     ]
     assert addresses
     assert all(address.startswith(("data:", "#")) for address in addresses)
-    assert not re.search(r"url\((?!data:|#)|@import", page.static("page.css"))
+    assert not re.search(r"url\((?!data:|#)|@import", page.static("css"))
     ids = Counter(e.attributes["id"] for e in html.elements if "id" in e.attributes)
     assert ids.most_common(1)[0][1] == 1
     targets = {address[1:] for address in addresses if address.startswith("#")}
