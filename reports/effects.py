@@ -76,7 +76,9 @@ def interval(low: float | None, high: float | None) -> str:
 
 
 def size(row: ClaimRow) -> str:
-    """Write n as styles × contents × seeds."""
+    """Write n as styles × contents × seeds, or as pairs that were picked."""
+    if row.n_pair:
+        return f"{row.n_pair} pair{'s' * (row.n_pair > 1)}"
     return f"{row.n_style} × {row.n_content} × {row.n_seed}" if row.n_style else NONE
 
 

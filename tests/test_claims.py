@@ -18,6 +18,7 @@ import pytest
 from harness import measures, suite
 from harness.claims import compared, judged, shares
 from harness.claims.blocks import differences, paired
+from harness.claims.rows import LOOSE
 from harness.claims.tables import FORMATS
 from harness.errors import SuiteError, UsageError
 from harness.records import Claim
@@ -195,6 +196,18 @@ def test_a_missing_cell_drops_a_whole_style_or_content_with_a_word() -> None:
     assert "style s2 dropped: cells are missing" in row.notes
     assert "0 cells failed at batch, 6 at instance" in row.notes
     assert row.verdict == "illustration"  # five styles allow no verdict
+
+
+def test_pairs_that_were_picked_have_a_mean_and_no_interval() -> None:
+    results = cells(loss, norm=["batch", "instance"])
+    diagonal = results[results["style"].str[1] == results["content"].str[1]]
+    row = only(judged(diagonal, [NORM], {}))
+    assert (row.n_pair, row.n_style, row.verdict) == (6, 0, "illustration")
+    logs = [math.log(0.5 * (1 + wobble(f"s{i}", f"c{i}"))) for i in range(6)]
+    assert row.estimate == pytest.approx(math.exp(sum(logs) / 6))
+    assert row.level_means[1] / row.level_means[0] == pytest.approx(row.estimate)
+    assert (row.ci_lo, row.p) == (None, None)
+    assert row.notes == (LOOSE,)
 
 
 def test_a_failed_cell_has_no_score_even_where_one_was_taken() -> None:

@@ -50,6 +50,7 @@ class Differences:
 
     of_levels: tuple[pd.DataFrame, pd.DataFrame]
     contrast: pd.DataFrame  # second less first; for an interaction, the difference of differences
+    crossed: bool  # every style was planned with every content
     seeds: int
     failed: tuple[int, int]  # cells of either level that came to nothing
     passes: tuple[float, float]  # medians: the budget of either level
@@ -188,12 +189,18 @@ def differences(cells: pd.DataFrame, measure: Measure) -> Differences:
     return Differences(
         of_levels=(_blocks(first.where(contrast.notna())), _blocks(second.where(contrast.notna()))),
         contrast=_blocks(contrast),
+        crossed=_crossed(cells),
         seeds=cells["seed"].nunique(),
         failed=_of_both(cells, "status", lambda of: int((of != "done").sum())),
         passes=_of_both(cells, "passes", lambda of: float(of.median())),
         fits=_of_both(cells, "fit_seconds", lambda of: float(of.median())),
         encoders=tuple(cells.loc[~cells["anchor"].astype(bool), "encoder"].unique()),
     )
+
+
+def _crossed(cells: pd.DataFrame) -> bool:
+    planned = len(cells[["style", "content"]].drop_duplicates())
+    return bool(planned == cells["style"].nunique() * cells["content"].nunique())
 
 
 def _blocks(found: pd.Series) -> pd.DataFrame:

@@ -15,7 +15,18 @@ from harness.claims.blocks import Differences, Pairs, chosen, differences, narro
 from harness.measures import Measure, measure
 from harness.records import RECIPES, Claim, Control, Direction, Sign
 from harness.results import plain
-from harness.statistics import ALPHA, Effect, benjamini_hochberg, complete, effect, holm, verdict
+from harness.statistics import (
+    ALPHA,
+    LEAST_STYLES,
+    Effect,
+    benjamini_hochberg,
+    complete,
+    effect,
+    holm,
+    verdict,
+)
+
+LOOSE = "styles and contents are not crossed: a mean over pairs, without an interval"
 
 BUDGET_TOLERANCE = 0.02
 """Passes may differ by so much before a row says that the budgets were not the same."""
@@ -39,6 +50,7 @@ class ClaimRow:
     n_style: int = 0
     n_content: int = 0
     n_seed: int = 0
+    n_pair: int = 0  # where styles and contents were not crossed: then there is no interval
     level_means: tuple[float, float] | None = None  # of the metric, at the first and second level
     estimate: float | None = None
     ci_lo: float | None = None
@@ -149,35 +161,56 @@ def _measured(
     found = differences(pairs.cells, what)
     if found.contrast.isna().all(axis=None):
         return None
-    whole, styles, contents = complete(found.contrast.to_numpy(dtype=float))
-    dropped = [
-        *(f"style {found.contrast.index[i]} dropped: cells are missing" for i in styles),
-        *(f"content {found.contrast.columns[i]} dropped: cells are missing" for i in contents),
-    ]
     row = replace(
         blank,
-        n_style=whole.shape[0],
-        n_content=whole.shape[1],
         n_seed=found.seeds,
         failed=found.failed,
         conditions=pairs.conditions,
         budget=_budget(found),
         circular=lens in found.encoders,
-        notes=(*dropped, *_notes(claim, pairs, found)),
+        notes=tuple(_notes(claim, pairs, found)),
+    )
+    return _crossed(row, claim, what, found) or _loose(row, claim, what, found)
+
+
+def _crossed(row: ClaimRow, claim: Claim, what: Measure, found: Differences) -> _Tested | None:
+    """Judge whole styles by whole contents; None where the suite never meant to cross them."""
+    whole, styles, contents = complete(found.contrast.to_numpy(dtype=float))
+    if not found.crossed and min(whole.shape) < LEAST_STYLES:
+        return None
+    dropped = [
+        *(f"style {found.contrast.index[i]} dropped: cells are missing" for i in styles),
+        *(f"content {found.contrast.columns[i]} dropped: cells are missing" for i in contents),
+    ]
+    row = replace(
+        row, n_style=whole.shape[0], n_content=whole.shape[1], notes=(*dropped, *row.notes)
     )
     if not whole.size:
         return _Tested(replace(row, verdict="unavailable"))
-    first, second = (_mean(one, styles, contents, what) for one in found.of_levels)
-    pays = tuple(_pays(what, (first, second), found.fits))
-    row = replace(row, level_means=(first, second), notes=(*row.notes, *pays))
-    return _effect(row, claim, what, whole)
+    kept = [
+        one.drop(index=one.index[styles], columns=one.columns[contents]).to_numpy(dtype=float)
+        for one in found.of_levels
+    ]
+    return _effect(_with_means(row, what, found, kept), claim, what, whole)
 
 
-def _mean(values: pd.DataFrame, styles: list[int], contents: list[int], what: Measure) -> float:
-    """Return a level's mean over the blocks that are compared: a geometric one for ratios."""
-    kept = values.drop(index=values.index[styles], columns=values.columns[contents])
-    mean = float(kept.to_numpy().mean())
-    return math.exp(mean) if what.effect == "ratio" else mean
+def _loose(row: ClaimRow, claim: Claim, what: Measure, found: Differences) -> _Tested:
+    """Describe pairs that a suite has picked: they have a mean, and say nothing of others."""
+    there = found.contrast.notna().to_numpy()
+    picked = found.contrast.to_numpy(dtype=float)[there][None]
+    row = replace(row, n_pair=picked.size, notes=(LOOSE, *row.notes))
+    levels = [one.to_numpy(dtype=float)[there] for one in found.of_levels]
+    return _effect(_with_means(row, what, found, levels), claim, what, picked)
+
+
+def _with_means(
+    row: ClaimRow, what: Measure, found: Differences, levels: Sequence[NDArray[np.float64]]
+) -> ClaimRow:
+    """Add each level's mean over the blocks that are compared: a geometric one for ratios."""
+    back = math.exp if what.effect == "ratio" else float
+    first, second = (back(float(one.mean())) for one in levels)
+    pays = _pays(what, (first, second), found.fits)
+    return replace(row, level_means=(first, second), notes=(*row.notes, *pays))
 
 
 def _effect(row: ClaimRow, claim: Claim, what: Measure, d: NDArray[np.float64]) -> _Tested:

@@ -51,7 +51,9 @@ def interval(row: ClaimRow) -> str:
 
 
 def size(row: ClaimRow) -> str:
-    """Write n as styles x contents x seeds."""
+    """Write n as styles x contents x seeds, or as pairs that were picked."""
+    if row.n_pair:
+        return f"{row.n_pair} pair{'s' * (row.n_pair > 1)}"
     return f"{row.n_style}×{row.n_content}×{row.n_seed}" if row.n_style else "–"
 
 

@@ -8,10 +8,11 @@ from harness.statistics.anova import variance_shares
 from harness.statistics.effects import Effect, effect
 from harness.statistics.missing import complete
 from harness.statistics.several import benjamini_hochberg, holm
-from harness.statistics.verdicts import ALPHA, Verdict, verdict
+from harness.statistics.verdicts import ALPHA, LEAST_STYLES, Verdict, verdict
 
 __all__ = [
     "ALPHA",
+    "LEAST_STYLES",
     "Effect",
     "Verdict",
     "benjamini_hochberg",
