@@ -23,6 +23,13 @@ class Stat:
     pairs: frozenset[str]
 
 
+def finished(frame: pd.DataFrame, variant: str, size: int) -> pd.DataFrame:
+    """Return the finished cells of a variant at a size."""
+    return frame[
+        (frame["variant"] == variant) & (frame["size"] == size) & (frame["status"] == "done")
+    ]
+
+
 def stat(cells: pd.DataFrame, column: str, per: str = "cell") -> Stat | None:
     """Return the mean of a column, one value per `per`, or None where no cell has a value."""
     if column not in cells:

@@ -20,10 +20,10 @@ def fill(template: str, **context: Any) -> Markup:
     return Markup(_environment().get_template(f"{template}.html.j2").render(context))
 
 
-def static(kind: str) -> Markup:
+def static(kind: str) -> list[Markup]:
     """Return all files of a kind in reports/static/ for inlining, in the order of their names."""
     paths = sorted((HERE / "static").glob(f"*.{kind}"))
-    return Markup("\n".join(path.read_text(encoding="utf-8") for path in paths))
+    return [Markup(path.read_text(encoding="utf-8")) for path in paths]
 
 
 @cache

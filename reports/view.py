@@ -14,11 +14,12 @@ from harness import results
 from harness.claims import ClaimRow, judged
 from harness.records import Cell, Direction, EncoderUse, ImageUse, Record, Run, Score, Skip
 from harness.store import Store
-from reports.pictures import Album, Picture
+from reports.pictures import EDGES, Album, Picture, fitting
 
-STYLIZED_EDGE, INPUT_EDGE = 512, 256
+INPUT_EDGE = 512
 ARROWS = {"lower": "↓", "higher": "↑", "neither": ""}
 WORDS = {"lower": "lower is better", "higher": "higher is better", "neither": "no direction"}
+SYMBOLS = ("dB", "s", "ms", "MB")
 _SIZE = re.compile(r"/(\d+)px/s\d+$")
 
 
@@ -63,6 +64,12 @@ class Column:
     def arrow(self) -> str:
         """The direction as a sign."""
         return ARROWS[self.better]
+
+    @property
+    def symbol(self) -> str:
+        """The unit's sign, where it has one: the `s` of `s per image`."""
+        sign = re.split("[ ,]", self.unit)[0]
+        return sign if sign in SYMBOLS else ""
 
     @property
     def direction(self) -> str:
@@ -171,7 +178,18 @@ class View:
 
     def stylized(self, record: Record) -> Picture | None:
         """Return a cell's image."""
-        return self._album.picture(self.store.image(record.cell.id), STYLIZED_EDGE)
+        return self._album.picture(self.store.image(record.cell.id), self.edge)
+
+    @cached_property
+    def edge(self) -> int:
+        """The long edge, in pixels, of stylized images in the page."""
+        found = (self.store.image(record.cell.id) for record in self.records)
+        return fitting([path for path in found if path])
+
+    @property
+    def edge_reduced(self) -> bool:
+        """Whether there were too many images for the usual size."""
+        return self.edge < EDGES[0]
 
     def input(self, image: ImageUse | None, size: int) -> Picture | None:
         """Return a content or style image as it was used at `size`."""

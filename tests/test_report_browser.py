@@ -183,36 +183,6 @@ def test_heads_of_the_grid_stay_in_sight(opened: Page) -> None:
     assert abs(corner["y"] - frame["y"]) <= 2
 
 
-def test_a_click_enlarges_an_image_and_escape_closes_it(opened: Page) -> None:
-    button = opened.locator(".nst-cell .nst-enlarge").first
-    button.click()
-    dialog = opened.locator("dialog")
-    assert dialog.is_visible()
-    large, small = dialog.locator("img"), button.locator("img")
-    assert large.get_attribute("src") == small.get_attribute("src")
-    assert large.bounding_box()["width"] > small.bounding_box()["width"] * 1.5  # type: ignore[index]
-    assert "number=0" in dialog.inner_text()
-    assert "SSIM" in dialog.inner_text()
-    opened.keyboard.press("Escape")
-    assert not dialog.is_visible()
-
-
-def test_the_keyboard_alone_does_it_too(opened: Page) -> None:
-    button = opened.locator(".nst-cell .nst-enlarge").first
-    button.focus()
-    opened.keyboard.press("Enter")
-    dialog = opened.locator("dialog")
-    assert dialog.is_visible()
-    first = dialog.locator("img").get_attribute("src")
-    opened.keyboard.press("ArrowRight")
-    assert dialog.locator("img").get_attribute("src") != first
-    opened.keyboard.press("ArrowLeft")
-    assert dialog.locator("img").get_attribute("src") == first
-    opened.keyboard.press("Escape")
-    assert not dialog.is_visible()
-    assert button.evaluate("e => e === document.activeElement")
-
-
 def test_its_policy_stops_a_script_that_is_not_its_own(chromium: Browser, address: str) -> None:
     window = chromium.new_page()
     window.goto(address)

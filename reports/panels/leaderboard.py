@@ -32,11 +32,13 @@ PART = "Its means are over fewer pairs than those of others, and are not compare
 
 @dataclass(frozen=True)
 class Entry:
-    """One number of the table, as it is written."""
+    """One number of the table, as it is written, and as the script sorts and subtracts it."""
 
     mean: str = NONE
     spread: str = ""
     n: int = 0
+    stat: table.Stat | None = None
+    over: int = 0  # the same for means over the same pairs: only these have a difference
     best: bool = False
     part: bool = False  # over fewer pairs than others have
     circular: bool = False
@@ -49,6 +51,7 @@ class Line:
     """One variant."""
 
     variant: Variant
+    done: int
     cells: str  # how many are done, and what became of the others
     all_done: bool
     entries: tuple[Entry, ...]
@@ -83,7 +86,7 @@ def render(view: View) -> Markup | None:
 
 
 def _board(view: View, size: int, columns: tuple[Column, ...], footnotes: Footnotes) -> Board:
-    cells = {v.name: _cells(view.frame, v.name, size) for v in view.variants}
+    cells = {v.name: table.finished(view.frame, v.name, size) for v in view.variants}
     entries = {column.name: _entries(view, size, column, cells, footnotes) for column in columns}
 
     def line(variant: Variant) -> Line:
@@ -97,12 +100,6 @@ def _board(view: View, size: int, columns: tuple[Column, ...], footnotes: Footno
         [line for line in lines if not line.variant.anchor],
         [line for line in lines if line.variant.anchor],
     )
-
-
-def _cells(frame: pd.DataFrame, variant: str, size: int) -> pd.DataFrame:
-    return frame[
-        (frame["variant"] == variant) & (frame["size"] == size) & (frame["status"] == "done")
-    ]
 
 
 def _entries(
@@ -122,9 +119,11 @@ def _entries(
     fair = table.comparable(competing)
     winners = table.best({name: competing[name].mean for name in fair}, column.better)
     rough = {name: _what_blurs(view, name, size, column) for name in cells}
+    pairs = [stat.pairs for stat in found.values() if stat]
     return {
         name: Entry(
             **_written(stat),
+            over=pairs.index(stat.pairs) if stat else 0,
             best=name in winners and not rough[name],
             rough=bool(rough[name]),
             part=column.better != "neither" and name in competing and name not in fair,
@@ -141,7 +140,7 @@ def _written(stat: table.Stat | None) -> dict[str, Any]:
     if stat is None:
         return {}
     deviation = "" if stat.deviation is None else spread(stat.mean, stat.deviation)
-    return {"mean": number(stat.mean), "spread": deviation, "n": stat.n}
+    return {"mean": number(stat.mean), "spread": deviation, "n": stat.n, "stat": stat}
 
 
 def _why_missing(view: View, variant: str, size: int, column: Column) -> list[str]:
@@ -174,8 +173,8 @@ def _what_blurs(view: View, variant: str, size: int, column: Column) -> list[str
     return why
 
 
-def _outcome(view: View, variant: str, size: int) -> tuple[str, bool]:
-    """Return `4 done, 1 failed`, and whether that is all well."""
+def _outcome(view: View, variant: str, size: int) -> tuple[int, str, bool]:
+    """Return 4, `4 done, 1 failed`, and whether that is all well."""
     counts: dict[str, int] = {"done": 0}
     for record in view.records:
         if (record.cell.variant, record.cell.size) == (variant, size):
@@ -184,4 +183,5 @@ def _outcome(view: View, variant: str, size: int) -> tuple[str, bool]:
     for skip in view.run.skipped:
         if skip.variant == variant and view.skip_size(skip) in (size, None):
             counts["skipped"] = counts.get("skipped", 0) + 1
-    return ", ".join(f"{n} {status}" for status, n in counts.items()), len(counts) == 1
+    words = ", ".join(f"{n} {status}" for status, n in counts.items())
+    return counts["done"], words, len(counts) == 1

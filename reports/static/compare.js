@@ -1,0 +1,198 @@
+"use strict";
+// Compare: any two images of the grid in a dialog, in four ways. Its form is all the state there
+// is: the platform checks and resets the fields, and a link to a view is nothing but their values.
+{
+  const dialog = document.getElementById("nst-compare");
+  const part = (name) => dialog.querySelector(`[data-nst="${name}"]`);
+  const [form, stage, flicker] = [dialog.querySelector("form"), part("stage"), part("flick")];
+  const panes = [...dialog.querySelectorAll(".nst-pane")];
+  const words = [...dialog.querySelectorAll(".nst-words > div > div")];
+  const field = form.elements;
+  const on = (target, types, act) =>
+    types.split(" ").forEach((type) => target.addEventListener(type, act));
+
+  // 1. What there is to compare: the options of A know their figures, those of B are copies. A link
+  // names a cell by its id, and a content or style by the first cell of one row that it heads.
+  const nameOf = ({ dataset: { cell, role } }, row) =>
+    cell ?? `${role}.${row.querySelector("[data-cell]")?.dataset.cell}`;
+  const chosen = () => [field.a, field.b].map((side) => field.a.options[side.selectedIndex]);
+  const read = () => {
+    const groups = [...document.querySelectorAll("tr[data-pair]")].map((row) => {
+      const group = document.createElement("optgroup");
+      group.label = row.dataset.pair.replace("--", " × ");
+      for (const figure of row.querySelectorAll("figure:has(.nst-enlarge)")) {
+        const { role, variant } = figure.dataset;
+        const seed = figure.querySelector(".nst-seed")?.textContent; // where there are several
+        const option = new Option(role ?? [variant, seed].join("  "), nameOf(figure, row));
+        group.append(Object.assign(option, { figure }));
+      }
+      return group;
+    });
+    field.a.replaceChildren(...groups);
+    field.b.replaceChildren(...groups.map((group) => group.cloneNode(true)));
+  };
+  // Beside an image stands the first of its row, the content; beside that, what was made of it.
+  const partner = (one, [first, second, third] = one.parentNode.children) =>
+    one === first ? (third ?? second ?? first) : first;
+
+  // 2. Below each image stand its words and scores as in the grid, and by how much it is ahead.
+  // Minutes with seconds and powers of ten are no numbers that could be subtracted as they stand.
+  const QUANTITY = /^[◦≈\s]*(-?\d+\.?(\d*)) ?([a-z%]*)$/i;
+  const compareScores = () => {
+    const [here, there] = words.map((side) => [...side.querySelectorAll(".nst-chips > div")]);
+    for (const [index, chip] of here.entries()) {
+      const pair = [chip, there[index]];
+      const texts = pair.map((one) => one?.lastElementChild.textContent.trim().replace("−", "-"));
+      const [a, b] = texts.map((text) => QUANTITY.exec(text));
+      if (!a || !b || a[3] !== b[3]) continue;
+      const decimals = [a, b].map((one) => (Number(one[1]) ? one[2].length : 9)); // a 0 is exact
+      const gap = Math.abs(a[1] - b[1]).toFixed(Math.min(...decimals));
+      if (!Number(gap)) continue;
+      const arrow = chip.querySelector(".nst-arrow")?.textContent;
+      const note = document.createElement("dd");
+      note.textContent = `${arrow ? "better" : "more"} by ${gap} ${a[3]}`;
+      pair[a[1] - b[1] < 0 === (arrow === "↓") ? 0 : 1].append(note);
+    }
+  };
+
+  // 3. Showing it: `pick` other images, `draw` whatever else has changed.
+  const pick = (...both) => {
+    for (const [side, { figure, index }] of both.entries()) {
+      const image = figure.querySelector("img").cloneNode();
+      image.removeAttribute("id"); // which is that of the one image in the page with these data
+      image.decoding = "sync"; // nothing flashes while one follows another
+      panes[side].replaceChildren(image);
+      words[side].replaceChildren(...figure.querySelector("figcaption").cloneNode(true).childNodes);
+      field["ab"[side]].selectedIndex = index;
+      words[side].nextElementSibling.textContent = image.dataset.nstNote ?? "";
+    }
+    compareScores();
+    draw();
+  };
+  // It may zoom, and bring what is at one point to another: from the centre, in parts of a pane.
+  const draw = (factor = 1, at = { x: 0, y: 0 }, to = at) => {
+    const before = field.zoom.value;
+    field.zoom.value = before * factor; // within its limits
+    const [ratio, room] = [field.zoom.value / before, (field.zoom.value - 1) / 2];
+    for (const axis of ["x", "y"]) { // no further than to the edge of the image
+      const moved = to[axis] - (at[axis] - field[axis].value) * ratio;
+      field[axis].value = Math.min(Math.max(moved, -room), room);
+    }
+    const { width, height } = panes[0].firstElementChild.attributes;
+    stage.style.setProperty("--ratio", width.value / height.value);
+    for (const { name, value } of form.querySelectorAll("[type=range]")) {
+      stage.style.setProperty(`--${name}`, value);
+    }
+    const scale = (field.zoom.value * panes[0].clientWidth) / width.value;
+    stage.classList.toggle("nst-pixels", scale > 2);
+    part("percent").textContent = `${Math.round(100 * scale)} %`;
+    part("gain").textContent = `× ${field.gain.value}`;
+    part("said").textContent = "";
+    clearTimeout(draw.later); // browsers complain of an address that changes at every movement
+    draw.later = setTimeout(() => dialog.open && write(fragment()), 200);
+  };
+  const flick = (on = flicker.ariaPressed !== "true") => { flicker.ariaPressed = on; };
+  const swap = () => pick(...chosen().reverse());
+  // On along the row, or to the same variant of the next pair; B goes with it to another pair.
+  const step = (across, by) => {
+    const [from, b] = chosen();
+    const like = (one) => (across ? one.parentNode === from.parentNode : one.text === from.text);
+    const line = [...field.a.options].filter(like);
+    const to = line[(line.indexOf(from) + by + line.length) % line.length];
+    const twin = [...to.parentNode.children].find((one) => one.text === b.text) ?? partner(to);
+    pick(to, b.parentNode === from.parentNode ? twin : b);
+  };
+
+  // 4. Opening it, from the grid or by a link. A frame may have no address that can be written.
+  const open = (said) => {
+    if (!said.has("a")) return;
+    read();
+    form.reset();
+    for (const [name, value] of said) if (field.namedItem(name)) field[name].value = value;
+    const [a, b] = chosen();
+    if (!a) return;
+    if (!dialog.open) dialog.showModal();
+    stage.focus(); // by autofocus it would be denied to frames, aloud
+    flick(false);
+    pick(a, said.has("b") && b ? b : partner(a));
+  };
+  const reopen = () => open(new URLSearchParams(location.hash.slice(1).replaceAll(";", "&")));
+  const fragment = () => {
+    const changed = ([name, value]) => field[name].defaultValue !== value;
+    return `#${new URLSearchParams([...new FormData(form)].filter(changed))}`.replaceAll("&", ";");
+  };
+  const write = (address) => {
+    try { history.replaceState(history.state, "", address); } catch { /* it can be copied */ }
+  };
+  const copy = () => {
+    const lasting = location.protocol === "file:" || location.host;
+    part("said").textContent = (lasting ? location.href.split("#")[0] : "") + fragment();
+    getSelection().selectAllChildren(part("said"));
+    // The newer way is denied to frames, aloud; where this one is too, the link is there to take.
+    if (document.execCommand("copy")) part("said").textContent = "Copied";
+  };
+  on(document, "click", ({ target }) => {
+    const button = target.closest("button.nst-enlarge");
+    if (!button) return;
+    button.focus({ preventScroll: true }); // where it returns to; not every browser does that
+    const a = nameOf(button.closest("figure"), button.closest("tr"));
+    open(new URLSearchParams({ compare: field.compare.value, a }));
+  });
+  on(window, "DOMContentLoaded hashchange", reopen); // at first when all images have their source
+  on(window, "resize", () => dialog.open && draw());
+  on(dialog, "close", () => write(location.href.split("#")[0]));
+
+  // 5. What is pressed, dragged and typed.
+  const place = (event, pane = event.target.closest(".nst-pane") ?? panes[0]) => {
+    const { x, y, width, height } = pane.getBoundingClientRect();
+    return { pane, x: (event.clientX - x) / width - 0.5, y: (event.clientY - y) / height - 0.5 };
+  };
+  const held = new Map(); // the places of pointers; two of them zoom as well as move
+  const grip = ([one, two = one] = held.values()) => {
+    const apart = Math.hypot(one.x - two.x, one.y - two.y) || 1;
+    return { x: (one.x + two.x) / 2, y: (one.y + two.y) / 2, apart };
+  };
+  on(form, "input", ({ target }) => ("options" in target ? pick(...chosen()) : draw()));
+  on(part("swap"), "click", swap);
+  on(part("copy"), "click", copy);
+  on(flicker, "click", ({ detail }) => detail || flick()); // none: not by a pointer
+  on(flicker, "pointerdown", ({ pointerId }) => {
+    flicker.setPointerCapture(pointerId); // its release is heard elsewhere too
+    flick(true);
+  });
+  on(flicker, "lostpointercapture", () => flick(false));
+  on(stage, "pointerdown", (event) => {
+    if (event.target !== field.cut) held.set(event.pointerId, place(event));
+  });
+  on(window, "pointermove", (event) => {
+    if (!held.has(event.pointerId)) return;
+    const before = grip();
+    held.set(event.pointerId, place(event, held.get(event.pointerId).pane));
+    draw(grip().apart / before.apart, before, grip());
+  });
+  on(window, "pointerup pointercancel", ({ pointerId }) => held.delete(pointerId));
+  on(stage, "wheel", (event) => {
+    event.preventDefault();
+    draw(Math.exp(-event.deltaY * (event.ctrlKey ? 0.01 : 0.002)), place(event)); // ctrl: a pinch
+  });
+
+  // 6. What is typed. Zoomed in, arrows move the image; with Shift they still go on to the next.
+  const turn = (x, y) => ({ shiftKey }) => field.zoom.value > 1 && !shiftKey
+    ? draw(1, undefined, { x: -x / 8, y: -y / 8 })
+    : step(x, x + y);
+  const KEYS = {
+    ArrowLeft: turn(-1, 0), ArrowRight: turn(1, 0), ArrowUp: turn(0, -1), ArrowDown: turn(0, 1),
+    "+": () => draw(1.25), "=": () => draw(1.25), "-": () => draw(0.8), 0: () => draw(0),
+    s: swap, S: swap,
+    " ": ({ repeat }) => repeat || flick(), // a key that is held does not flash
+  };
+  field.compare.forEach((mode, index) => { KEYS[index + 1] = () => mode.click(); });
+  on(dialog, "keydown", (event) => {
+    const { key, target, ctrlKey, metaKey, altKey } = event;
+    if (ctrlKey || metaKey || altKey || !KEYS[key] || target.matches("select")) return;
+    if (key.startsWith("Arrow") && target.type === "range") return;
+    if (key === " " && (field.compare.value !== "flicker" || target.matches("button"))) return;
+    event.preventDefault();
+    KEYS[key](event);
+  });
+}

@@ -1,0 +1,128 @@
+// The leaderboard's tools. The table stands in the page; this moves, hides and adds to it.
+for (const board of document.querySelectorAll(".nst-leaderboard")) {
+  const [tools, table] = [board.querySelector(".nst-controls"), board.querySelector("table")];
+  const filter = tools.querySelector("[type=search]");
+  const heads = [...table.tHead.rows[0].cells];
+  const scores = heads.slice(1, -1);
+  const rows = [...table.querySelectorAll("tr[data-variant]")]; // in plan order, for good
+  let baseline = null;
+
+  const make = (tag, facts) => Object.assign(document.createElement(tag), facts);
+  const cellOf = (row, head) => row.cells[head.cellIndex];
+  const value = (row, head) => Number(cellOf(row, head).dataset.value);
+
+  // 1. Sort: the best first, then the other way round, then as planned. Anchors stay apart, in a
+  //    body of their own; what has no value comes last either way.
+  const inOrder = (head, sign) => (a, b) => {
+    if (!head.dataset.column) return sign * a.dataset.variant.localeCompare(b.dataset.variant);
+    const [x, y] = [value(a, head), value(b, head)];
+    return isNaN(x) || isNaN(y) ? isNaN(x) - isNaN(y) : sign * (x - y);
+  };
+  const sort = (head) => {
+    const turns = ["ascending", "descending"];
+    if (["higher", "neither"].includes(head.dataset.better)) turns.reverse();
+    const turn = turns[turns.indexOf(head.getAttribute("aria-sort")) + 1];
+    for (const other of heads) other.removeAttribute("aria-sort");
+    if (turn) head.setAttribute("aria-sort", turn);
+    const ordered = turn ? [...rows].sort(inOrder(head, turn === "ascending" ? 1 : -1)) : rows;
+    for (const row of ordered) row.parentElement.append(row);
+  };
+
+  // 2. Hide rows whose name lacks a word that is asked for, but never the baseline.
+  const sift = () => {
+    const words = filter.value.toLowerCase().split(/\s+/);
+    for (const row of rows) {
+      const name = row.dataset.variant.toLowerCase();
+      row.hidden = row !== baseline && !words.every((word) => name.includes(word));
+    }
+    for (const body of table.tBodies) {
+      body.hidden = !body.querySelector("[data-variant]:not([hidden])");
+    }
+    const left = rows.filter((row) => !row.hidden).length;
+    tools.querySelector("output").value = left < rows.length ? `${left} of ${rows.length}` : "";
+  };
+  const choose = (box) => {
+    for (const cell of table.querySelectorAll("[data-column]")) {
+      if (cell.dataset.column === box.value) cell.hidden = !box.checked;
+    }
+  };
+
+  // 3. Differences to a baseline, to the decimals of the larger mean; null where there is none.
+  const difference = (row, head) => {
+    const [own, other] = [row, baseline].map((one) => cellOf(one, head).dataset);
+    return own.over && own.over === other.over ? own.value - other.value : null;
+  };
+  const signed = (number, scale) => {
+    const power = Math.floor(Math.log10(scale || 1));
+    const plain = -4 <= power && power < 5;
+    const size = Math.abs(number);
+    const text = plain ? size.toFixed(Math.max(0, 2 - power)) : size.toExponential(1);
+    return (Number(text) === 0 ? "±" : number < 0 ? "−" : "+") + text;
+  };
+  const written = (row, head) => {
+    const [own, other] = [value(row, head), value(baseline, head)];
+    const number = difference(row, head);
+    if (number === null) return isNaN(own - other) ? "" : "over other pairs";
+    const rough = [row, baseline].some((one) => "rough" in cellOf(one, head).dataset);
+    const text = signed(number, Math.max(Math.abs(own), Math.abs(other)));
+    return `${rough ? "≈ " : ""}${text} ${head.dataset.unit}`.trim();
+  };
+  const pin = (row) => {
+    baseline = row === baseline ? null : row;
+    for (const old of table.querySelectorAll(".nst-difference")) old.remove();
+    for (const one of rows) {
+      one.classList.toggle("nst-pinned", one === baseline);
+      one.querySelector(".nst-pin").setAttribute("aria-pressed", one === baseline);
+      for (const head of baseline && one !== baseline ? scores : []) {
+        const title = `difference to ${baseline.dataset.variant}`;
+        const facts = { className: "nst-difference", textContent: written(one, head), title };
+        if (facts.textContent) cellOf(one, head).append(" ", make("small", facts));
+      }
+    }
+    sift();
+  };
+
+  // 4. CSV of what is shown. A frame in a sandbox may not save: there the text can be copied.
+  const quoted = (text) => `"${text.replace(/^[=+@\t\r-]/, "'$&").replaceAll('"', '""')}"`;
+  const commaSeparated = () => {
+    const shown = scores.filter((head) => !head.hidden);
+    const kinds = ["", "_sd", "_n", ...(baseline ? ["_difference"] : [])];
+    const names = shown.flatMap((head) => kinds.map((kind) => head.dataset.column + kind));
+    const numbers = (row, head) => {
+      const { value = "", sd = "", n = "" } = cellOf(row, head).dataset;
+      return [value, sd, n, ...(baseline ? [difference(row, head)] : [])];
+    };
+    const lines = [...table.querySelectorAll("tr[data-variant]:not([hidden])")].map((row) => [
+      quoted(row.dataset.variant),
+      ...shown.flatMap((head) => numbers(row, head)),
+    ]);
+    return [["variant", ...names], ...lines].map((line) => line.join(",") + "\n").join("");
+  };
+  const save = () => {
+    const copy = tools.querySelector("textarea");
+    copy.value = commaSeparated();
+    copy.hidden = window.parent === window;
+    if (!copy.hidden) return copy.select();
+    const href = URL.createObjectURL(new Blob([copy.value], { type: "text/csv" }));
+    make("a", { href, download: "leaderboard.csv" }).click();
+  };
+
+  const button = (cell, name, act) => {
+    const made = make("button", { type: "button", className: name, onclick: () => act() });
+    cell.append(" ", made);
+    return made;
+  };
+  for (const head of heads) {
+    const words = [...head.childNodes];
+    button(head, "nst-sort", () => sort(head)).append(...words);
+  }
+  for (const row of rows) {
+    const made = button(row.cells[0], "nst-pin", () => pin(row));
+    made.append("baseline");
+    made.setAttribute("aria-pressed", false);
+  }
+  for (const box of tools.querySelectorAll("[type=checkbox]")) box.onchange = () => choose(box);
+  filter.oninput = sift;
+  tools.querySelector(".nst-save").onclick = save;
+  tools.hidden = false;
+}

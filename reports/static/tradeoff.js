@@ -1,0 +1,31 @@
+// The trade-off's axes, and the image of the variant that is pointed at or has the focus.
+for (const board of document.querySelectorAll(".nst-tradeoff")) {
+  const plots = [...board.querySelector("template").content.children];
+  for (const slot of board.querySelectorAll(".nst-slot")) {
+    const [controls, card] = [slot.querySelector(".nst-controls"), slot.querySelector(".nst-card")];
+    const [one, other] = controls.querySelectorAll("select");
+    const draw = () => {
+      const plot = plots.find(({ dataset: { x, y } }) =>
+        [x + " " + y, y + " " + x].includes(one.value + " " + other.value));
+      slot.querySelector(".nst-scatter").replaceWith(plot.cloneNode(true));
+    };
+    controls.onchange = ({ target }) => {
+      // A score against itself says nothing: the other select moves on.
+      const rest = target === one ? other : one;
+      if (one.value === other.value) rest.selectedIndex = rest.selectedIndex ? 0 : 1;
+      draw();
+    };
+    const show = ({ target }) => {
+      const mark = target.closest(".nst-mark");
+      if (!mark) return;
+      const image = document.querySelector(`${mark.getAttribute("href")} img`);
+      card.querySelector("img").src = image?.src ?? "data:,";
+      card.querySelector("p").textContent = mark.querySelector("title").textContent;
+      card.querySelector("small").textContent = image?.alt;
+      card.hidden = false;
+    };
+    slot.addEventListener("pointerover", show);
+    slot.addEventListener("focusin", show);
+    controls.hidden = false;
+  }
+}
