@@ -258,12 +258,18 @@ def doctor(
 @main.command()
 @click.argument("suites", nargs=-1, required=True)
 @_out_option
-def report(suites: Sequence[str], out: Path) -> None:
+@click.option("--open", "show", is_flag=True, help="Open it in the browser.")
+def report(suites: Sequence[str], out: Path, *, show: bool) -> None:
     """Render the page again from what is stored; needs neither torch nor MLflow."""
+    import webbrowser
+
     from reports import page
 
     for name in suites:
-        click.echo(page.write(_store(name, out)))
+        path = page.write(_store(name, out))
+        click.echo(path)
+        if show and not webbrowser.open(path.resolve().as_uri()):
+            click.echo("No browser could be started; open the file yourself.", err=True)
 
 
 _format_option = click.option(

@@ -147,3 +147,21 @@ def test_a_new_metric_is_scored_on_stored_images_without_stylizing(
     assert {path: path.stat().st_mtime_ns for path in cells.glob("*/image.png")} == images
     with (tmp_path / "smoke" / "results.csv").open(newline="", encoding="utf-8") as file:
         assert sum(bool(row["tv_ratio"]) for row in csv.DictReader(file)) == 10
+
+
+def test_the_page_has_the_verdicts_and_opens_in_the_users_browser(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path / "opened"}\n', encoding="ascii")
+    browser.chmod(0o755)
+    monkeypatch.setenv("BROWSER", f"{browser} %s")
+    done = nstbench("report", "upsamplers", "--out", out, "--open")
+    assert done.returncode == 0, done.stderr
+    page = out / "upsamplers" / "report.html"
+    assert (tmp_path / "opened").read_text(encoding="utf-8").strip() == page.resolve().as_uri()
+    assert "Upsample-conv has fewer checkerboards" in page.read_text(encoding="utf-8")
+    with (out / "upsamplers" / "claims.csv").open(newline="", encoding="utf-8") as file:
+        kept = {row["claim_id"]: row["verdict"] for row in csv.DictReader(file)
+                if row["primary"] == "True"}  # fmt: skip
+    assert kept == {name: row["verdict"] for name, row in verdicts(out).items()}
