@@ -237,3 +237,14 @@ def test_what_is_folded_away_is_printed(opened: Page) -> None:
     assert not hidden.is_visible()
     evaluate(opened, "dispatchEvent(new Event('beforeprint'))")
     assert hidden.is_visible()
+
+
+@pytest.mark.parametrize("opened", [*zip(WIDTHS, SCHEMES, strict=True)], indirect=True)
+def test_axe_finds_nothing_on_the_whole_page(opened: Page) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    for folded in opened.locator("details").all():
+        folded.evaluate("e => e.open = true")
+    found = Axe().run(opened, options={"preload": False}).response["violations"]
+    told = {one["id"]: [node["html"] for node in one["nodes"]] for one in found}
+    assert told == {}
