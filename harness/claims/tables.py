@@ -117,11 +117,20 @@ def footnotes(rows: Sequence[ClaimRow]) -> list[str]:
     found: dict[str, list[str]] = {}
     for row in rows:
         for note in row.notes:
-            found.setdefault(note, []).append(row.claim_id)
-    lines = [f"{note} ({', '.join(dict.fromkeys(ids))})" for note, ids in found.items()]
+            found.setdefault(note, []).append(
+                row.claim_id if row.primary else f"{row.claim_id} by {row.metric}"
+            )
+    lines = [f"{note} ({', '.join(_once(ids))})" for note, ids in found.items()]
     conditions = dict.fromkeys(_written(row.circumstances) for row in rows if row.conditions)
     circular = ["◦ judged through the network that was optimised"] * any(r.circular for r in rows)
     return [*(f"conditions: {text}" for text in conditions), *circular, *lines]
+
+
+def _once(ids: Sequence[str]) -> list[str]:
+    """Leave out a claim's other metrics where its own has the same note."""
+    return [
+        one for one in dict.fromkeys(ids) if one.split(" by ")[0] not in ids or " by " not in one
+    ]
 
 
 FORMATS: dict[str, Callable[[Sequence[ClaimRow]], str]] = {
