@@ -232,6 +232,18 @@ def test_a_forest_plot_is_drawn_in_its_cell_and_is_nothing_to_a_screen_reader(op
     assert evaluate(opened, clipped) == "clip"  # the band would run over the whole page
 
 
+def test_controls_are_rows_of_their_table_on_screen_and_in_print(opened: Page) -> None:
+    row = opened.locator("#panel-claims tbody.nst-controls tr[data-metric]").first
+    above = opened.locator("#panel-claims tbody:not(.nst-controls) tr[data-metric]").first
+    for medium in ("screen", "print"):
+        opened.emulate_media(media=medium)  # type: ignore[arg-type]
+        assert row.is_visible()
+        (own, other) = (one.bounding_box() for one in (row, above))
+        assert own is not None
+        assert other is not None
+        assert (own["x"], own["width"]) == (other["x"], other["width"])
+
+
 def test_what_is_folded_away_is_printed(opened: Page) -> None:
     hidden = opened.locator("#panel-claims .nst-steps")
     assert not hidden.is_visible()

@@ -17,5 +17,5 @@ for (const select of document.querySelectorAll(".nst-seeds")) {
     choose();
     cell.scrollIntoView();
   });
-  select.closest(".nst-controls").hidden = false;
+  select.closest(".nst-toolbar").hidden = false;
 }

@@ -1,6 +1,6 @@
 // The leaderboard's tools. The table stands in the page; this moves, hides and adds to it.
 for (const board of document.querySelectorAll(".nst-leaderboard")) {
-  const [tools, table] = [board.querySelector(".nst-controls"), board.querySelector("table")];
+  const [tools, table] = [board.querySelector(".nst-toolbar"), board.querySelector("table")];
   const filter = tools.querySelector("[type=search]");
   const heads = [...table.tHead.rows[0].cells];
   const scores = heads.slice(1, -1);

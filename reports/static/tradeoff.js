@@ -2,7 +2,7 @@
 for (const board of document.querySelectorAll(".nst-tradeoff")) {
   const plots = [...board.querySelector("template").content.children];
   for (const slot of board.querySelectorAll(".nst-slot")) {
-    const [controls, card] = [slot.querySelector(".nst-controls"), slot.querySelector(".nst-card")];
+    const [controls, card] = [slot.querySelector(".nst-toolbar"), slot.querySelector(".nst-card")];
     const [one, other] = controls.querySelectorAll("select");
     const draw = () => {
       const plot = plots.find(({ dataset: { x, y } }) =>
