@@ -288,14 +288,14 @@ def claims(suite: str, out: Path, form: str) -> None:
 
     Ends with 3 where a control failed: then no verdict is to be trusted.
     """
-    from harness.claims import Found, judged
+    from harness.claims import Found, failed_controls, judged
 
     found = Found.of(_store(suite, out))
     if not found.run.claims:
         raise UsageError(f"{suite} makes no claims. `nstbench compare {suite}` compares variants.")
     rows = judged(found.frame, found.run.claims, found.lenses)
     _show_rows(rows, form)
-    sys.exit(INCOMPLETE if any("the control" in note for r in rows for note in r.notes) else 0)
+    sys.exit(INCOMPLETE if failed_controls(rows) else 0)
 
 
 @main.command()

@@ -6,14 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from harness.claims import ClaimRow
-from harness.claims.tables import glyph
-from harness.records import Claim
+from harness.claims import ClaimRow, tables
+from harness.claims.tables import GLYPHS, glyph
 from reports.text import NONE, number
-
-KINDS = ("supported", "equivalent", "contradicted", "inconclusive", "illustration")
-"""First words of the verdicts that an effect can have; others come without an effect."""
-
 
 FINDINGS = {
     "✓": "better",
@@ -37,8 +32,8 @@ class Verdict:
     @classmethod
     def of(cls, row: ClaimRow) -> Verdict:
         """Take a row's verdict apart."""
-        word, *more = row.verdict.rstrip(")").replace(")", "").split(" (")
-        kind = word if word in KINDS else "none"
+        word, *more = row.verdict.replace(")", "").split(" (")
+        kind = word if word in GLYPHS else "none"  # others come without an effect
         return cls(glyph(row), word, ", ".join(more), kind)
 
 
@@ -77,9 +72,7 @@ def interval(low: float | None, high: float | None) -> str:
 
 def size(row: ClaimRow) -> str:
     """Write n as styles × contents × seeds, or as pairs that were picked."""
-    if row.n_pair:
-        return f"{row.n_pair} pair{'s' * (row.n_pair > 1)}"
-    return f"{row.n_style} × {row.n_content} × {row.n_seed}" if row.n_style else NONE
+    return tables.size(row, times=" × ")
 
 
 def p_value(value: float | None) -> str:
@@ -87,11 +80,6 @@ def p_value(value: float | None) -> str:
     if value is None:
         return NONE
     return "< 0.001" if value < 0.001 else f"{value:.2g}"
-
-
-def change(claim: Claim) -> str:
-    """Write what differs: `norm: batch → instance`."""
-    return f"{claim.factor}: {claim.levels[0]} → {claim.levels[1]}"
 
 
 def conditions(held: Mapping[str, Any]) -> str:

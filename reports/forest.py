@@ -79,7 +79,7 @@ def _ticks(low: float, high: float, to_x: Scale, *, ratio: bool) -> list[tuple[f
         found = [(to_x(math.log10(value)), f"×{tick(value)}") for value in round_ones]
         nothing = (to_x(0.0), "×1")
     else:
-        found = [(to_x(v), tick(v).replace("-", "−")) for v in linear_ticks(low, high) if v]
+        found = [(to_x(v), tick(v)) for v in linear_ticks(low, high) if v]
         nothing = (to_x(0.0), "0")
     kept = [nothing]
     for one in found:

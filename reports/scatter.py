@@ -131,7 +131,7 @@ def _axis(column: Column, values: list[float], ends: tuple[float, float], *, log
     room = (high - low) * MARGIN or 1
     low, high = low - room, high + room
     to = scale(low, high, *ends)
-    shown = [(to(v), tick(v).replace("-", "−") if v else "0") for v in linear_ticks(low, high)]
+    shown = [(to(v), tick(v)) for v in linear_ticks(low, high)]
     return Axis(column, log, shown, to)
 
 

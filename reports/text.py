@@ -41,8 +41,8 @@ def tick(value: float) -> str:
     """Write a number at an axis as short as it can be: 0.02, 5, 2000, 10⁴."""
     digits, power = _scaled(value)
     if -4 < power < 4:
-        return f"{value:g}"
-    return _times_ten(power)[1:] if digits == 1 else f"{digits:g}{_times_ten(power)}"
+        return _minus(f"{value:g}")
+    return _times_ten(power)[1:] if digits == 1 else _minus(f"{digits:g}") + _times_ten(power)
 
 
 def duration(seconds: float) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from harness import results
-from harness.claims import ClaimRow, judged
+from harness.claims import ClaimRow, Found, judged
 from harness.records import Cell, Direction, EncoderUse, ImageUse, Record, Run, Score, Skip
 from harness.store import Store
 from reports.pictures import EDGES, Album, Picture, fitting
@@ -123,9 +123,14 @@ class View:
         return results.frame(self.rows)
 
     @cached_property
+    def found(self) -> Found:
+        """The same, as comparisons take it."""
+        return Found(self.run, self.frame, results.lenses(self.records))
+
+    @cached_property
     def claims(self) -> list[ClaimRow]:
         """The verdicts on what the suite claims."""
-        return judged(self.frame, self.run.claims, results.lenses(self.records))
+        return judged(self.frame, self.run.claims, self.found.lenses)
 
     @cached_property
     def pending(self) -> int:

@@ -15,7 +15,15 @@ All of it works on the flat rows of results.csv, so that anyone can do it again 
 from harness.claims.check import impossible
 from harness.claims.compare import compared
 from harness.claims.found import Found
-from harness.claims.rows import ClaimRow, judged
+from harness.claims.rows import ClaimRow, failed_controls, judged
 from harness.claims.variance import shares
 
-__all__ = ["ClaimRow", "Found", "compared", "impossible", "judged", "shares"]
+__all__ = [
+    "ClaimRow",
+    "Found",
+    "compared",
+    "failed_controls",
+    "impossible",
+    "judged",
+    "shares",
+]

@@ -100,6 +100,11 @@ def narrowed(results: pd.DataFrame) -> pd.DataFrame:
     return results.drop(columns=[*ASIDE], errors="ignore")
 
 
+def contenders(results: pd.DataFrame) -> pd.DataFrame:
+    """Return the cells that compete: no anchors, nothing that was skipped."""
+    return results[~results["anchor"].fillna(value=True).astype(bool)]
+
+
 def values(cells: pd.DataFrame, measure: Measure) -> pd.Series:
     """Return what is compared; what failed, or has no logarithm, is NaN."""
     if measure.name not in cells:
@@ -211,5 +216,5 @@ def _blocks(found: pd.Series) -> pd.DataFrame:
 
 
 def _of_both(cells: pd.DataFrame, name: str, count: Any) -> tuple[Any, Any]:
-    values = cells.get(name, default=pd.Series(np.nan, index=cells.index))  # none where all failed
-    return count(values[cells["side0"] == 0]), count(values[cells["side0"] == 1])
+    found = cells.get(name, default=pd.Series(np.nan, index=cells.index))  # none where all failed
+    return count(found[cells["side0"] == 0]), count(found[cells["side0"] == 1])

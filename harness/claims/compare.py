@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from harness.claims.blocks import PARAM, column
+from harness.claims.blocks import PARAM, column, contenders
 from harness.errors import UsageError, nearest
 from harness.measures import measure
 from harness.records import Claim
@@ -29,7 +29,7 @@ def compared(
     """
     if not metrics:
         raise UsageError("There is no score yet that could be compared.")
-    groups = {"": _variants(results)} if not by else _of_factor(results, by)
+    groups = _of_factor(results, by) if by else {"": list(contenders(results)["variant"].unique())}
     factor = by or "variant"
     claims = [
         claim
@@ -44,22 +44,17 @@ def compared(
     return claims
 
 
-def factors(results: pd.DataFrame) -> list[str]:
+def varied(results: pd.DataFrame) -> list[str]:
     """Return the factors that some method varies."""
     names = [*(c.removeprefix(PARAM) for c in results if c.startswith(PARAM)), "encoder", "seed"]
     there = [column(name) for name in names if column(name) in results]
-    varied = (results.groupby("label")[there].nunique() > 1).any()
-    return [name for name in names if varied.get(column(name), default=False)]
-
-
-def _variants(results: pd.DataFrame) -> list[str]:
-    contenders = results[~results["anchor"].fillna(value=True).astype(bool)]
-    return list(contenders["variant"].unique())
+    several = (results.groupby("label")[there].nunique() > 1).any()
+    return [name for name in names if several.get(column(name), default=False)]
 
 
 def _of_factor(results: pd.DataFrame, factor: str) -> dict[str, list[str]]:
     """Return the labels that vary a factor, each with its levels."""
-    if factor not in (known := factors(results)):
+    if factor not in (known := varied(results)):
         raise UsageError(f"--by {factor}: what is varied is {', '.join(known) or 'nothing'}."
                          f"{nearest(factor, known)}")  # fmt: skip
     labels = results["label"].dropna().unique()
@@ -68,11 +63,8 @@ def _of_factor(results: pd.DataFrame, factor: str) -> dict[str, list[str]]:
 
 
 def _levels(results: pd.DataFrame, label: str, factor: str) -> list[str]:
-    where = column(factor)
-    if where not in results:
-        return []
-    values = results.loc[results["label"] == label, where].dropna()
-    return [str(value) for value in values.unique()]
+    levels = results.loc[results["label"] == label, column(factor)].dropna()
+    return [str(level) for level in levels.unique()]
 
 
 def _claims(

@@ -108,7 +108,7 @@ def judged(
         tested = [replace(one, row=replace(one.row, primary=False)) for one in tested]
     adjusted = _adjusted(tested)
     rows = [_decided(one, p) for one, p in zip(tested, adjusted, strict=True)]
-    return _warned_by_controls(rows)
+    return _warned(rows)
 
 
 def _tested(results: pd.DataFrame, claim: Claim, lenses: Mapping[str, str]) -> Iterator[_Tested]:
@@ -305,9 +305,10 @@ def _decided(one: _Tested, adjusted: float | None) -> ClaimRow:
     return replace(one.row, p_adj=adjusted, verdict=said, notes=notes)
 
 
-def _warned_by_controls(rows: list[ClaimRow]) -> list[ClaimRow]:
-    """Say on every row where a control failed: then none of them is to be trusted."""
-    why = [
+def failed_controls(rows: Iterable[ClaimRow]) -> list[str]:
+    """Say which controls failed, if any: then no verdict is to be trusted."""
+    rows = list(rows)
+    return [
         *(f"the control {r.claim_id} found a difference where there is none"
           for r in rows
           if r.control == "null" and r.primary and r.verdict.startswith("contradicted")),
@@ -315,6 +316,11 @@ def _warned_by_controls(rows: list[ClaimRow]) -> list[ClaimRow]:
           for r in rows if r.control == "effect" and r.primary
           and not r.verdict.startswith(("supported", "illustration"))),
     ]  # fmt: skip
+
+
+def _warned(rows: list[ClaimRow]) -> list[ClaimRow]:
+    """Say on every row where a control failed."""
+    why = failed_controls(rows)
     return [r if r.control else replace(r, notes=(*r.notes, *why)) for r in rows]
 
 

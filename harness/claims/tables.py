@@ -50,11 +50,12 @@ def interval(row: ClaimRow) -> str:
     return f"{shown} [{number(row.ci_lo)}, {number(row.ci_hi)}]{unit}"
 
 
-def size(row: ClaimRow) -> str:
+def size(row: ClaimRow, times: str = "×") -> str:
     """Write n as styles x contents x seeds, or as pairs that were picked."""
     if row.n_pair:
         return f"{row.n_pair} pair{'s' * (row.n_pair > 1)}"
-    return f"{row.n_style}×{row.n_content}×{row.n_seed}" if row.n_style else "–"
+    counts = (row.n_style, row.n_content, row.n_seed)
+    return times.join(map(str, counts)) if row.n_style else "–"
 
 
 def glyph(row: ClaimRow) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.claims.blocks import values
+from harness.claims.blocks import contenders, values
 from harness.measures import measure
 from harness.statistics import complete, variance_shares
 
@@ -23,8 +23,8 @@ def shares(results: pd.DataFrame, metrics: Iterable[str]) -> pd.DataFrame:
     Variants are those that compete, seeds are averaged; of ratios it is the logarithm that varies.
     Each share adds up with the others to 1, and is as rough as the styles are few.
     """
-    contenders = results[~results["anchor"].fillna(value=True).astype(bool)]
-    found = {name: _shares(contenders, name) for name in metrics}
+    cells = contenders(results)
+    found = {name: _shares(cells, name) for name in metrics}
     return pd.DataFrame({name: row for name, row in found.items() if row}).T
 
 

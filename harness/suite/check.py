@@ -142,7 +142,7 @@ class Checker:
         try:
             return registry.build(name, params)
         except ValidationError as error:
-            fields = [field.name for field in dataclasses.fields(registry.get(name))]
+            fields = _names(registry.get(name))
             for item in error.errors():
                 unknown = item["type"] in {"extra_forbidden", "unexpected_keyword_argument"}
                 loc = tuple(p for p in item["loc"] if isinstance(p, int) or p in params)
@@ -187,7 +187,7 @@ class Checker:
             "method": model.methods, "content": model.contents, "style": model.styles,
             "seed": model.seeds, "size": model.sizes,
         }  # fmt: skip
-        fields = {f.name for m in methods for f in dataclasses.fields(METHODS.get(m.method))}
+        fields = {name for m in methods for name in _names(METHODS.get(m.method))}
         for kind in ("exclude", "include"):
             for i, entry in enumerate(getattr(model, kind)):
                 if kind == "include" and "method" not in entry:
@@ -205,7 +205,7 @@ class Checker:
                                 self._say(key, what + nearest(str(one), map(str, known)))
 
     def _claims(self, model: SuiteModel, methods: Sequence[MethodSpec]) -> list[Claim]:
-        fields = {m.label: _fields(m) for m in methods}
+        fields = {m.label: _names(METHODS.get(m.method)) for m in methods}
         for name, given in model.claims.items():
             key: Key = ("claims", name)
             for i, metric in enumerate((given.metric, *given.also)):
@@ -255,8 +255,9 @@ class Checker:
         self.problems.append(self.source.problem(key, what, at_key=at_key))
 
 
-def _fields(spec: MethodSpec) -> list[str]:
-    return [field.name for field in dataclasses.fields(METHODS.get(spec.method))]
+def _names(cls: type) -> list[str]:
+    """Return the parameters of a method or metric."""
+    return [field.name for field in dataclasses.fields(cls)]
 
 
 def _claim(name: str, given: ClaimModel) -> Claim:

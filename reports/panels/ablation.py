@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from harness.claims import ClaimRow, Found, compared, judged
+from harness.claims import ClaimRow, compared, judged
 from harness.claims.blocks import chosen
-from harness.claims.compare import factors
+from harness.claims.compare import varied
+from harness.claims.rows import factors
 from harness.records import Claim
-from harness.results import lenses
 from reports import effects
 from reports.effects import Verdict
 from reports.footnotes import Footnotes
@@ -63,17 +63,18 @@ class Block:
 
 def render(view: View) -> Markup | None:
     """Show all changes under each set of conditions."""
-    columns, changes = _columns(view), _changes(view)
+    columns = _columns(view)
+    changes = _changes(view, columns)
     if not changes:
         return None
-    rows = judged(view.frame, changes, lenses(view.records), exploratory=True)
+    rows = judged(view.frame, changes, view.found.lenses, exploratory=True)
     footnotes, tables = Footnotes(), _tables(rows)
     return fill(
         "ablation",
         columns=columns,
         boards={c: _blocks(view, columns, changes, t, footnotes) for c, t in tables.items()},
         untested=dict.fromkeys(
-            f"{claim.method} {effects.change(claim)}"
+            f"{claim.method} {factors(claim)}"
             for claim in changes
             if not any(claim.id in table for table in tables.values())
         ),
@@ -88,20 +89,24 @@ def _columns(view: View) -> list[Column]:
     """Return the scores that can be compared, and the seconds that methods take."""
     if not view.records:
         return []
-    known = Found(view.run, view.frame, lenses(view.records)).metrics()
+    known = view.found.metrics()
     trained = any(record.cell.training for record in view.records)
     costs = {"stylize_seconds", "fit_seconds"} if trained else {"stylize_seconds"}
     timed = [cost for cost in COSTS if cost.name in costs and cost.name in view.frame]
     return [*(column for column in view.scores if column.name in known), *timed]
 
 
-def _changes(view: View) -> list[Claim]:
+def _changes(view: View, columns: Sequence[Column]) -> list[Claim]:
     """Return a claim per change and metric; their ids tell methods apart that share a factor."""
-    names = [column.name for column in _columns(view)]
+    names = [column.name for column in columns]
     if not names:  # nothing ran to its end
         return []
-    varied = [factor for factor in factors(view.frame) if factor != "seed"]
-    found = (claim for factor in varied for claim in compared(view.frame, names, by=factor))
+    found = (
+        claim
+        for factor in varied(view.frame)
+        if factor != "seed"
+        for claim in compared(view.frame, names, by=factor)
+    )
     return [replace(claim, id=f"{claim.method} {claim.id}") for claim in found]
 
 

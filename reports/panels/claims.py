@@ -9,7 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from harness.claims import ClaimRow
+from harness.claims import ClaimRow, failed_controls
 from harness.records import Claim
 from reports import effects
 from reports.effects import Verdict
@@ -20,9 +20,6 @@ from reports.view import WORDS, View
 
 title = "Claims"
 order = 22
-
-CONTROL_FAILED = "the control"
-"""How the notes begin that `judged` puts on every row where a control failed."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +53,15 @@ def render(view: View) -> Markup | None:
         return None
     rows = view.claims
     shared = _shared(rows)
-    board = _Board({claim.id: claim for claim in view.run.claims}, shared)
+    broken = failed_controls(rows)
+    board = _Board({claim.id: claim for claim in view.run.claims}, shared, broken)
     return fill(
         "claims",
         groups=board.groups([row for row in rows if row.primary]),
         others=board.groups([row for row in rows if not row.primary]),
         others_count=sum(not row.primary for row in rows),
         conditions=effects.conditions(shared),
-        broken=_broken(rows),
+        broken=[f"{why[0].upper()}{why[1:]}." for why in broken],
         footnotes=board.footnotes.texts,
         circular_somewhere=any(row.circular for row in rows),
         said=", ".join(row.verdict for row in rows),
@@ -78,17 +76,15 @@ def _shared(rows: Sequence[ClaimRow]) -> dict[str, Any]:
     return {name: value for name, value in found if often[name] == 1}
 
 
-def _broken(rows: Sequence[ClaimRow]) -> list[str]:
-    notes = dict.fromkeys(note for row in rows for note in row.notes)
-    return [f"{note[0].upper()}{note[1:]}." for note in notes if note.startswith(CONTROL_FAILED)]
-
-
 class _Board:
     """Makes lines of rows; primary and exploratory ones share the footnotes."""
 
-    def __init__(self, claims: Mapping[str, Claim], shared: Mapping[str, Any]) -> None:
+    def __init__(
+        self, claims: Mapping[str, Claim], shared: Mapping[str, Any], above: Sequence[str]
+    ) -> None:
         self._claims = claims
         self._shared = shared
+        self._above = above  # notes that stand above all rows already
         self.footnotes = Footnotes()
 
     def groups(self, rows: Sequence[ClaimRow]) -> list[Group]:
@@ -115,7 +111,7 @@ class _Board:
         )
 
     def _line(self, row: ClaimRow, shared: Axis | None) -> Line:
-        notes = [note for note in row.notes if not note.startswith(CONTROL_FAILED)]
+        notes = [note for note in row.notes if note not in self._above]
         reason = "; ".join(notes) if row.estimate is None else ""
         own = {n: value for n, value in row.circumstances.items() if n not in self._shared}
         return Line(
