@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,18 +23,11 @@ from harness.records import (
 )
 from harness.store import Store
 from reports import page
+from tests.browser import launched, quiet
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-CHROMIUM = Path(os.environ.get("NSTBENCH_CHROMIUM", "/usr/bin/chromium"))
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-background-networking",
-    "--no-first-run",
-]
 ENCODER = EncoderUse("vgg19", "e" * 64, "torchvision")
 WAVE = ImageUse("wave", "9" * 64, "painted", stand_in="swirls", why_stand_in="no network")
 CLAIM = Claim("C1", "More is more.", "number", (0, 1), "ssim", "higher", "gatys")
@@ -46,13 +37,6 @@ CLAIMS = (CLAIM, replace(CLAIM, id="C2", predicts="lower"), replace(CLAIM, id="C
 """Supported, contradicted, equivalent, not tested, an illustration, and a control that fails."""
 
 WIDTHS, SCHEMES = (390, 1440), ("light", "dark")
-
-
-def without(reason: str) -> None:
-    """Skip on a laptop, fail where a browser was promised."""
-    if os.environ.get("CI"):
-        pytest.fail(f"CI is set, and {reason}")
-    pytest.skip(reason)
 
 
 def png(color: tuple[int, int, int]) -> bytes:
@@ -104,16 +88,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        without(f"there is no browser at {CHROMIUM}")
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        without("playwright is not installed")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -121,14 +97,9 @@ def opened(chromium: Browser, address: str, request: pytest.FixtureRequest) -> I
     """The page in a window; whatever the browser complains about or asks for fails the test."""
     width, scheme = getattr(request, "param", (1440, "light"))
     window = chromium.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    heard: list[str] = []
-    window.on("console", lambda message: heard.append(message.text))
-    window.on("pageerror", lambda error: heard.append(str(error)))
-    window.on("request", lambda r: heard.append(r.url) if not known(r.url, address) else None)
-    window.goto(address)
-    yield window
-    window.close()
-    assert heard == []
+    with quiet(window, lambda url: known(url, address)):
+        window.goto(address)
+        yield window
 
 
 def known(url: str, address: str) -> bool:

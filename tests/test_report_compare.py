@@ -14,8 +14,9 @@ from PIL import Image
 
 from reports import page
 from reports.templating import static
+from tests.browser import launched, quiet
 from tests.test_report import CAT, CUP, HOSTILE, WAVE, cell, png, record, store_of
-from tests.test_report_browser import CHROMIUM, FLAGS, SCHEMES, WIDTHS, without
+from tests.test_report_browser import SCHEMES, WIDTHS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, FrameLocator, Locator, Page
@@ -50,14 +51,8 @@ def evil(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        without(f"there is no browser at {CHROMIUM}")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -67,14 +62,8 @@ def window(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
     size = {"width": width, "height": 900}
     window = chromium.new_page(viewport=size, color_scheme=scheme, has_touch=True)  # type: ignore[arg-type]
     window.set_default_timeout(5000)
-    heard: list[str] = []
-    local = ("file:", "data:", "blob:", "about:")
-    window.on("console", lambda message: heard.append(message.text))
-    window.on("pageerror", lambda error: heard.append(str(error)))
-    window.on("request", lambda r: None if r.url.startswith(local) else heard.append(r.url))
-    yield window
-    window.close()
-    assert heard == []
+    with quiet(window):
+        yield window
 
 
 @pytest.fixture

@@ -13,8 +13,9 @@ import pytest
 from harness.records import Failure, ImageUse, Record, Timing
 from reports import page, scatter
 from reports.view import Column
+from tests.browser import launched, quiet
 from tests.test_report import CAT, CUP, cell, record, store_of
-from tests.test_report_browser import CHROMIUM, FLAGS, WIDTHS, without
+from tests.test_report_browser import WIDTHS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
@@ -46,27 +47,17 @@ def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
-        without(f"there is no browser at {CHROMIUM}")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
 def window(chromium: Browser) -> Iterator[Page]:
-    """An empty window; whatever the browser complains about fails the test."""
+    """An empty window; whatever the browser complains about or asks for fails the test."""
     window = chromium.new_page(viewport={"width": 1280, "height": 900})
     window.set_default_timeout(5000)
-    heard: list[str] = []
-    window.on("console", lambda message: heard.append(message.text))
-    window.on("pageerror", lambda error: heard.append(str(error)))
-    yield window
-    window.close()
-    assert heard == []
+    with quiet(window):
+        yield window
 
 
 @pytest.fixture
