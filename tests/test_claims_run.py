@@ -5,22 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.test_run import nstbench
+
 ROOT = Path(__file__).parents[1]
-
-
-def nstbench(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "harness.cli", *map(str, arguments)],
-        capture_output=True, text=True, timeout=280, check=False, env=os.environ,
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
