@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from harness import snapshots
 from harness.display import Display
 from harness.executors.local import LocalExecutor
 from harness.images import to_png
@@ -85,4 +86,5 @@ def _keep(store: Store, outcome: Outcome) -> None:
     if png is None and store.image(outcome.record.cell.id) and outcome.record.ok:
         store.rewrite(outcome.record)  # only its scores are new
     else:
-        store.write(outcome.record, png, outcome.trace)
+        kept = {step: snapshots.encode(pixels) for step, pixels in outcome.snapshots.items()}
+        store.write(outcome.record, png, outcome.trace, kept)

@@ -50,6 +50,7 @@ class Outcome:
     record: Record
     pixels: NDArray[np.uint8] | None = None  # not yet a PNG: the parent has the time to encode
     trace: Sequence[TracePoint] = ()
+    snapshots: Mapping[int, NDArray[np.uint8]] = field(default_factory=dict)  # by step
     fitted: tuple[bytes, dict[str, Any]] | None = None  # newly fitted tensors to keep, and facts
 
 

@@ -31,6 +31,8 @@ class Step:
     index: int
     of: int
     losses: Mapping[str, float | Tensor]
+    image: Image | None = None
+    """(1, 3, H, W), where an image is optimised: what the losses are of. It is copied at once."""
 
 
 Scale: TypeAlias = Literal["imagenet", "255"]

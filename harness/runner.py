@@ -192,7 +192,9 @@ class Runner:
         keep = not fit.kept and not fit.served and hasattr(method, "export")
         fit.served = True
         fitted = (pack(method, fit), facts(fit)) if keep else None
-        return Outcome(record, trace=points, fitted=fitted, pixels=pixels)
+        return Outcome(
+            record, trace=points, fitted=fitted, pixels=pixels, snapshots=trace.snapshots()
+        )
 
     def _fitted(self, method: Any, encoder: LayeredEncoder, jobs: Sequence[Job]) -> list[Fit]:
         """Return the fits of cells.
@@ -326,13 +328,16 @@ class Runner:
     def _diverged(self, job: Job, blank: Record, error: Diverged) -> Outcome:
         """Keep the curve up to the end and the last finite image, scored like any other."""
         points = [point for trace in self._traces for point in trace.points()]
+        kept = {
+            index: image for trace in self._traces for index, image in trace.snapshots().items()
+        }
         record = replace(blank, status="diverged", failure=Failure("Diverged", str(error)))
         if error.image is None:
-            return Outcome(record, trace=points)
+            return Outcome(record, trace=points, snapshots=kept)
         pixels = to_pixels(error.image)
         scores = self._scores(job, pixels, error.image)
         record = replace(record, scores=scores, width=pixels.shape[1], height=pixels.shape[0])
-        return Outcome(record, trace=points, pixels=pixels)
+        return Outcome(record, trace=points, pixels=pixels, snapshots=kept)
 
     def _forget(self) -> None:
         self._fits.clear()

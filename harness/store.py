@@ -5,7 +5,7 @@
     results.csv            one row per cell, for other tools
     claims.csv             one row per claim, where the suite makes any
     report.html
-    cells/<id>/            record.json  image.png  trace.csv
+    cells/<id>/            record.json  image.png  trace.csv  snapshots/<step>.webp
     fits/<id>/             model.safetensors  fit.json     (methods that train)
     inputs/<name>-<size>-<hash>.png                        contents and styles as they were used
 
@@ -19,10 +19,11 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -42,7 +43,13 @@ class Store:
         self.suite = suite
         self.root = out / suite
 
-    def write(self, record: Record, png: bytes | None, trace: Sequence[TracePoint]) -> None:
+    def write(
+        self,
+        record: Record,
+        png: bytes | None,
+        trace: Sequence[TracePoint],
+        snapshots: Mapping[int, bytes] = MappingProxyType({}),
+    ) -> None:
         """Keep what came of a cell; an earlier record of the same cell is replaced."""
         with self._whole(self.root / "cells" / record.cell.id) as folder:
             (folder / "record.json").write_text(_dump(record), encoding="utf-8")
@@ -50,6 +57,10 @@ class Store:
                 (folder / "image.png").write_bytes(png)
             if trace:
                 _write_trace(folder / "trace.csv", trace)
+            if snapshots:
+                (folder / "snapshots").mkdir()
+            for step, webp in snapshots.items():
+                (folder / "snapshots" / f"{step:06}.webp").write_bytes(webp)
 
     def rewrite(self, record: Record) -> None:
         """Replace a cell's record alone; its image and trace stay."""
@@ -72,6 +83,11 @@ class Store:
         """Return where the stylized image of a cell is, if it has one."""
         path = self.root / "cells" / cell_id / "image.png"
         return path if path.exists() else None
+
+    def snapshots(self, cell_id: str) -> dict[int, Path]:
+        """Return where the images on the way of a cell are, by step, if it has any."""
+        paths = (self.root / "cells" / cell_id / "snapshots").glob("*.webp")
+        return {int(path.stem): path for path in sorted(paths)}
 
     def trace(self, cell_id: str) -> list[TracePoint]:
         """Return the loss curve of a cell: its fit first, then its stylization."""

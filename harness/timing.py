@@ -8,13 +8,14 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
-from harness import proc
+from harness import proc, snapshots
 from harness.protocols import Step
 from harness.records import TracePoint
 
@@ -75,6 +76,7 @@ class Trace:
     ) -> None:
         self.phase, self.device, self.progress = phase, device, progress
         self.steps: list[Step] = []
+        self._images: dict[int, torch.Tensor] = {}  # uint8 (1, 3, H, W) on the device, by step
         self._marks: list[float] = []
         self._events: list[torch.cuda.Event] = []
         self._shown = 0.0
@@ -82,7 +84,11 @@ class Trace:
         self._mark()  # where the first step begins
 
     def on_step(self, step: Step) -> None:
-        """Keep a step; tell the display now and then."""
+        """Keep a step, and now and then its image; tell the display now and then."""
+        if step.image is not None:
+            if self.phase == "stylize" and snapshots.wanted(step.index, step.of):
+                self._images[step.index] = _levels(step.image)
+            step = replace(step, image=None)
         self.steps.append(step)
         self._mark()
         if self._marks[-1] - self._shown > PROGRESS_SECONDS:
@@ -111,6 +117,12 @@ class Trace:
             for step, at in zip(self.steps, seconds, strict=True)
         ]
 
+    def snapshots(self) -> dict[int, np.ndarray[Any, np.dtype[np.uint8]]]:
+        """Return the images that were kept, uint8 (H, W, 3), by step."""
+        return {
+            index: image[0].permute(1, 2, 0).cpu().numpy() for index, image in self._images.items()
+        }
+
     def pass_ms(self) -> tuple[float, float, float] | None:
         """Return the quartiles of milliseconds per step, or None where nothing was reported.
 
@@ -124,6 +136,11 @@ class Trace:
             return gaps[0], gaps[0], gaps[0]
         low, middle, high = statistics.quantiles(gaps, n=4, method="inclusive")
         return low, middle, high
+
+
+def _levels(image: torch.Tensor) -> torch.Tensor:
+    """Copy an image as it would be saved; the device need not be waited for."""
+    return image.detach().clamp(0, 1).mul_(255).round_().to(torch.uint8)
 
 
 def _numbers(step: Step) -> dict[str, float]:

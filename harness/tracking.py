@@ -19,7 +19,7 @@ from dataclasses import asdict
 from pathlib import Path
 from statistics import mean, stdev
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, TypeVar
 
 from PIL import Image as Pillow
 
@@ -31,11 +31,15 @@ from harness.store import Store
 CURVE_POINTS = 200
 """Per key: 200 points take 0.1 s; the whole curve is the artifact trace.csv."""
 
+MOST_SNAPSHOTS = 4
+"""Besides the stylized image: the UI's image grid has a slider over them."""
+
 SUMMARY_PIXELS = 384
 BATCH = 1000
 """The most metrics, parameters and tags that MLflow takes in one call."""
 
 Tags = Mapping[str, str]
+T = TypeVar("T")
 
 
 def tracking_uri(out: Path, given: str = "") -> str:
@@ -92,9 +96,14 @@ class Tracker:
             trace = self.store.trace(cell.id)
             draft.params = _params(record)
             draft.points = [*_finals(record), *_curves(trace)]
+            kept = list(self.store.snapshots(cell.id).items())
+            for step, path in thinned(kept, MOST_SNAPSHOTS):
+                with Pillow.open(path) as picture:
+                    draft.image(picture.convert("RGB"), "stylized", step)
             if (image := self.store.image(cell.id)) is not None:
                 with Pillow.open(image) as picture:
-                    draft.image(picture.convert("RGB"), "stylized", 0, file=image)
+                    last = trace[-1].index if trace else 0
+                    draft.image(picture.convert("RGB"), "stylized", last, file=image)
             draft.file(self.store.record_path(cell.id))
             if trace:
                 draft.file(self.store.trace_path(cell.id))
@@ -343,7 +352,7 @@ def _curves(trace: Sequence[TracePoint]) -> Iterator[Point]:
             yield f"loss/{name}", finite, point.index, round(point.seconds * 1000)
 
 
-def thinned(points: Sequence[TracePoint], most: int = CURVE_POINTS) -> list[TracePoint]:
+def thinned(points: Sequence[T], most: int = CURVE_POINTS) -> list[T]:
     """Return at most `most` points, evenly spaced, the last among them."""
     if len(points) <= most:
         return list(points)

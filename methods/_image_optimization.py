@@ -103,7 +103,7 @@ class Objective:
         """Run one pass; return the detached total losses (N,) and the gradient (N, 3, H, W)."""
         losses, gradient = self._pass(images)
         self.passes += 1
-        self._report(losses)
+        self._report(losses, images)
         return losses["total"], gradient
 
     def _losses(self, images: Image) -> dict[str, Tensor]:
@@ -127,10 +127,11 @@ class Objective:
             raise Diverged(self.passes, self.last_finite)
         self.last_finite = images.detach().clone()
 
-    def _report(self, losses: Mapping[str, Tensor]) -> None:
+    def _report(self, losses: Mapping[str, Tensor], images: Image) -> None:
         for member, context in enumerate(self.contexts):
             own = {name: loss.expand(len(self.contexts))[member] for name, loss in losses.items()}
-            context.on_step(Step(self.passes, self.recipe.iterations, own))
+            image = images[member : member + 1]
+            context.on_step(Step(self.passes, self.recipe.iterations, own, image))
 
     def _content(self, features: Mapping[str, Tensor]) -> Tensor:
         recipe = self.recipe

@@ -39,7 +39,7 @@ def store(tmp_path: Path) -> Store:
     png = to_png(np.zeros((20, 30, 3), np.uint8))
     trace = [TracePoint("stylize", i, 0.1 * i, {"total": 1 / i}) for i in range(1, 1500)]
     for seed in range(5):
-        store.write(record(seed), png, trace)
+        store.write(record(seed), png, trace, dict.fromkeys((1, 2, 5, 10, 20, 50, 100), png))
     return store
 
 
@@ -218,3 +218,18 @@ def test_cells_wait_for_the_import_and_the_database_and_for_nothing_that_cannot_
     broken.settle()
     broken.stop()
     assert len(told) == 1
+
+
+def test_the_image_grid_of_a_cell_slides_from_its_first_pass_to_its_last(
+    store: Store, uri: str
+) -> None:
+    mirror = Mirror(store, uri, pytest.fail)
+    mirror.cell(record(0))
+    finish(mirror, store)
+    client = MlflowClient(tracking_uri=uri)
+    names = [
+        Path(item.path).name for item in client.list_artifacts(runs(uri)[0].info.run_id, "images")
+    ]
+    keys = {tuple(name.split("+")[:3]) for name in names}
+    # Four of the seven that were kept, from the first to the last of them; 1499 passes in all.
+    assert keys == {("stylized", "step", step) for step in ("1", "5", "20", "100", "1499")}

@@ -293,3 +293,36 @@ def test_the_gamut_is_looked_at_before_clamping_and_not_lost_with_it(
     (late,) = watching.execute(dataclasses.replace(stored, stored=bare)).record.scores
     assert late.value is None
     assert "--fresh" in late.why_missing
+
+
+def test_an_optimisation_leaves_images_on_the_way_and_the_last_of_them_is_the_result(
+    runner: Runner,
+) -> None:
+    params = {"iterations": 12, "optimizer": "adam", "style_layers": ["relu1_1"]}
+    outcome = runner.execute(job("", method="gatys", init="content", **params))
+    kept = outcome.snapshots
+    assert list(kept) == [1, 2, 5, 10]  # 20 comes after the end
+    assert (kept[1] == job("").content).all()  # what the first pass looks at is where it begins
+
+    def away(image: Any) -> float:
+        return float(np.abs(image.astype(float) - pixels_of(outcome)).mean())
+
+    assert away(kept[1]) > away(kept[5]) > away(kept[10]) > 0
+
+
+def test_images_on_the_way_of_a_batch_are_each_its_own(runner: Runner) -> None:
+    params = {"iterations": 3, "optimizer": "adam", "style_layers": ["relu1_1"]}
+    both = [job("", name, method="gatys", init="noise", **params) for name in "cd"]
+    together = runner.execute_together(both)
+    alone = [runner.execute(one) for one in both]
+    for one, other in zip(together, alone, strict=True):
+        assert list(one.snapshots) == [1, 2]
+        assert np.abs(one.snapshots[2].astype(int) - other.snapshots[2]).max() <= 1
+    assert (together[0].snapshots[1] != together[1].snapshots[1]).any()
+
+
+def test_what_diverges_leaves_its_images_on_the_way(runner: Runner) -> None:
+    params = {"iterations": 30, "optimizer": "adam", "learning_rate": 1e30}
+    outcome = runner.execute(job("", method="gatys", style_layers=["relu1_1"], **params))
+    assert outcome.record.status == "diverged"
+    assert 1 in outcome.snapshots

@@ -114,6 +114,15 @@ def test_not_a_number_never_enters_a_record(store: Store) -> None:
         store.write(bad, None, [])
 
 
+def test_images_on_the_way_are_kept_with_their_cell(store: Store) -> None:
+    store.write(RECORD, b"png", TRACE, {100: b"late", 5: b"early"})
+    found = store.snapshots(CELL.id)
+    assert {step: path.read_bytes() for step, path in found.items()} == {5: b"early", 100: b"late"}
+    assert list(found) == [5, 100]
+    store.write(RECORD, b"png", TRACE)  # of a run without any: none of the earlier one's are left
+    assert store.snapshots(CELL.id) == {}
+
+
 def test_a_fit_is_kept_with_its_facts(store: Store) -> None:
     assert store.fit(CELL.fit_id) is None
     store.write_fit(CELL, b"tensors", {"seconds": 1.5})
