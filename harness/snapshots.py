@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-EDGE, QUALITY, EFFORT = 256, 80, 2
+EDGE, QUALITY, EFFORT = 256, 70, 2
 """Long edge in pixels and WebP's settings: about 10 kB each. Nothing is measured on them."""
 
 

@@ -76,10 +76,13 @@ class Album:
 def _webp(data: bytes, edge: int) -> tuple[str, int, int, str]:
     with Image.open(io.BytesIO(data)) as image:
         full, small = image.size, image.convert("RGB")
-    small.thumbnail((edge, edge), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    small.save(buffer, "WEBP", quality=QUALITY, method=EFFORT)
-    text = base64.b64encode(buffer.getvalue()).decode()
+        ready = image.format == "WEBP" and max(full) <= edge  # not compressed twice
+    if not ready:
+        small.thumbnail((edge, edge), Image.Resampling.LANCZOS)
+        buffer = io.BytesIO()
+        small.save(buffer, "WEBP", quality=QUALITY, method=EFFORT)
+        data = buffer.getvalue()
+    text = base64.b64encode(data).decode()
     note = f"shown at {_pixels(small.size)} of {_pixels(full)} pixels" if small.size != full else ""
     return f"data:image/webp;base64,{text}", small.width, small.height, note
 

@@ -6,11 +6,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from harness import results
+from harness import results, snapshots
 from harness.claims import ClaimRow, Found, judged
 from harness.records import Cell, Direction, EncoderUse, ImageUse, Record, Run, Score, Skip
 from harness.store import Store
@@ -195,6 +196,10 @@ class View:
     def edge_reduced(self) -> bool:
         """Whether there were too many images for the usual size."""
         return self.edge < EDGES[0]
+
+    def snapshot(self, path: Path) -> Picture | None:
+        """Return an image on the way, as small as it is kept."""
+        return self._album.picture(path, snapshots.EDGE)
 
     def input(self, image: ImageUse | None, size: int) -> Picture | None:
         """Return a content or style image as it was used at `size`."""

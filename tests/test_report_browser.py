@@ -65,7 +65,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     trace = [TracePoint("stylize", i, i / 10, {"total": 100 / (i + 1)}) for i in range(20)]
     for index, one in enumerate(cells):
         scores = (Score("ssim", index / 30, "", "higher", "pixels"),)
-        store.write(Record(one, "done", scores), png((8 * index, 90, 60)), trace)
+        image = png((8 * index, 90, 60))
+        store.write(Record(one, "done", scores), image, trace, {1: image, 10: image})
         for use in (one.content, one.style):
             store.write_input(use, 64, png((90, 90, 25 * int(use.sha256[0]))))
     styles = [WAVE, *(replace(WAVE, name=f"wave{i}", sha256=f"8{i}" * 32) for i in range(5))]

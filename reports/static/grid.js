@@ -9,13 +9,5 @@ for (const select of document.querySelectorAll(".nst-seeds")) {
     }
   };
   select.onchange = choose;
-  // A link to a cell, from the list of failures for one, brings its seed back.
-  window.addEventListener("hashchange", () => {
-    const cell = document.getElementById(location.hash.slice(1));
-    if (!cell?.hidden) return;
-    select.value = "";
-    choose();
-    cell.scrollIntoView();
-  });
   select.closest(".nst-toolbar").hidden = false;
 }

@@ -35,16 +35,12 @@ for (const board of document.querySelectorAll(".nst-leaderboard")) {
       const name = row.dataset.variant.toLowerCase();
       row.hidden = row !== baseline && !words.every((word) => name.includes(word));
     }
-    for (const body of table.tBodies) {
-      body.hidden = !body.querySelector("[data-variant]:not([hidden])");
-    }
     const left = rows.filter((row) => !row.hidden).length;
     tools.querySelector("output").value = left < rows.length ? `${left} of ${rows.length}` : "";
   };
-  const choose = (box) => {
-    for (const cell of table.querySelectorAll("[data-column]")) {
-      if (cell.dataset.column === box.value) cell.hidden = !box.checked;
-    }
+  const choose = ({ value, checked }) => {
+    const cells = table.querySelectorAll(`[data-column="${CSS.escape(value)}"]`);
+    for (const cell of cells) cell.hidden = !checked;
   };
 
   // 3. Differences to a baseline, to the decimals of the larger mean; null where there is none.
