@@ -1,37 +1,67 @@
-"""Where the lines, ticks and labels of a small chart with a logarithmic y axis go."""
+"""Where the lines, ticks and labels of a small chart go, for either of its x and y axes."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
 
-from reports.text import number, tick
+from reports.line import path
+from reports.text import duration, number, tick
 
 WIDTH, HEIGHT = 380, 220
 LEFT, RIGHT, TOP, BOTTOM = 48, 84, 10, 34
 LINE_HEIGHT, LONGEST_LABEL = 12, 13
+FAR_ABOVE = 2
+"""A linear axis leaves out first losses that are higher than all later ones by this factor."""
+
+Across: TypeAlias = Literal["steps", "seconds"]
+Up: TypeAlias = Literal["log", "linear"]
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One series; `index` gives it its colour and dashes."""
+    """Two points or more over both x axes; `index` gives them their colour and dashes."""
 
     name: str
     index: int
-    points: Sequence[tuple[float, float]]
+    xs: Mapping[Across, Sequence[float]]
+    losses: Sequence[float]
     note: str = ""
+    rough: bool = False  # its seconds are no more than a hint
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A scale that can be chosen, and its ticks."""
+
+    kind: Across | Up
+    name: str
+    to: Scale
+    ticks: list[tuple[float, str]]
+
+    def __call__(self, value: float) -> float:
+        """Return the coordinate of a value."""
+        return self.to(math.log10(value) if self.kind == "log" else value)
 
 
 @dataclass(frozen=True)
 class Line:
-    """A curve in the chart's coordinates."""
+    """A curve in the chart's coordinates: a path for each x axis and each y axis."""
 
-    path: str
     index: int
     title: str
-    label: str
-    label_y: float | None  # None where another line carries the label
+    paths: dict[tuple[Across, Up], str]
+
+
+@dataclass(frozen=True)
+class Label:
+    """The name at the end of a variant's first curve, by y axis."""
+
+    text: str
+    index: int
+    at: dict[Up, float]
 
 
 @dataclass(frozen=True)
@@ -39,10 +69,11 @@ class Chart:
     """A chart, ready for its template."""
 
     name: str
-    axis: str
+    across: dict[Across, Axis]
+    up: dict[Up, Axis]
     lines: list[Line]
-    x_ticks: list[tuple[float, str]]
-    y_ticks: list[tuple[float, str]]
+    labels: list[Label]
+    clipped: bool  # whether some curve begins above the linear axis
     width: int = WIDTH
     height: int = HEIGHT
     left: int = LEFT
@@ -51,31 +82,36 @@ class Chart:
     bottom: int = HEIGHT - BOTTOM
 
 
-def draw(name: str, axis: str, curves: list[Curve]) -> Chart:
-    """Return the chart of curves that share both axes."""
-    xs = [x for curve in curves for x, _ in curve.points]
-    ys = [y for curve in curves for _, y in curve.points]
-    to_x = scale(min(xs), max(xs), LEFT, WIDTH - RIGHT)
-    low, high = _room(min(ys), max(ys))
-    to_y = scale(math.log10(low), math.log10(high), HEIGHT - BOTTOM, TOP)
-    # Seeds of a variant share colour and name: the first one carries the label.
-    heads = {c.index: to_y(math.log10(c.points[-1][1])) for c in reversed(curves)}
-    labels = dict(zip(heads, _apart([*heads.values()]), strict=True))
-    lines = [
-        _line(
-            curve,
-            [(to_x(x), to_y(math.log10(y))) for x, y in curve.points],
-            labels.pop(curve.index, None),
-        )
-        for curve in curves
-    ]
+def draw(name: str, steps: str, curves: list[Curve]) -> Chart:
+    """Return the chart of curves that share all axes; `steps` names what their steps are."""
+    counts = [x for curve in curves for x in curve.xs["steps"]]
+    seconds = [x for curve in curves for x in curve.xs["seconds"]]
+    across: dict[Across, Axis] = {
+        "steps": _across("steps", steps, min(counts), max(counts)),
+        "seconds": _across("seconds", "seconds", 0, max(seconds)),
+    }
+    losses = [loss for curve in curves for loss in curve.losses]
+    highest = ceiling(curves)
+    up: dict[Up, Axis] = {"log": _log(min(losses), max(losses)), "linear": _linear(highest)}
     return Chart(
         name,
-        axis,
-        lines,
-        [(to_x(x), f"{x:g}") for x in linear_ticks(min(xs), max(xs))],
-        [(to_y(math.log10(y)), tick(y)) for y in log_ticks(low, high)],
+        across,
+        up,
+        _each_once([_line(curve, steps, across, up) for curve in curves]),
+        _labels(curves, up),
+        clipped=max(losses) > highest,
     )
+
+
+def ceiling(curves: Sequence[Curve]) -> float:
+    """Return the highest loss that a linear axis shows.
+
+    It is the highest of all; where curves begin far above all that follows, the highest of those
+    after their first tenth.
+    """
+    highest = max(max(c.losses) for c in curves)
+    later = max(max(c.losses[math.ceil(len(c.losses) / 10) :]) for c in curves)
+    return later if highest > FAR_ABOVE * later else highest
 
 
 def linear_ticks(low: float, high: float) -> list[float]:
@@ -116,22 +152,62 @@ class Scale:
         return round(self.start + (value - self.low) * self.factor, 1)
 
 
-def _room(low: float, high: float) -> tuple[float, float]:
-    """Widen a range a little, so that no curve lies on the frame; a flat one by a tenth."""
+def _across(kind: Across, name: str, low: float, high: float) -> Axis:
+    to = scale(low, high, LEFT, WIDTH - RIGHT)
+    return Axis(kind, name, to, [(to(x), f"{x:g}") for x in linear_ticks(low, high)])
+
+
+def _log(low: float, high: float) -> Axis:
+    """Return an axis a little wider than its curves, that none lies on the frame."""
     margin = max((high / low) ** 0.04, 1.1 if high == low else 1.0)
-    return low / margin, high * margin
+    low, high = low / margin, high * margin
+    to = scale(math.log10(low), math.log10(high), HEIGHT - BOTTOM, TOP)
+    ticks = [(to(math.log10(y)), tick(y)) for y in log_ticks(low, high)]
+    return Axis("log", "loss, logarithmic", to, ticks)
 
 
-def _line(curve: Curve, points: list[tuple[float, float]], label_y: float | None) -> Line:
-    long = len(curve.name) > LONGEST_LABEL
+def _linear(high: float) -> Axis:
+    to = scale(0, high * 1.04, HEIGHT - BOTTOM, TOP)
+    ticks = [(to(y), tick(y)) for y in linear_ticks(0, high * 1.04)]
+    return Axis("linear", "loss, linear", to, ticks)
+
+
+def _line(curve: Curve, steps: str, across: Mapping[Across, Axis], up: Mapping[Up, Axis]) -> Line:
+    took, about = curve.xs["seconds"][-1], "≈ " if curve.rough else ""
+    after = f"{curve.xs['steps'][-1]:g} {steps}" + (f", {about}{duration(took)}" if took else "")
     note = f", {curve.note}" if curve.note else ""
     return Line(
-        path="M" + "L".join(f"{x:g} {y:g}" for x, y in points),
-        index=curve.index,
-        title=f"{curve.name}: {number(curve.points[-1][1])} in the end{note}",
-        label=curve.name[: LONGEST_LABEL - 1] + "…" if long else curve.name,
-        label_y=label_y,
+        curve.index,
+        f"{curve.name}: {number(curve.losses[-1])} after {after}{note}",
+        {
+            (x, y): path(zip(map(to_x, curve.xs[x]), map(to_y, curve.losses), strict=True), TOP)
+            for x, to_x in across.items()
+            for y, to_y in up.items()
+        },
     )
+
+
+def _each_once(lines: Sequence[Line]) -> list[Line]:
+    """Leave out paths that another seed of the same variant draws already."""
+    first = {(line.index, *path): line for line in reversed(lines) for path in line.paths.items()}
+    return [
+        replace(line, paths=dict(p for p in line.paths.items() if first[(line.index, *p)] is line))
+        for line in lines
+    ]
+
+
+def _labels(curves: Sequence[Curve], up: Mapping[Up, Axis]) -> list[Label]:
+    # Seeds of a variant share colour and name: the first one carries the label.
+    heads = [*{curve.index: curve for curve in reversed(curves)}.values()]
+    heights = {kind: _apart([to(c.losses[-1]) for c in heads]) for kind, to in up.items()}
+    return [
+        Label(_shortened(c.name), c.index, {kind: at[i] for kind, at in heights.items()})
+        for i, c in enumerate(heads)
+    ]
+
+
+def _shortened(name: str) -> str:
+    return name[: LONGEST_LABEL - 1] + "…" if len(name) > LONGEST_LABEL else name
 
 
 def _apart(heights: list[float]) -> list[float]:

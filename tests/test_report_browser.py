@@ -216,6 +216,32 @@ def test_controls_are_rows_of_their_table_on_screen_and_in_print(opened: Page) -
         assert (own["x"], own["width"]) == (other["x"], other["width"])
 
 
+SHOWN = """() => [...document.querySelectorAll(".nst-charts svg")].map((chart) => {
+  const paths = [...chart.querySelectorAll(".nst-line path")].filter((p) => p.checkVisibility());
+  const lines = chart.querySelectorAll(".nst-line").length;
+  return [paths.length / lines, ...new Set(paths.map((path) => path.getAttribute("class")))];
+})"""
+"""By chart: how many drawings are to be seen, and which."""
+
+
+@pytest.mark.parametrize("opened", [(390, "light")], indirect=True)
+def test_the_axes_of_the_curves_are_chosen_with_the_keyboard(opened: Page) -> None:
+    charts = opened.locator(".nst-charts svg").count()
+    assert evaluate(opened, SHOWN) == [[1, "nst-on-steps nst-on-log"]] * charts
+    opened.get_by_role("group", name="X axis").get_by_role("radio", name="passes").focus()
+    for key in ("ArrowRight", "Tab", "ArrowRight"):
+        opened.keyboard.press(key)
+    for medium in ("screen", "print"):
+        opened.emulate_media(media=medium)  # type: ignore[arg-type]
+        assert evaluate(opened, SHOWN) == [[1, "nst-on-seconds nst-on-linear"]] * charts
+        for kind in ("on-seconds", "on-linear", "on-steps", "on-log"):
+            ticks = opened.locator(f".nst-charts svg g.nst-{kind}").first
+            assert ticks.is_visible() is (kind in ("on-seconds", "on-linear"))
+        assert opened.locator(".nst-axes").is_visible() is (medium == "screen")
+    opened.emulate_media(media="screen")
+    assert evaluate(opened, "document.documentElement.scrollWidth") == 390
+
+
 def test_what_is_folded_away_is_printed(opened: Page) -> None:
     hidden = opened.locator("#panel-claims .nst-steps")
     assert not hidden.is_visible()

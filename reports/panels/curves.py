@@ -17,7 +17,8 @@ from reports.view import Variant, View
 title = "Loss curves"
 order = 40
 
-MOST_POINTS = 200
+MOST_POINTS, LEAST_POINTS, ALL_POINTS = 200, 20, 40_000
+"""Of a curve, and of all curves together: a point is drawn four times, in about 7 characters."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,15 @@ def render(view: View) -> Markup | None:
     """Show the total loss, variants of a label in one chart."""
     labels = dict.fromkeys(variant.label for variant in view.variants)
     multiples = [m for label in labels if (m := _multiple(view, label)).charts]
-    return fill("curves", multiples=multiples) if multiples else None
+    charts = [chart for multiple in multiples for chart in multiple.charts]
+    if not charts:
+        return None
+    return fill(
+        "curves",
+        multiples=multiples,
+        steps=" or ".join(dict.fromkeys(chart.across["steps"].name for chart in charts)),
+        clipped=any(chart.clipped for chart in charts),
+    )
 
 
 def _multiple(view: View, label: str) -> Multiple:
@@ -58,18 +67,23 @@ def _points(view: View, record: Record) -> list[TracePoint]:
     points = [p for p in view.store.trace(record.cell.id) if _drawable(p.losses.get("total"))]
     stylize = [point for point in points if point.phase == "stylize"]
     shown = without_trials(stylize or points)
-    return thin(shown) if len(shown) > 1 else []
+    return thin(shown, most_points(len(view.records))) if len(shown) > 1 else []
 
 
 def _drawable(value: float | None) -> bool:
     return value is not None and math.isfinite(value) and value > 0
 
 
-def thin(points: Sequence[TracePoint]) -> list[TracePoint]:
-    """Return at most about 200 of the points, first and last among them."""
-    step = math.ceil(len(points) / MOST_POINTS)
-    kept = list(points[::step])
-    return kept if kept[-1] is points[-1] else [*kept, points[-1]]
+def most_points(cells: int) -> int:
+    """Return how many points a curve may have in a page of so many cells."""
+    return max(LEAST_POINTS, min(MOST_POINTS, ALL_POINTS // cells))
+
+
+def thin(points: Sequence[TracePoint], most: int) -> list[TracePoint]:
+    """Return at most so many of the points, evenly, first and last among them."""
+    if len(points) <= most:
+        return list(points)
+    return [points[round(i * (len(points) - 1) / (most - 1))] for i in range(most)]
 
 
 def _place(view: View, record: Record, *, fit: bool) -> tuple[tuple[str, str], str]:
@@ -84,9 +98,17 @@ def _place(view: View, record: Record, *, fit: bool) -> tuple[tuple[str, str], s
 def _curve(record: Record, points: list[TracePoint], variants: list[Variant]) -> Curve:
     names = [variant.name for variant in variants]
     index = names.index(record.cell.variant)
+    timing = record.timing
+    # The clock of a batch runs for all of its cells, a fit's for itself alone.
+    share = timing.shared_by if timing and points[0].phase == "stylize" else 1
     return Curve(
         name=variants[index].short,
         index=index,
-        points=[(point.index, point.losses["total"]) for point in points],
+        xs={
+            "steps": [point.index for point in points],
+            "seconds": [point.seconds / share for point in points],
+        },
+        losses=[point.losses["total"] for point in points],
         note=f"seed {record.cell.seed}",
+        rough=share > 1 or bool(timing and timing.noisy),
     )

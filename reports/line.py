@@ -1,0 +1,35 @@
+"""The path data of a line in an SVG drawing, in few characters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import groupby, pairwise
+from typing import TypeAlias
+
+At: TypeAlias = tuple[float, float]
+
+
+def path(points: Iterable[At], top: float) -> str:
+    """Return path data of points with one decimal, without what lies above `top`."""
+    return "".join(_piece(piece) for piece in _below(top, list(dict.fromkeys(points))))
+
+
+def _below(top: float, points: list[At]) -> list[list[At]]:
+    """Return the pieces of the line under `top`, cut right where it crosses."""
+    full = points[:1]
+    for (x, y), (next_x, next_y) in pairwise(points):
+        if (y < top) != (next_y < top):
+            full.append((round(x + (next_x - x) * (top - y) / (next_y - y), 1), top))
+        full.append((next_x, next_y))
+    return [list(run) for inside, run in groupby(full, lambda at: at[1] >= top) if inside]
+
+
+def _piece(points: list[At]) -> str:
+    moves = [f"{_short(c - a)} {_short(d - b)}" for (a, b), (c, d) in pairwise(points)]
+    return f"M{points[0][0]:g} {points[0][1]:g}l{' '.join(moves) or '0 0'}".replace(" -", "-")
+
+
+def _short(move: float) -> str:
+    """Write a move in tenths: `.3` for 0.3."""
+    text = f"{round(move, 1) + 0:g}"  # + 0 makes 0 of -0
+    return text.replace("0.", ".") if abs(move) < 1 else text
