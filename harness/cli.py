@@ -258,15 +258,16 @@ def doctor(
 @main.command()
 @click.argument("suites", nargs=-1, required=True)
 @_out_option
+@click.option("--folder", is_flag=True, help="As a folder, lossless images beside the page.")
 @click.option("--open", "show", is_flag=True, help="Open it in the browser.")
-def report(suites: Sequence[str], out: Path, *, show: bool) -> None:
+def report(suites: Sequence[str], out: Path, *, folder: bool, show: bool) -> None:
     """Render the page again from what is stored; needs neither torch nor MLflow."""
     import webbrowser
 
     from reports import page
 
     for name in suites:
-        path = page.write(_store(name, out))
+        path = (page.write_folder if folder else page.write)(_store(name, out))
         click.echo(path)
         if show and not webbrowser.open(path.resolve().as_uri()):
             click.echo("No browser could be started; open the file yourself.", err=True)

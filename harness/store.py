@@ -5,6 +5,7 @@
     results.csv            one row per cell, for other tools
     claims.csv             one row per claim, where the suite makes any
     report.html
+    report/                index.html  images/              the same page, its images beside it
     cells/<id>/            record.json  image.png  trace.csv  snapshots/<step>.webp
     fits/<id>/             model.safetensors  fit.json     (methods that train)
     inputs/<name>-<size>-<hash>.png                        contents and styles as they were used
@@ -19,7 +20,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -150,6 +151,14 @@ class Store:
     def write_report(self, html: str) -> Path:
         """Keep the page and return where it is."""
         return self._write_text("report.html", html)
+
+    def write_report_folder(self, render: Callable[[Path], str]) -> Path:
+        """Keep the page as a folder: `render` puts its files there and returns the HTML."""
+        target = self.root / "report"
+        with self._whole(target) as folder:
+            (folder / "index.html").write_text(render(folder), encoding="utf-8", newline="\n")
+            shutil.copymode(self.root, folder)  # to be handed on, while a temporary one is private
+        return target / "index.html"
 
     def write_results(self, rows: Iterable[dict[str, Any]]) -> Path:
         """Keep one row per cell as results.csv, for other tools."""

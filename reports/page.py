@@ -1,4 +1,4 @@
-"""Records -> report.html: one file that needs nothing else and asks nobody for anything."""
+"""Records -> a page that asks nobody for anything: one file, or a folder with its images."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from markupsafe import Markup
 from harness.claims.tables import comma_separated
 from harness.store import Store
 from reports import panels
+from reports.pictures import FolderAlbum
 from reports.templating import fill, static
 from reports.view import View
 
@@ -42,10 +43,19 @@ class Section:
 def write(store: Store) -> Path:
     """Write results.csv, claims.csv where there are claims, and the page; return where that is."""
     view = View(store)
-    store.write_results(view.rows)
-    if view.run.claims:
-        store.write_claims(comma_separated(view.claims))
+    _write_tables(view)
     return store.write_report(_render(view))
+
+
+def write_folder(store: Store) -> Path:
+    """Write the same, the page as a folder: with the lossless images, small ones in the grid."""
+
+    def fill_in(folder: Path) -> str:
+        view = View(store, FolderAlbum(folder))
+        _write_tables(view)
+        return _render(view)
+
+    return store.write_report_folder(fill_in)
 
 
 def render(store: Store) -> str:
@@ -61,6 +71,12 @@ def find_panels() -> dict[str, Panel]:
     return dict(sorted(modules.items(), key=lambda item: (item[1].order, item[0])))
 
 
+def _write_tables(view: View) -> None:
+    view.store.write_results(view.rows)
+    if view.run.claims:
+        view.store.write_claims(comma_separated(view.claims))
+
+
 def _render(view: View) -> str:
     sections = [
         Section(f"panel-{name.replace('_', '-')}", panel.title, body)
@@ -72,6 +88,7 @@ def _render(view: View) -> str:
         "page",
         run=view.run,
         sections=sections,
+        originals=view.album.originals,
         style=Markup("\n").join(static("css")),
         scripts=scripts,
         hashes=[_hash(script) for script in scripts],

@@ -15,9 +15,8 @@ from harness import results, snapshots
 from harness.claims import ClaimRow, Found, judged
 from harness.records import Cell, Direction, EncoderUse, ImageUse, Record, Run, Score, Skip
 from harness.store import Store
-from reports.pictures import EDGES, Album, Picture, fitting
+from reports.pictures import Album, EmbeddedAlbum, Picture
 
-INPUT_EDGE = 512
 ARROWS = {"lower": "↓", "higher": "↑", "neither": ""}
 WORDS = {"lower": "lower is better", "higher": "higher is better", "neither": "no direction"}
 SYMBOLS = ("dB", "s", "ms", "MB")
@@ -93,7 +92,7 @@ class View:
     """The records of a store's latest run; what is costly is made when it is first asked for."""
 
     store: Store
-    _album: Album = field(default_factory=Album)
+    album: Album = field(default_factory=EmbeddedAlbum)
 
     @cached_property
     def run(self) -> Run:
@@ -184,27 +183,27 @@ class View:
 
     def stylized(self, record: Record) -> Picture | None:
         """Return a cell's image."""
-        return self._album.picture(self.store.image(record.cell.id), self.edge)
+        return self.album.picture(self.store.image(record.cell.id), self.edge)
 
     @cached_property
     def edge(self) -> int:
         """The long edge, in pixels, of stylized images in the page."""
         found = (self.store.image(record.cell.id) for record in self.records)
-        return fitting([path for path in found if path])
+        return self.album.fitting([path for path in found if path])
 
     @property
     def edge_reduced(self) -> bool:
         """Whether there were too many images for the usual size."""
-        return self.edge < EDGES[0]
+        return self.edge < self.album.edge
 
     def snapshot(self, path: Path) -> Picture | None:
         """Return an image on the way, as small as it is kept."""
-        return self._album.picture(path, snapshots.EDGE)
+        return self.album.picture(path, snapshots.EDGE)
 
     def input(self, image: ImageUse | None, size: int) -> Picture | None:
         """Return a content or style image as it was used at `size`."""
         path = self.store.input_path(image, size) if image else None
-        return self._album.picture(path, INPUT_EDGE)
+        return self.album.picture(path, self.album.edge)
 
     @cached_property
     def encoders(self) -> tuple[EncoderUse, ...]:

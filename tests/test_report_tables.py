@@ -245,6 +245,7 @@ def test_many_images_are_made_smaller_and_the_page_says_so(
     small = page.render(store)
     assert "px, smaller than usual to keep the page light)" in small
     assert len(small) < len(usual) / 2
+    assert "smaller than usual" not in page.write_folder(store).read_text(encoding="utf-8")
 
 
 def test_a_front_holds_whoever_is_not_beaten_in_both_scores() -> None:

@@ -115,7 +115,7 @@ def test_the_slider_takes_all_images_of_a_pair_to_the_same_pass(
         if framed:
             window.evaluate(FRAME, html.read_text())
             place = window.frame_locator("iframe")  # type: ignore[assignment]
-        slider = place.get_by_label("After")
+        slider = place.get_by_role("slider", name="After")
         slider.focus()
         assert shown(place) == ["lbfgs 12", "adam 4", "sgd 2"]
         for told, expected in (

@@ -60,7 +60,9 @@
     for (const [side, { figure, index }] of both.entries()) {
       const image = figure.querySelector("img").cloneNode();
       image.removeAttribute("id"); // which is that of the one image in the page with these data
-      image.decoding = "sync"; // nothing flashes while one follows another
+      Object.assign(image, { decoding: "sync", loading: "eager" }); // nothing flashes in between
+      const original = image.dataset.nstOriginal; // until it has come, the small one is seen
+      if (original) [image.style, image.src] = [`background-image: url("${image.src}")`, original];
       panes[side].replaceChildren(image);
       words[side].replaceChildren(...figure.querySelector("figcaption").cloneNode(true).childNodes);
       field["ab"[side]].selectedIndex = index;
