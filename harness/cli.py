@@ -6,9 +6,9 @@ Imports that cost time are inside the commands: `nstbench --help` answers at onc
 from __future__ import annotations
 
 import json
-import signal
+import math
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from harness.claims import ClaimRow
+    from harness.conduct import Rules
+    from harness.display import Display
     from harness.prepare import Options, Prepared
     from harness.suite import Suite
 
@@ -130,12 +132,37 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="For program
     metavar="[N]",
     help="Up to N cells (8) of a variant in one batch: more images an hour; times are shared out.",
 )
-def run(tracking_uri: str, no_track: bool, throughput: int, **options: Any) -> None:
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    envvar="NSTBENCH_TIMEOUT",
+    help="A cell may take so long, its fit included.",
+)
+@click.option(
+    "--max-failures",
+    default="",
+    metavar="N|P%",
+    envvar="NSTBENCH_MAX_FAILURES",
+    help="End the run when so many cells have failed.",
+)
+@click.option("--fail-fast", is_flag=True, help="End it at the first: --max-failures 1.")
+def run(
+    tracking_uri: str, no_track: bool, throughput: int, timeout: float | None, max_failures: str,
+    *, fail_fast: bool, **options: Any,
+) -> None:  # fmt: skip
     """Run a suite: stylize, measure, log to MLflow, render the page.
 
-    Cells that are done already are not run again: after Ctrl-C the same command goes on.
+    Cells that are done already are not run again. Ctrl-C ends it after the running cell, a second
+    Ctrl-C at once; either way the same command goes on from there.
     """
-    _carry_out(_prepare(**options), tracking_uri, no_track=no_track, throughput=throughput)
+    from harness.conduct import Rules
+
+    def rules(prepared: Prepared) -> Rules:
+        failures = 1 if fail_fast else _failures(max_failures, len(prepared.plan.todo))
+        return Rules(throughput, timeout, failures)
+
+    _carry_out(options, rules, tracking_uri, no_track=no_track)
 
 
 @main.command()
@@ -144,43 +171,75 @@ def run(tracking_uri: str, no_track: bool, throughput: int, **options: Any) -> N
 @click.option("--no-track", is_flag=True, envvar="NSTBENCH_NO_TRACK", help="Leave MLflow out.")
 def score(tracking_uri: str, no_track: bool, **options: Any) -> None:
     """Score stored images again where a metric is new or its version rose; stylizes nothing."""
-    prepared = _prepare(**options)
-    plan = replace(prepared.plan, scores_only=True)
-    _carry_out(replace(prepared, plan=plan), tracking_uri, no_track=no_track, throughput=1)
+    from harness.conduct import Rules
+
+    _carry_out(options, lambda _: Rules(), tracking_uri, no_track=no_track, only_score=True)
 
 
-def _carry_out(prepared: Prepared, tracking_uri: str, *, no_track: bool, throughput: int) -> None:
-    from harness import conduct, display, environment, tracking
+def _carry_out(
+    options: Mapping[str, Any], rules: Callable[[Prepared], Rules], tracking_uri: str,
+    *, no_track: bool, only_score: bool = False,
+) -> None:  # fmt: skip
+    from harness.display import Display
+    from harness.tracking import tracking_uri as resolve
+    from harness.turns import turn
+
+    def ready() -> Prepared:
+        prepared = _prepare(**options)
+        plan = replace(prepared.plan, scores_only=only_score)
+        return replace(prepared, plan=plan)
+
+    prepared = ready()
+    shown = Display(_console())
+    with turn(prepared.store.root, shown.waits) as waited:
+        if waited:
+            prepared = ready()  # much is done by now
+        shown.announce(prepared)
+        if not prepared.plan.entries:
+            raise UsageError("Nothing of this suite can run here; the reasons stand above.")
+        out = prepared.store.root.parent
+        uri = "" if no_track else resolve(out, tracking_uri)
+        sys.exit(_run_and_show(prepared, rules(prepared), shown, uri))
+
+
+def _run_and_show(prepared: Prepared, rules: Rules, shown: Display, uri: str) -> int:
+    """Run what there is to run, write the page, tell; return the exit code."""
+    from harness import conduct, display, environment
     from harness.mlflow_mirror import Mirror
+    from harness.stopping import Stopping
 
-    console = _console()
-    shown = display.Display(console)
-    shown.announce(prepared)
-    if not prepared.plan.entries:
-        raise UsageError("Nothing of this suite can run here; the reasons stand above.")
-    uri = "" if no_track else tracking.tracking_uri(prepared.store.root.parent, tracking_uri)
-    signal.signal(signal.SIGTERM, _interrupt)
-    mirror = Mirror(prepared.store, uri, shown.warn)
+    mirror, console = Mirror(prepared.store, uri, shown.warn), shown.console
     try:
-        begun = prepared.run_record(command=_command(), started=environment.now(), tracking=uri)
-        finished = conduct.run_cells(prepared, shown, mirror, begun, throughput)
-        paths = _write_page(prepared)
-        records = list(prepared.store.records(finished))
-        shown.waiting_for_mlflow(mirror.waiting)
-        mirror.summary(finished, records, paths)
+        with Stopping(shown.stops) as stopping:
+            begun = prepared.run_record(command=_command(), started=environment.now(), tracking=uri)
+            finished = conduct.run_cells(prepared, shown, mirror, begun, rules, stopping)
+            paths = _write_page(prepared)
+            records = list(prepared.store.records(finished))
+            shown.waiting_for_mlflow(mirror.waiting)
+            mirror.summary(finished, records, paths)
     except KeyboardInterrupt:
-        left_out = mirror.stop()
-        console.print("interrupted; what was finished is kept. The same command goes on from here.")
-        if left_out:
-            console.print(f"MLflow lacks {left_out} of it; `nstbench sync` completes it.")
-        sys.exit(INTERRUPTED)
+        shown.interrupted(mirror.stop())
+        return INTERRUPTED
     console.print(display.results_table(records))
     failed = sum(not record.ok for record in records)
     if failed or prepared.plan.skipped:
         console.print(f"[yellow]{failed} failed, {len(prepared.plan.skipped)} skipped; "
                       "the page has the reasons.[/]", highlight=False)  # fmt: skip
     _closing_lines(console, prepared, uri if mirror.working else "", paths[0])
-    sys.exit(INCOMPLETE if failed or prepared.plan.skipped else 0)
+    if stopping.asked:
+        shown.interrupted()
+        return INTERRUPTED
+    return INCOMPLETE if failed or prepared.plan.skipped or not finished.finished else 0
+
+
+def _failures(text: str, cells: int) -> int | None:
+    """Read how many cells may fail: a number, or a percentage of those to run, at least one."""
+    number = text.removesuffix("%")
+    if not text:
+        return None
+    if not number.isdecimal() or not int(number):
+        raise UsageError(f"--max-failures {text} is neither a number from 1 on nor a percentage.")
+    return math.ceil(int(number) / 100 * cells) if text.endswith("%") else int(number)
 
 
 @main.command()
@@ -465,10 +524,6 @@ def _command() -> str:
     import shlex
 
     return shlex.join(["nstbench", *sys.argv[1:]])
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
 
 
 def _plan_json(prepared: Prepared) -> dict[str, Any]:

@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from harness import snapshots
 from harness.display import Display
 from harness.executors.local import LocalExecutor
 from harness.images import to_png
-from harness.jobs import Job, Outcome
+from harness.jobs import Outcome
 from harness.mlflow_mirror import Mirror
 from harness.prepare import Prepared
-from harness.records import Calibration, Run
+from harness.records import Calibration, Cell, Failure, Record, Run
+from harness.stopping import Stopping
 from harness.store import Store
 
 
-def run_cells(prepared: Prepared, display: Display, mirror: Mirror, run: Run, most: int = 1) -> Run:
+@dataclass(frozen=True)
+class Rules:
+    """How cells are run, and when a run gives up."""
+
+    together: int = 1  # cells that may run in one batch, for throughput
+    timeout: float | None = None  # seconds that a cell may take, its fit included
+    failures: int | None = None  # so many failed cells end the run
+
+
+def run_cells(
+    prepared: Prepared, display: Display, mirror: Mirror, run: Run, rules: Rules, stopping: Stopping
+) -> Run:
     """Run what the plan wants run, storing and mirroring each result as it comes.
 
     Args:
@@ -25,13 +37,15 @@ def run_cells(prepared: Prepared, display: Display, mirror: Mirror, run: Run, mo
         display: Is told.
         mirror: Is given every record.
         run: What it sets out to do.
-        most: Cells that may run in one batch, for throughput.
+        rules: How, and when it gives up.
+        stopping: Asks for an end after the running cell.
 
     Returns:
-        The run, finished.
+        The run, finished unless it was stopped or gave up.
 
     Raises:
-        KeyboardInterrupt: Ctrl-C; what was finished is stored, the worker is gone.
+        KeyboardInterrupt: It is to end now; what was finished is stored, the worker is gone.
+        WorkerError: No worker can be started.
     """
     store, begin = prepared.store, time.monotonic()
     store.write_suite(prepared.suite.resolved)
@@ -40,43 +54,59 @@ def run_cells(prepared: Prepared, display: Display, mirror: Mirror, run: Run, mo
     store.write_run(run)
     todo = [entry.cell for entry in prepared.plan.todo]
     if todo:
-        executor = LocalExecutor(prepared.setup, display.progress)
+        executor = LocalExecutor(prepared.setup, display.progress, rules.timeout)
+        stopping.act = executor.finish
         display.start(todo)
-        paces = _work(executor, prepared.batches(most), prepared.store, display, mirror)
+        paces = _work(executor, prepared, rules, display, mirror)
         run = replace(
             run,
             environment=executor.environment,
             calibrations=paces,
             seconds=time.monotonic() - begin,
         )
-    run = replace(run, finished=True)
+        run = replace(run, finished=not executor.finishing)
+    else:
+        run = replace(run, finished=True)
     store.write_run(run)
     return run
 
 
 def _work(
-    executor: LocalExecutor,
-    batches: Iterable[Sequence[Job]],
-    store: Store,
-    display: Display,
-    mirror: Mirror,
+    executor: LocalExecutor, prepared: Prepared, rules: Rules, display: Display, mirror: Mirror
 ) -> tuple[Calibration, ...]:
     """Have a worker go through the jobs; return how fast it was before and after."""
+    failed = 0
     try:
         executor.start()
         mirror.settle()  # meanwhile; the first times would be disturbed
-        for outcome in executor.run(batches):
-            _keep(store, outcome)
+        for outcome in executor.run(prepared.batches(rules.together)):
+            _keep(prepared.store, outcome)
             mirror.cell(outcome.record)
             display.finished(outcome.record)
-        paces = tuple(executor.calibrations())
+            failed += not outcome.record.ok
+            if failed == rules.failures and not executor.finishing:
+                display.gives_up(failed)
+                executor.finish()
+        paces = () if executor.finishing else tuple(executor.calibrations())
         executor.close()
-    except BaseException:
+    except BaseException as error:
+        under_way = executor.under_way
         executor.close(now=True)
+        if isinstance(error, KeyboardInterrupt):
+            _mark(prepared.store, under_way)
         raise
     finally:
         display.stop()
     return paces
+
+
+def _mark(store: Store, cells: Sequence[Cell]) -> None:
+    """Say of cells that were cut off that they were; a result from before stays."""
+    for cell in cells:
+        before = store.read(cell.id)
+        if before is None or not before.ok:
+            failure = Failure("Interrupted", "The run was ended while this cell was under way.")
+            store.write(Record(cell, "interrupted", failure=failure), None, [])
 
 
 def _keep(store: Store, outcome: Outcome) -> None:

@@ -91,6 +91,24 @@ class Display:
         if record.failure is not None:
             self._say(f"    [{color}]{_escape(record.failure.message)}[/]")
 
+    def waits(self, holder: str) -> None:
+        """Say whose turn it is in the suite's folder."""
+        self._say(f"[yellow]! {_escape(holder)} runs this suite; waiting for it to end[/]")
+
+    def stops(self) -> None:
+        """Say what the first Ctrl-C does."""
+        self._say("[yellow]ending after this cell; Ctrl-C once more ends it now[/]")
+
+    def interrupted(self, left_out: int = 0) -> None:
+        """Say how to go on, and how many records MLflow lacks."""
+        self._say("interrupted; what was finished is kept. The same command goes on from here.")
+        if left_out:
+            self._say(f"MLflow lacks {left_out} of it; `nstbench sync` completes it.")
+
+    def gives_up(self, failed: int) -> None:
+        """Say why the rest is left, where too many cells have failed."""
+        self._say(f"[red]{failed} failed: the run ends here, as it was asked to.[/]")
+
     def warn(self, text: str) -> None:
         """Print a warning that is no reason to stop."""
         self._say(f"[yellow]! {_escape(text)}[/]")

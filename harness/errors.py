@@ -12,6 +12,7 @@ NstbenchError
 │   └── WeightsError
 │       └── MissingWeightsError
 ├── RecordError             a stored record that cannot be read
+├── WorkerError             the process that cells run in does not start
 ├── TrackingError           MLflow cannot be reached or refuses
 └── Diverged                a method's numbers stopped being finite; carries the last finite image
 
@@ -92,6 +93,10 @@ class MissingWeightsError(WeightsError):
 
 class RecordError(NstbenchError):
     """A stored record that cannot be read."""
+
+
+class WorkerError(NstbenchError):
+    """The process that cells run in does not start; the message has what it said."""
 
 
 class TrackingError(NstbenchError):

@@ -17,7 +17,7 @@ from typing import Any, Literal
 SCHEMA = 1
 """Raised when a stored record of today's code cannot be read by yesterday's."""
 
-Status = Literal["done", "diverged", "failed", "out_of_memory", "timeout", "crashed"]
+Status = Literal["done", "diverged", "failed", "out_of_memory", "timeout", "crashed", "interrupted"]
 Direction = Literal["lower", "higher", "neither"]
 Sign = Literal["lower", "higher", "none"]  # predicted of the second level against the first
 Control = Literal["", "null", "effect"]
@@ -213,6 +213,7 @@ class Record:
     started: str = ""  # ISO 8601, UTC
     schema: int = SCHEMA
     objective: float | None = None  # the lowest total loss on the way, the method's own
+    attempts: tuple[Failure, ...] = ()  # how earlier tries of the same run ended
 
     @property
     def ok(self) -> bool:

@@ -6,6 +6,7 @@ fitted stylizers, decoded photographs.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import math
 import traceback
@@ -68,7 +69,19 @@ class Runner:
         return self.execute_together([job])[0]
 
     def execute_together(self, jobs: Sequence[Job]) -> list[Outcome]:
-        """Run cells of one variant in one batch; each alone where the batch fails."""
+        """Run cells of one variant in one batch; each alone where the batch fails.
+
+        What runs out of memory alone is tried once more, with all memory given back.
+        """
+        outcomes = self._attempt(jobs)
+        failure = outcomes[0].record.failure
+        if len(jobs) > 1 or outcomes[0].record.status != "out_of_memory" or failure is None:
+            return outcomes
+        self._forget()
+        return [replace(again, record=replace(again.record, attempts=(failure,)))
+                for again in self._attempt(jobs)]  # fmt: skip
+
+    def _attempt(self, jobs: Sequence[Job]) -> list[Outcome]:
         about = {"environment": self.setup.environment, "started": environment.now()}
         blanks = [Record(job.cell, "failed", **about) for job in jobs]  # type: ignore[arg-type]
         self._traces.clear()
@@ -76,7 +89,7 @@ class Runner:
             warnings.simplefilter("default")
             try:
                 outcomes = [self._rescore(jobs[0])] if jobs[0].stored else self._run(jobs, blanks)
-            except Exception as error:  # a method may raise anything; the suite goes on
+            except (Exception, SystemExit) as error:  # a method may raise anything
                 if len(jobs) > 1:
                     self._forget()
                     return [self.execute(job) for job in jobs]
@@ -117,7 +130,9 @@ class Runner:
         pace = self._pace(jobs[0].cell.size)
         load = timing.load_average()
         self.memory.reset()
+        self.progress("fit", 0, 1)
         fits = self._fitted(method, encoder, jobs)
+        self.progress("stylize", 0, 1)
         notes = [f"{shallow} stood in for {deep}" for deep, shallow in encoder.stand_ins.items()]
         noted = [list(notes) for _ in jobs]
         traces = [self._trace("stylize") for _ in jobs]
@@ -317,11 +332,10 @@ class Runner:
             for image in [unclamped if getattr(metric, "before_clamping", False) else stylized]
         )
 
-    def _failed(self, job: Job, blank: Record, error: Exception) -> Outcome:
+    def _failed(self, job: Job, blank: Record, error: BaseException) -> Outcome:
         if isinstance(error, Diverged):
             return self._diverged(job, blank, error)
-        if isinstance(error, torch.OutOfMemoryError):
-            self._forget()
+        if _lacks_memory(error):
             return Outcome(replace(blank, status="out_of_memory", failure=_failure(error)))
         return Outcome(replace(blank, failure=_failure(error)))
 
@@ -341,6 +355,7 @@ class Runner:
 
     def _forget(self) -> None:
         self._fits.clear()
+        gc.collect()
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -447,6 +462,12 @@ def _check(stylized: Image, content: Image) -> None:
         )
     if not math.isfinite(float(stylized.detach().cpu().numpy().sum())):
         raise NstbenchError("The method returned an image with values that are not finite.")
+
+
+def _lacks_memory(error: BaseException) -> bool:
+    # On a CPU torch raises a plain RuntimeError, which only its words tell apart.
+    plain = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return plain or isinstance(error, (MemoryError, torch.OutOfMemoryError))
 
 
 def _failure(error: BaseException) -> Failure:

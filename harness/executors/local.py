@@ -1,7 +1,7 @@
 """Cells in one supervised worker process on this machine.
 
-A crash takes its own cell and no other: the pool starts a new worker for the next one. Timed cells
-run alone; the parent stores and logs one result while the worker computes the next.
+A crash or a time-out takes its own cell and no other: the pool starts a new worker for the next
+one. Timed cells run alone; the parent stores and logs one result while the worker is at the next.
 """
 
 from __future__ import annotations
@@ -14,27 +14,28 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
 
 from pebble import ProcessExpired, ProcessPool
 
-from harness.executors.parcels import Sender, take, unpack, write
+from harness.errors import WorkerError
+from harness.executors import worker
+from harness.executors.parcels import Sender, take
 from harness.jobs import Job, Outcome, Setup
-from harness.records import Calibration, Cell, Failure, Record
-
-if TYPE_CHECKING:
-    from harness.runner import Runner
+from harness.records import Calibration, Cell, Failure, Record, Status
 
 AHEAD = 3
 """Jobs handed out at a time: the one that runs, and two so that the worker never waits."""
 
-PROGRESS_SECONDS = 0.2
-"""The worker tells no more often how far it is, over all of its cells."""
+LOOK_SECONDS = 0.5
+"""How often it is looked whether a cell is overdue, or its worker has vanished without a word."""
 
-_runner: Runner | None = None
-_cell_id = ""
+LOG_TAIL = 4000
+"""Characters of a dead worker's last words that its cell's record keeps."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,11 @@ class _Parcel:
     packed: Sequence[bytes]
     target: Path  # where the worker leaves their outcomes
     future: Any = None
+    attempts: tuple[Failure, ...] = ()  # how earlier tries ended
+
+    @property
+    def fit_id(self) -> str:
+        return self.cells[0].fit_id
 
     def apart(self) -> list[_Parcel]:
         """Return one parcel for each cell."""
@@ -54,61 +60,103 @@ class _Parcel:
         ]
 
 
-class LocalExecutor:
-    """Runs jobs in order; `on_progress(cell id, phase, index, of)` comes from another thread."""
+@dataclass(frozen=True)
+class _Place:
+    """Where the worker stands, as far as it told."""
 
-    def __init__(self, setup: Setup, on_progress: Callable[[str, str, int, int], None]) -> None:
+    pid: int = 0
+    cell_id: str = ""
+    phase: str = ""
+    since: float | None = None  # when the fit began: warm-up and calibration are not the cell's
+
+    def moved(self, pid: int, cell_id: str, phase: str) -> _Place:
+        """Return where it stands now; every cell's first word is `begin`."""
+        since = None if phase == "begin" else self.since
+        if since is None and phase == "fit":
+            since = time.monotonic()
+        return _Place(pid, cell_id, phase, since)
+
+
+class LocalExecutor:
+    """Runs jobs in order; `on_progress(cell id, phase, index, of)` comes from another thread.
+
+    Args:
+        setup: What all cells share.
+        on_progress: Is told where the running cell stands.
+        timeout: Seconds that a cell may take, its fit included; then the worker is killed.
+    """
+
+    def __init__(
+        self,
+        setup: Setup,
+        on_progress: Callable[[str, str, int, int], None],
+        timeout: float | None = None,
+    ) -> None:
         context = multiprocessing.get_context("spawn")  # fork would share torch's threads
         self.environment: Mapping[str, str] = setup.environment
         """Of the worker, as soon as it has started."""
-        self._messages: Any = context.SimpleQueue()
-        self._on_progress = on_progress
+        self._on_progress, self._timeout = on_progress, timeout
         self._folder = tempfile.TemporaryDirectory(prefix="nstbench-", ignore_cleanup_errors=True)
+        self._log = Path(self._folder.name) / "worker.log"
+        # Not a queue: its lock would stay locked where a worker is killed while it holds it.
+        self._messages, self._other_end = context.Pipe(duplex=False)
+        self._place = _Place()
+        self._waiting: deque[_Parcel] = deque()
+        self._sent: dict[str, _Parcel] = {}  # by the id of the first cell
+        self._ends: dict[str, Exception] = {}  # of those that had to be ended, likewise
+        self._gone = 0  # how often the worker was looked for and not found
+        self._bad_fits: dict[str, str] = {}  # fit id -> what became of the cell that had it first
+        self.finishing = False  # no further cell begins
         self._pool = ProcessPool(
-            max_workers=1, initializer=_start, initargs=(setup, self._messages), context=context
+            max_workers=1,
+            initializer=worker.start,
+            initargs=(setup, self._other_end, self._log),
+            context=context,
         )
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
 
     def start(self) -> None:
         """Start the worker; the first job need not wait for it then."""
-        self._pool.schedule(_awake)
+        self._pool.schedule(worker.awake)
 
     def run(self, batches: Iterable[Sequence[Job]]) -> Iterator[Outcome]:
-        """Yield the outcome of every job, in order; those of a batch run together."""
-        waiting: deque[_Parcel] = deque()
+        """Yield the outcome of every job, in order; those of a batch run together.
+
+        Raises:
+            WorkerError: No worker can be started.
+        """
         folder = Path(self._folder.name)
         sender = Sender(folder)
         for number, jobs in enumerate(batches):
+            if self.finishing:
+                break
             packed = [sender.pack(job) for job in jobs]
             parcel = _Parcel([job.cell for job in jobs], packed, folder / f"outcomes-{number}")
-            waiting.append(self._send(parcel))
-            if len(waiting) == AHEAD:
-                yield from self._received(waiting.popleft())
-        while waiting:
-            yield from self._received(waiting.popleft())
+            self._waiting.append(self._send(parcel))
+            if len(self._waiting) == AHEAD:
+                yield from self._next()
+        while self._waiting:
+            yield from self._next()
+
+    def finish(self) -> None:
+        """Let the running cell come to its end and begin no other; a signal handler may call it."""
+        self.finishing = True
+        self._veto("all").touch()
+
+    @property
+    def under_way(self) -> list[Cell]:
+        """The cells that the worker is at."""
+        at = self._place.cell_id
+        return [c for p in self._waiting for c in p.cells if at in {one.id for one in p.cells}]
 
     def calibrations(self) -> list[Calibration]:
         """Have the machine's pace measured again, at the sizes that ran; nothing after a crash."""
         try:
-            found: list[Calibration] = self._pool.schedule(_calibrate).result()
-        except ProcessExpired:
+            found: list[Calibration] = self._pool.schedule(worker.calibrate).result()
+        except (ProcessExpired, BrokenProcessPool):
             return []
         return found
-
-    def _send(self, parcel: _Parcel) -> _Parcel:
-        future = self._pool.schedule(_execute, args=[parcel.packed, parcel.target])
-        return replace(parcel, future=future)
-
-    def _received(self, parcel: _Parcel) -> Iterator[Outcome]:
-        try:
-            yield from take(parcel.future.result())
-        except ProcessExpired as error:
-            if len(parcel.cells) == 1:
-                yield _crashed(parcel.cells[0], error.exitcode)
-            else:  # a crash takes its own cell and no other
-                for one in [self._send(single) for single in parcel.apart()]:
-                    yield from self._received(one)
 
     def close(self, *, now: bool = False) -> None:
         """End the worker: after its last job, or at once."""
@@ -117,62 +165,118 @@ class LocalExecutor:
         else:
             self._pool.close()  # type: ignore[no-untyped-call]
         self._pool.join()
-        self._messages.put(None)
+        self._other_end.send(None)
         self._listener.join(timeout=5)
         self._folder.cleanup()
 
+    def _send(self, parcel: _Parcel) -> _Parcel:
+        future = self._pool.schedule(
+            worker.execute,
+            args=[parcel.packed, parcel.target, [self._veto("all"), self._veto(parcel.fit_id)]],
+        )
+        sent = replace(parcel, future=future)
+        self._sent[sent.cells[0].id] = sent
+        return sent
+
+    def _next(self) -> Iterator[Outcome]:
+        outcomes = self._received(self._waiting[0])
+        try:
+            yield from outcomes
+        finally:
+            self._waiting.popleft()
+
+    def _veto(self, what: str) -> Path:
+        """Return the file that keeps jobs from being begun: the pool's own way kills the worker."""
+        return Path(self._folder.name) / f"veto-{what}"
+
+    def _received(self, parcel: _Parcel) -> Iterator[Outcome]:
+        try:
+            path = self._result(parcel)
+        except BrokenProcessPool:
+            raise WorkerError(f"The worker process does not start:\n{self._last_words()}") from None
+        except TimeoutError:
+            message = f"It did not end within {self._timeout:g} s; --timeout sets how many."
+            yield from self._lost(parcel, "timeout", Failure("Timeout", message))
+        except ProcessExpired as error:
+            words = self._last_words()
+            yield from self._lost(parcel, "crashed", _crash(error.exitcode, words))
+        else:
+            if path is None and not self.finishing:
+                yield from (self._untried(cell) for cell in parcel.cells)
+            for outcome in take(path) if path else ():
+                tried = (*parcel.attempts, *outcome.record.attempts)
+                yield replace(outcome, record=replace(outcome.record, attempts=tried))
+
+    def _result(self, parcel: _Parcel) -> Path | None:
+        """Wait for a parcel, with an eye on whichever runs: after a crash it may be another one."""
+        while wait([parcel.future], LOOK_SECONDS).not_done:
+            running = self._sent.get(self._place.cell_id)
+            if running is not None and (end := self._vanished(running) or self._overdue(running)):
+                self._ends[running.cells[0].id] = end
+                running.future.cancel()  # which kills the worker, if there is one
+        del self._sent[parcel.cells[0].id]
+        if parcel.future.cancelled():
+            raise self._ends.pop(parcel.cells[0].id)
+        path: Path | None = parcel.future.result()
+        return path
+
+    def _overdue(self, parcel: _Parcel) -> Exception | None:
+        since = self._place.since
+        if not self._timeout or since is None:
+            return None
+        late = time.monotonic() - since > self._timeout * len(parcel.cells)
+        return TimeoutError() if late else None
+
+    def _vanished(self, parcel: _Parcel) -> Exception | None:
+        """Tell of a worker that ended itself with exit code 0, which the pool overlooks."""
+        try:
+            os.kill(self._place.pid, 0)
+            self._gone = 0
+        except ProcessLookupError:
+            self._gone += 1  # the first time the pool may be about to say so itself
+        if self._gone < 2 or parcel.future.done():
+            return None
+        return cast("Exception", ProcessExpired("vanished", 0))  # type: ignore[no-untyped-call]
+
+    def _lost(self, parcel: _Parcel, status: Status, failure: Failure) -> Iterator[Outcome]:
+        """Try again what may do better: cells of a batch each alone, a crash once more."""
+        if len(parcel.cells) > 1:
+            again = parcel.apart()
+        elif status == "crashed" and not parcel.attempts and not self.finishing:
+            again = [replace(parcel, attempts=(failure,))]
+        else:
+            (cell,) = parcel.cells
+            if self._place == replace(self._place, cell_id=cell.id, phase="fit"):
+                self._bad_fits[cell.fit_id] = f"{status} for {cell.name}"
+                self._veto(cell.fit_id).touch()
+            yield Outcome(Record(cell, status, failure=failure, attempts=parcel.attempts))
+            return
+        self._place = _Place()  # of a worker that is no more
+        for one in [self._send(one) for one in again]:
+            yield from self._received(one)
+
+    def _untried(self, cell: Cell) -> Outcome:
+        """Not each content shall wait for a fit that hangs, or bring a worker down."""
+        why = self._bad_fits[cell.fit_id]
+        failure = Failure("Untried", f"Its fit ended in {why}; it is not tried again in this run.")
+        return Outcome(Record(cell, "failed", failure=failure))
+
+    def _last_words(self) -> str:
+        """Take what a dead worker has left in its log."""
+        text = self._log.read_text(errors="replace") if self._log.exists() else ""
+        self._log.write_bytes(b"")
+        return text[-LOG_TAIL:].strip()
+
     def _listen(self) -> None:
-        while (message := self._messages.get()) is not None:
+        while (message := self._messages.recv()) is not None:
             if isinstance(message, dict):
                 self.environment = message
             else:
-                self._on_progress(*message)
+                pid, cell_id, phase, index, of = message
+                self._place = self._place.moved(pid, cell_id, phase)
+                self._on_progress(cell_id, phase, index, of)
 
 
-def _crashed(cell: Cell, code: int) -> Outcome:
+def _crash(code: int, words: str) -> Failure:
     how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-    failure = Failure("Crashed", f"The worker process died with {how}.")
-    return Outcome(Record(cell, "crashed", failure=failure))
-
-
-def _start(setup: Setup, messages: Any) -> None:
-    """Begin a worker: Ctrl-C is the parent's to answer."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
-    global _runner
-    from harness import environment
-    from harness.runner import Runner
-
-    surroundings = {**setup.environment, **environment.of_torch(setup.device)}
-    messages.put(surroundings)
-    _runner = Runner(replace(setup, environment=surroundings), _Progress(messages))
-
-
-class _Progress:
-    """Tells the parent where the running cell stands, a few times a second."""
-
-    def __init__(self, messages: Any) -> None:
-        self._messages, self._told = messages, 0.0
-
-    def __call__(self, phase: str, index: int, of: int) -> None:
-        now = time.monotonic()
-        if now - self._told > PROGRESS_SECONDS:
-            self._told = now
-            self._messages.put((_cell_id, phase, index, of))
-
-
-def _execute(packed: Sequence[bytes], target: Path) -> Path:
-    global _cell_id
-    assert _runner is not None
-    jobs = [unpack(one) for one in packed]
-    _cell_id = jobs[0].cell.id
-    return write(_runner.execute_together(jobs), target)
-
-
-def _awake() -> None:
-    """Do nothing: by now the worker has imported what it needs."""
-
-
-def _calibrate() -> list[Calibration]:
-    assert _runner is not None
-    return _runner.calibrations()
+    return Failure("Crashed", f"The worker process died with {how}.", words)

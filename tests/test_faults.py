@@ -1,0 +1,314 @@
+"""Whatever happens, finished results stay and the rest goes on: real processes, real signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from harness import seeds
+from harness.records import Record
+from harness.store import Store
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the method that misbehaves is installed."""
+    folder = tmp_path_factory.mktemp("site")
+    shutil.copy(ROOT / "tests" / "trouble.py", folder / "trouble.py")
+    info = folder / "trouble-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: trouble\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[nstbench.methods]\ntrouble = trouble\n")
+    return folder
+
+
+class Bench:
+    """A suite of the misbehaving method in a folder, and its runs."""
+
+    def __init__(self, folder: Path, site: Path, methods: str, **more: str) -> None:
+        self.folder, self.site = folder, site
+        self.store = Store(folder, "faults")
+        keys = {"contents": "{coffee: {builtin: coffee}}", "styles": "{grass: {builtin: grass}}",
+                "metrics": "[]", **more}  # fmt: skip
+        lines = [f"{key}: {value}" for key, value in keys.items()]
+        text = "\n".join(["version: 1", "name: faults", "encoder: random", "sizes: [32]", *lines])
+        self.path = folder / "faults.yaml"
+        self.path.write_text(f"{text}\nmethods:\n{methods}", encoding="utf-8")
+
+    def start(self, *options: str) -> subprocess.Popen[str]:
+        """Begin a run, in a group of its own."""
+        command = [sys.executable, "-m", "harness.cli", "run", self.path, "--out", self.folder,
+                   "--offline", "--no-track", *options]  # fmt: skip
+        return subprocess.Popen(
+            command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": f"{self.site}{os.pathsep}{ROOT}"},
+            start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )  # fmt: skip
+
+    def run(self, *options: str, code: int = 0) -> str:
+        """Run to the end; return what it said."""
+        process = self.start(*options)
+        stdout, stderr = process.communicate(timeout=280)
+        assert process.returncode == code, stdout + stderr
+        assert "Traceback" not in stderr
+        return stdout + stderr
+
+    def records(self) -> dict[str, Record]:
+        """The records of the latest run by variant and content."""
+        found = self.store.records(self.store.run())
+        return {f"{r.cell.params.get('way')} {r.cell.content.name}": r for r in found}
+
+    def done(self) -> list[str]:
+        """Every stylization that came to its end, in all runs."""
+        path = self.folder / "done"
+        return path.read_text().splitlines() if path.exists() else []
+
+    def wait_for(self, process: subprocess.Popen[str], lines: int) -> None:
+        """Wait until so many stylizations have come to their end."""
+        deadline = time.monotonic() + 120
+        while len(self.done()) < lines and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert process.poll() is None
+
+
+WAYS = {
+    "well": "done",
+    "raises": "failed",
+    "leaves": "failed",
+    "returns nan": "failed",
+    "allocates": "out_of_memory",
+    "prints": "done",
+    "leaves threads": "done",
+    "segfaults": "crashed",
+    "crashes once": "done",
+    "vanishes": "crashed",
+    "sleeps": "timeout",
+}
+
+
+def test_a_method_that_misbehaves_spoils_its_own_cell_and_no_other(
+    tmp_path: Path, site: Path
+) -> None:
+    ways = json.dumps(["well", *(way for way in WAYS if way != "well")])
+    methods = f"  trouble: {{params: {{folder: {tmp_path}}}, axes: {{way: {ways}}}}}\n  identity:\n"
+    bench = Bench(tmp_path, site, methods)
+    told = bench.run("--timeout", "10", code=3)
+    found = bench.records()
+    assert {way: found[f"{way} coffee"].status for way in WAYS} == WAYS
+    assert found["None coffee"].status == "done"  # identity, which comes last
+    assert "look at me" not in told  # a terminal has a display to show
+
+    def why(way: str) -> str:
+        record = found[f"{way} coffee"]
+        return " ".join([record.failure.message if record.failure else "", *record.notes])
+
+    assert "no such brush" in why("raises")
+    assert "did not end within 10 s" in why("sleeps")
+    assert "SIGSEGV" in why("segfaults")
+    assert "exit code 0" in why("vanishes")
+    assert why("prints").strip() == "printed: look at me"
+    assert why("leaves threads").strip() == "left threads running: idler"
+    segfault = found["segfaults coffee"]
+    assert segfault.failure is not None
+    assert "trouble.py" in segfault.failure.traceback  # the place, from the worker's last words
+    # A crash is tried once more, and both attempts are on record; so is a lack of memory.
+    assert [a.kind for a in segfault.attempts] == ["Crashed"]
+    assert [a.kind for a in found["crashes once coffee"].attempts] == ["Crashed"]
+    assert [a.kind for a in found["allocates coffee"].attempts] == ["MemoryError"]
+    assert found["sleeps coffee"].attempts == ()
+
+
+def test_a_fit_that_hangs_is_waited_for_once_and_not_for_every_content(
+    tmp_path: Path, site: Path
+) -> None:
+    contents = "{coffee: {builtin: coffee}, camera: {builtin: camera}, moon: {builtin: moon}}"
+    methods = "  trouble: {params: {way: sleeps in fit}}\n  identity:\n"
+    bench = Bench(tmp_path, site, methods, contents=contents)
+    bench.run("--timeout", "2", code=3)
+    found = bench.records()
+    assert [found[f"sleeps in fit {c}"].status for c in ("coffee", "camera", "moon")] == [
+        "timeout", "failed", "failed"
+    ]  # fmt: skip
+    untried = found["sleeps in fit moon"].failure
+    assert untried is not None
+    assert "Its fit ended in timeout for trouble/coffee--grass/s0" in untried.message
+    assert [found[f"None {c}"].status for c in ("coffee", "camera", "moon")] == ["done"] * 3
+
+
+@pytest.mark.parametrize(("limit", "left"), [(["--fail-fast"], 5), (["--max-failures", "50%"], 3)])
+def test_a_run_ends_when_too_many_cells_have_failed(
+    tmp_path: Path, site: Path, limit: list[str], left: int
+) -> None:
+    bench = Bench(tmp_path, site, "  trouble: {params: {way: raises}}\n", seeds="[0,1,2,3,4,5]")
+    told = bench.run(*limit, code=3)
+    assert f"{6 - left} failed: the run ends here" in told
+    # The worker may have begun another one by then; it is not made to break off.
+    assert len(list(bench.store.records(bench.store.run()))) in (6 - left, 7 - left)
+
+
+SLOW = "  trouble: {{params: {{way: well, seconds: {seconds}, folder: {folder}}}}}\n"
+
+
+def test_ctrl_c_ends_after_the_running_cell_and_twice_ends_now(tmp_path: Path, site: Path) -> None:
+    methods = SLOW.format(seconds=1.5, folder=tmp_path)
+    bench = Bench(tmp_path, site, methods, seeds="[0,1,2,3]")
+    process = bench.start()
+    bench.wait_for(process, 1)
+    time.sleep(0.5)  # the second is under way
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stdout + stderr
+    assert "ending after this cell" in stdout
+    assert len(bench.done()) == 2
+    assert [r.status for r in bench.store.all_records()] == ["done"] * 2
+    assert (bench.store.root / "report.html").exists()
+
+    process = bench.start()
+    bench.wait_for(process, 3)
+    time.sleep(0.5)
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.1)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert len(bench.done()) == 3
+    statuses = Counter(record.status for record in bench.store.all_records())
+    assert statuses == {"done": 3, "interrupted": 1}
+    assert "1 to run, 3 reused" in bench.run()
+    assert Counter(r.status for r in bench.store.all_records()) == {"done": 4}
+
+
+def test_the_worker_ends_with_its_parent_however_that_ends(tmp_path: Path, site: Path) -> None:
+    bench = Bench(tmp_path, site, SLOW.format(seconds=2, folder=tmp_path), seeds="[0,1,2,3]")
+    process = bench.start()
+    bench.wait_for(process, 1)
+    group = os.getpgid(process.pid)
+    process.kill()
+    process.communicate()
+    deadline = time.monotonic() + 10
+    while alive(group) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert alive(group) == []
+    finished = len(bench.done())
+    time.sleep(2)
+    assert len(bench.done()) == finished
+
+
+def alive(group: int) -> list[str]:
+    """Processes of a group that still run."""
+    listed = subprocess.run(
+        ["ps", "-eo", "pgid=,stat=,args="], capture_output=True, text=True, check=True
+    )
+    rows = (line.split(None, 2) for line in listed.stdout.splitlines())
+    return [row[2] for row in rows if int(row[0]) == group and not row[1].startswith("Z")]
+
+
+def test_two_runs_at_once_do_no_cell_twice(tmp_path: Path, site: Path) -> None:
+    methods = SLOW.format(seconds=0.2, folder=tmp_path)
+    bench = Bench(tmp_path, site, methods, seeds="[0,1,2,3,4,5]")
+    processes = [bench.start() for _ in range(2)]
+    told = [process.communicate(timeout=200) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], told
+    second = next(out for out, _ in told if "waiting for it to end" in out)
+    assert "0 to run, 6 reused" in second
+    assert len(bench.done()) == 6
+
+
+TAKES_ITS_TURN = """
+import os, signal, sys
+from pathlib import Path
+from harness.turns import turn
+with turn(Path(sys.argv[1]), print):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_the_turn_of_a_dead_process_is_taken_over(tmp_path: Path, site: Path) -> None:
+    bench = Bench(tmp_path, site, "  identity:\n")
+    command = [sys.executable, "-c", TAKES_ITS_TURN, str(bench.store.root)]
+    subprocess.run(command, check=False, cwd=ROOT)
+    assert (bench.store.root / ".holder").exists()
+    assert "waiting" not in bench.run()
+
+
+def finished(bench: Bench) -> dict[str, str]:
+    """The pixels of every cell that is done."""
+    return {r.cell.id: r.image_sha256 for r in bench.store.all_records() if r.ok}
+
+
+def drawn_by(bench: Bench) -> dict[str, str]:
+    """The mark that each stored cell leaves when it is stylized, by its id."""
+    cells = [record.cell for record in bench.store.all_records() if record.ok]
+    return {c.id: str(seeds.derive(c.seed, c.content.name, c.style.name)) for c in cells}
+
+
+def kill_at_random(bench: Bench, kills: int, rng: random.Random) -> Counter[str]:
+    """Kill runs at random moments, starting again each time; count what went wrong."""
+    found: Counter[str] = Counter()
+    for number in range(kills):
+        before, marks, lines = finished(bench), drawn_by(bench), len(bench.done())
+        process = bench.start()
+        time.sleep(rng.uniform(0.5, 3.0) if number % 4 == 0 else rng.uniform(3.0, 9.0))
+        process.send_signal(rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM]))
+        _, stderr = process.communicate()
+        after = finished(bench)  # reads every record: one that is not whole would raise
+        again = set(bench.done()[lines:])
+        found["tracebacks"] += "Traceback" in stderr
+        found["lost"] += sum(after.get(cell) != pixels for cell, pixels in before.items())
+        found["doubled"] += sum(marks[cell] in again for cell in before)
+        found["finished by then"] += process.returncode in (0, 3)
+    return found
+
+
+def survives(folder: Path, site: Path, cells: int, kills: int) -> Counter[str]:
+    """Kill runs of a suite, let it end, and compare with a run that nothing happened to."""
+    for name in ("broken", "whole"):
+        (folder / name).mkdir()
+    numbers = list(range(cells))
+    broken, whole = (
+        Bench(folder / name, site, SLOW.format(seconds=0.3, folder=folder / name),
+              seeds=json.dumps(numbers))
+        for name in ("broken", "whole")
+    )  # fmt: skip
+    found = kill_at_random(broken, kills, random.Random(0))
+    broken.run()
+    whole.run()
+    ours, theirs = (
+        {r.cell.seed: r.image_sha256 for r in b.store.all_records()} for b in (broken, whole)
+    )
+    found["missing in the end"] = len(theirs.keys() - ours.keys())
+    found["other pixels"] = sum(ours[seed] != theirs[seed] for seed in ours)
+    return found
+
+
+NOTHING_WRONG = {
+    "tracebacks": 0, "lost": 0, "doubled": 0, "missing in the end": 0, "other pixels": 0
+}  # fmt: skip
+
+
+def test_killed_at_any_moment_nothing_is_lost_or_done_twice(tmp_path: Path, site: Path) -> None:
+    found = survives(tmp_path, site, cells=8, kills=3)
+    assert {what: found[what] for what in NOTHING_WRONG} == NOTHING_WRONG
+
+
+@pytest.mark.slow
+def test_two_hundred_kills_over_sixty_cells(tmp_path: Path, site: Path) -> None:
+    found: Counter[str] = Counter()
+    for part in range(10):  # twenty kills finish about sixty cells; then anew
+        (tmp_path / str(part)).mkdir()
+        found += survives(tmp_path / str(part), site, cells=60, kills=20)
+    print(dict(found))
+    assert {what: found[what] for what in NOTHING_WRONG} == NOTHING_WRONG
