@@ -429,18 +429,20 @@ def sync(suites: Sequence[str], out: Path, tracking_uri: str) -> None:
 @main.command()
 @_out_option
 @_tracking_option
-@click.option("--port", default=5000, show_default=True, help="On 127.0.0.1.")
+@click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True,
+              help="On 127.0.0.1.")  # fmt: skip
 def ui(out: Path, tracking_uri: str, port: int) -> None:
     """Start the MLflow UI on the results, at 127.0.0.1."""
-    import os
-
+    from harness import mlflow_ui, stopping
     from harness.tracking import tracking_uri as resolve
 
     uri = resolve(out, tracking_uri)
-    click.echo(f"http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning")
-    command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri,
-               "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]  # fmt: skip
-    os.execv(sys.executable, command)
+    mlflow_ui.check(uri, port)
+    for what, link in mlflow_ui.links(uri, port):
+        click.echo(f"{what}\n  {link}")
+    click.echo("The UI answers in some seconds; Ctrl-C ends it.")
+    stopping.as_ctrl_c()
+    sys.exit(mlflow_ui.serve(uri, port))
 
 
 def _prepare(

@@ -38,5 +38,12 @@ class Stopping:
         self.act()
 
 
+def as_ctrl_c() -> None:
+    """Let SIGTERM and SIGHUP raise KeyboardInterrupt, unless they are ignored, as nohup has it."""
+    for ending in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+        if signal.getsignal(ending) is not signal.SIG_IGN:
+            signal.signal(ending, _now)
+
+
 def _now(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt

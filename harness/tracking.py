@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 
 from PIL import Image as Pillow
 
+from harness import mlflow_views
 from harness.errors import TrackingError
 from harness.mlflow_draft import Draft, Point
 from harness.records import Record, Run, TracePoint, without_trials
@@ -109,7 +110,7 @@ class Tracker:
                 draft.file(self.store.trace_path(cell.id))
 
     def variants(self, records: Sequence[Record]) -> None:
-        """Mirror one run per variant, with means and one image per pair."""
+        """Mirror one run per variant, with means and one image per pair; and the saved views."""
         for variant in dict.fromkeys(record.cell.variant for record in records):
             own = [record for record in records if record.cell.variant == variant]
             digest = hashlib.sha256("".join(map(_digest, own)).encode()).hexdigest()
@@ -126,6 +127,8 @@ class Tracker:
                 draft.points = list(_means(own))
                 for record in own:
                     self._summary_image(draft, record)
+        runs = {key: run_id for key, (run_id, _) in self._known[self.summary].items()}
+        mlflow_views.write(self._client, self.cells, self.summary, records, runs)
 
     def report(self, run: Run, paths: Sequence[Path]) -> None:
         """Mirror the page and the table."""
@@ -135,10 +138,6 @@ class Tracker:
             if draft is not None:
                 for path in paths:
                     draft.file(path)
-
-    def link(self, base: str) -> str:
-        """Return where the MLflow UI at `base` shows the cells (3.x opens another view unasked)."""
-        return f"{base}/#/experiments/{self.cells}/runs?workflowType=machine_learning"
 
     def _summary_image(self, draft: Draft, record: Record) -> None:
         if (image := self.store.image(record.cell.id)) is None:
@@ -225,13 +224,16 @@ class Tracker:
 
 
 _NOTE = (
-    "One run per cell: a variant of a method on one content and style. Group by `variant`; "
-    "`final/*` are scores of the saved image, `loss/*` each method's own objective (not comparable "
-    "between methods). The matrix of images is in the experiment with `-summary` at its end."
+    "One run per cell: a variant of a method on one content and style. Under *Views*, *By variant* "
+    "has the means of each variant as a table and as charts: of the first 100 cells, until you "
+    "*load more*. `final/*` are scores of the saved image, `loss/*` each method's own objective "
+    "(not comparable between methods). The matrix of images, and means over all cells, are in the "
+    "experiment with `-summary` at its end."
 )
 _SUMMARY_NOTE = (
-    "One run per variant. For the matrix of pairs and variants add an *Image grid* chart and "
-    "choose all image keys. The run `report` holds the page, report.html."
+    "One run per variant, with its means over all cells. Under *Views*, *Pairs × variants* is the "
+    "matrix of images: choose the chart symbol above the list. The UI shows images of ten runs at "
+    "once, so further variants have further views. The run `report` holds the page, report.html."
 )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness import results, snapshots
+from harness import results
 from harness.claims import ClaimRow, Found, judged
 from harness.records import Cell, Direction, EncoderUse, ImageUse, Record, Run, Score, Skip
 from harness.store import Store
@@ -198,7 +198,7 @@ class View:
 
     def snapshot(self, path: Path) -> Picture | None:
         """Return an image on the way, as small as it is kept."""
-        return self.album.picture(path, snapshots.EDGE)
+        return self.album.picture(path, self.album.edge)
 
     def input(self, image: ImageUse | None, size: int) -> Picture | None:
         """Return a content or style image as it was used at `size`."""

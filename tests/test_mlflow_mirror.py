@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import threading
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import pytest
 from mlflow import MlflowClient
 from PIL import Image as Pillow
 
-from harness import mlflow_mirror, tracking
+from harness import mlflow_mirror, mlflow_views, tracking
 from harness.errors import TrackingError
 from harness.images import read, to_png
 from harness.mlflow_draft import Draft
@@ -233,3 +235,39 @@ def test_the_image_grid_of_a_cell_slides_from_its_first_pass_to_its_last(
     keys = {tuple(name.split("+")[:3]) for name in names}
     # Four of the seven that were kept, from the first to the last of them; 1499 passes in all.
     assert keys == {("stylized", "step", step) for step in ("1", "5", "20", "100", "1499")}
+
+
+def test_views_that_cannot_be_written_cost_nothing_else_and_later_ones_replace_ours_alone(
+    store: Store, uri: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> None:
+        raise TrackingError("no tags today")
+
+    def views(experiment: str) -> dict[str, str]:
+        tags = client.get_experiment_by_name(experiment).tags.items()
+        prefix = mlflow_views.TAG
+        return {k.removeprefix(prefix): json.loads(v)["name"] for k, v in tags if prefix in k}
+
+    def mirrored() -> None:
+        mirror = Mirror(store, uri, pytest.fail)
+        finish(mirror, store)
+        assert mirror.working
+
+    with monkeypatch.context() as broken, caplog.at_level(logging.DEBUG, logger="harness"):
+        broken.setattr(MlflowClient, "set_experiment_tag", refuse)
+        mirrored()
+    client = MlflowClient(tracking_uri=uri)
+    assert len(runs(uri, "s-summary")) == 2  # the variant, and the page that comes after it
+    (said,) = [entry for entry in caplog.records if entry.name.startswith("harness")]
+    assert said.levelno == logging.DEBUG
+    assert "no tags today" in str(said.exc_info)
+    assert views("s") == views("s-summary") == {}
+
+    summary = client.get_experiment_by_name("s-summary").experiment_id
+    for key in ("1795", "nst-pairs-4"):  # a person's, and ours of a run with more variants
+        tag = json.dumps({"name": "by hand", "createdAt": 1, "state": "{}"})
+        client.set_experiment_tag(summary, mlflow_views.TAG + key, tag)
+    for _ in range(2):
+        mirrored()
+        assert views("s") == {"nst-by-variant": "By variant"}
+        assert views("s-summary") == {"nst-pairs": "Pairs × variants", "1795": "by hand"}
