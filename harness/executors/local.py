@@ -147,8 +147,8 @@ class LocalExecutor:
     @property
     def under_way(self) -> list[Cell]:
         """The cells that the worker is at."""
-        at = self._place.cell_id
-        return [c for p in self._waiting for c in p.cells if at in {one.id for one in p.cells}]
+        parcel = self._sent.get(self._place.cell_id)
+        return list(parcel.cells) if parcel else []
 
     def calibrations(self) -> list[Calibration]:
         """Have the machine's pace measured again, at the sizes that ran; nothing after a crash."""
