@@ -51,6 +51,7 @@ def run_cells(
     store.write_suite(prepared.suite.resolved)
     prepared.write_inputs()
     prepared.adopt_records()
+    prepared.begin_anew()
     store.write_run(run)
     todo = [entry.cell for entry in prepared.plan.todo]
     if todo:
@@ -113,6 +114,8 @@ def _keep(store: Store, outcome: Outcome) -> None:
     png = None if outcome.pixels is None else to_png(outcome.pixels)
     if outcome.fitted is not None:
         store.write_fit(outcome.record.cell, *outcome.fitted)
+    if outcome.record.status == "diverged":
+        store.drop_checkpoint(outcome.record.cell.fit_id)  # what went wrong is not gone on with
     if png is None and store.image(outcome.record.cell.id) and outcome.record.ok:
         store.rewrite(outcome.record)  # only its scores are new
     else:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from harness.store import Store
+
 Progress: TypeAlias = Callable[[str, int, int], None]
 """(phase, index, of), a few times a second."""
 
@@ -29,6 +31,8 @@ class Setup:
     training_files: tuple[Path, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     repeats: int = 10  # at most, of a quick stylization
+    store: Store | None = None  # keeps the checkpoints of trainings
+    checkpoint_seconds: float = 60.0  # between two of them, at least
 
 
 @dataclass(frozen=True)

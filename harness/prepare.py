@@ -56,6 +56,7 @@ class Prepared:
     gallery: Gallery
     store: Store
     warnings: tuple[str, ...]
+    fresh: bool = False
 
     def batches(self, most: int = 1) -> Iterator[list[Job]]:
         """Yield what there is to do, cells of one fit together; images travel with each job.
@@ -73,7 +74,7 @@ class Prepared:
             cell,
             self.gallery.pixels(cell.content, cell.size),
             self.gallery.pixels(cell.style, cell.size),
-            kept=self.store.fit(cell.fit_id) if cell.training else None,
+            kept=self.store.fit(cell.fit_id) if cell.training and not self.fresh else None,
             stored=record,
             image=self.store.image(cell.id) if record else None,
         )
@@ -84,6 +85,12 @@ class Prepared:
         for use, size in {(use.name, use.sha256, size): (use, size) for use, size in uses}.values():
             if not self.store.input_path(use, size).exists():
                 self.store.write_input(use, size, to_png(self.gallery.pixels(use, size)))
+
+    def begin_anew(self) -> None:
+        """Forget trainings in progress where everything is to run again."""
+        if self.fresh:
+            for entry in self.plan.todo:
+                self.store.drop_checkpoint(entry.cell.fit_id)
 
     def adopt_records(self) -> None:
         """Give reused records today's names: labels and titles may change, results do not."""
@@ -142,11 +149,14 @@ def prepare(suite: Suite, options: Options) -> Prepared:
         training_files=training.files,
         environment=environment.describe(facts.device),
         repeats=suite.repeats,
+        store=store,
     )
     warnings = [*_warnings(facts, scores, cells, training.hashes), *_circular(metrics)]
     if mirror and mirror.complaint:
         warnings.append(mirror.complaint)
-    return Prepared(suite, facts, decided, setup, gallery, store, tuple(warnings))
+    return Prepared(
+        suite, facts, decided, setup, gallery, store, tuple(warnings), fresh=options.fresh
+    )
 
 
 def _check_claims(suite: Suite, cells: Sequence[Cell]) -> None:

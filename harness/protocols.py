@@ -7,8 +7,8 @@ that `nstbench plan` and `nstbench report` start in a blink.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:
     import torch
@@ -65,6 +65,35 @@ class Encoder(Protocol):
         """
 
 
+class Batches(Protocol):
+    """Where training photographs come from."""
+
+    def __call__(self, batch_size: int, crop: int | None, skip: int = 0) -> Iterator[Image]:
+        """Return endless random square crops of `crop` pixels, or of the images' size.
+
+        A training that goes on leaves out the first `skip` batches; they are not even decoded.
+        """
+
+
+class Checkpoints:
+    """Where a long `fit` leaves its state, to go on from after its process died.
+
+    This one keeps nothing, and has nothing. A state is what `state_dict()` gives: mappings and
+    lists of tensors, numbers, strings, booleans and None, with a generator's `get_state()` where
+    one was drawn from after the start. A method that changes what is in it raises its `version`.
+    """
+
+    def load(self) -> Mapping[str, Any] | None:
+        """Return the state that an earlier process left of this very fit, or None.
+
+        Tensors are on the CPU, laid out in memory as they were; tuples are lists.
+        """
+        return None
+
+    def offer(self, state: Callable[[], Mapping[str, Any]]) -> None:
+        """Keep what `state` returns if it is time to; call it after every `on_step`."""
+
+
 @dataclass(frozen=True)
 class Context:
     """What a method may lean on. Random numbers come from here and from nowhere else.
@@ -78,9 +107,9 @@ class Context:
     encoder: Encoder
     size: int  # long edge of the images, pixels
     on_step: Callable[[Step], None]
-    batches: Callable[[int, int | None], Iterator[Image]]
-    """(batch size, crop or None for `size`) -> endless random square crops of photographs."""
+    batches: Batches
     note: Callable[[str], None]  # says on the record what was dropped, replaced or assumed
+    checkpoints: Checkpoints = field(default_factory=Checkpoints)
 
 
 Stylizer: TypeAlias = Callable[[Image, Context], Image]
@@ -99,7 +128,8 @@ class Method(Protocol):
     each per image, contents (N, 3, H, W) of one shape, the images (N, 3, H, W) in return, each as
     it would come out alone. `mixes_styles` is True where the stylizers may be of several fits.
     A method whose fit is worth keeping adds `export(stylizer) -> {name: tensor}` and
-    `restore(tensors, context) -> Stylizer`.
+    `restore(tensors, context) -> Stylizer`; where the fit takes more than a minute, it offers its
+    state to `context.checkpoints`.
     """
 
     version: ClassVar[int]

@@ -20,13 +20,14 @@ import torch
 from numpy.typing import NDArray
 
 from harness import calibration, encoders, environment, seeds, timing
+from harness.checkpoints import StoredCheckpoints
 from harness.disturbance import Others, unsteady
 from harness.encoders.layered import LayeredEncoder
 from harness.errors import Diverged, NstbenchError
-from harness.fits import Fit, facts, pack, restored
+from harness.fits import Fit, Underway, facts, pack, restored
 from harness.images import read, to_pixels, to_tensor
 from harness.jobs import Job, Outcome, Progress, Setup, blank_score
-from harness.protocols import Context, Image, Step, Unavailable
+from harness.protocols import Checkpoints, Context, Image, Step, Unavailable
 from harness.records import (
     Calibration,
     Cell,
@@ -240,18 +241,18 @@ class Runner:
         if job.kept is not None and hasattr(method, "restore"):
             return restored(method, job.kept, context)
         style = to_tensor(job.style).to(self.device)
-        others = Others(_threads(self.device))
-        with timing.Stopwatch(self.device) as watch:
-            stylizer = method.fit(style, context)
-        return Fit(
-            stylizer,
-            watch.seconds,
-            trace.points(),
-            trace.pass_ms(),
-            self.memory.read(),
-            notes,
-            others.complaint(others.busy_cores()) if trace.steps else "",
-        )
+        fit = Underway(trace, self.memory, Others(_threads(self.device)), notes)
+        checkpoints = self._checkpoints(method, job.cell, fit)
+        stylizer = method.fit(style, replace(context, checkpoints=checkpoints))
+        return Fit(**vars(fit.took()), stylizer=stylizer)
+
+    def _checkpoints(self, method: Any, cell: Cell, fit: Underway) -> Checkpoints:
+        """Return where a fit that is worth keeping may leave its state."""
+        store = self.setup.store
+        if store is None or not hasattr(method, "export"):
+            return Checkpoints()
+        every = self.setup.checkpoint_seconds
+        return StoredCheckpoints(store, cell.fit_id, fit, self.setup.environment, every)
 
     def _trace(self, phase: Literal["fit", "stylize"]) -> timing.Trace:
         self._traces.append(timing.Trace(phase, self.device, self.progress))
@@ -300,11 +301,11 @@ class Runner:
     ) -> Context:
         generator = torch.Generator().manual_seed(seeds.derive(cell.seed, *purpose))
 
-        def batches(batch_size: int, crop: int | None) -> Iterator[Image]:
+        def batches(batch_size: int, crop: int | None, skip: int = 0) -> Iterator[Image]:
             size = crop or cell.size
             if size not in self._crops:
                 self._crops[size] = Crops(self.setup.training_files, size)
-            return self._crops[size].batches(batch_size, generator)
+            return self._crops[size].batches(batch_size, generator, skip)
 
         return Context(
             device=self.device,

@@ -8,6 +8,7 @@
     report/                index.html  images/              the same page, its images beside it
     cells/<id>/            record.json  image.png  trace.csv  snapshots/<step>.webp
     fits/<id>/             model.safetensors  fit.json     (methods that train)
+    checkpoints/<id>/      state.safetensors               (of a training until it is done)
     inputs/<name>-<size>-<hash>.png                        contents and styles as they were used
 
 Whatever has a name here is whole: it is written under a temporary name first, then renamed.
@@ -205,6 +206,29 @@ class Store:
         with self._whole(self.root / "fits" / cell.fit_id) as folder:
             (folder / "model.safetensors").write_bytes(model)
             (folder / "fit.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+        self.drop_checkpoint(cell.fit_id)
+
+    def checkpoint_path(self, fit_id: str) -> Path:
+        """Return where the state of a training in progress is kept."""
+        return self.root / "checkpoints" / fit_id / "state.safetensors"
+
+    def write_checkpoint(self, fit_id: str, state: bytes) -> None:
+        """Keep the state of a training; a power failure leaves this one whole, or the one before.
+
+        Raises:
+            OSError: It cannot be written; the one before is still there.
+        """
+        with (
+            _replacing(self.checkpoint_path(fit_id)) as temporary,
+            temporary.open("wb") as file,
+        ):
+            file.write(state)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def drop_checkpoint(self, fit_id: str) -> None:
+        """Forget a training in progress, and what a process that died had half written of it."""
+        shutil.rmtree(self.checkpoint_path(fit_id).parent, ignore_errors=True)
 
     @contextmanager
     def _whole(self, target: Path) -> Iterator[Path]:

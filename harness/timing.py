@@ -7,7 +7,7 @@ import resource
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -80,8 +80,14 @@ class Trace:
         self._marks: list[float] = []
         self._events: list[torch.cuda.Event] = []
         self._shown = 0.0
+        self._points: list[TracePoint] = []  # of earlier processes, and those read by now
+        self._read, self._before = 0, 0.0
         self._start = time.perf_counter()
         self._mark()  # where the first step begins
+
+    def resume(self, earlier: Sequence[TracePoint], seconds: float) -> None:
+        """Go on after the steps of earlier processes, which were at it for `seconds`."""
+        self._points, self._before = list(earlier), seconds
 
     def on_step(self, step: Step) -> None:
         """Keep a step, and now and then its image; tell the display now and then."""
@@ -111,11 +117,13 @@ class Trace:
 
     def points(self) -> list[TracePoint]:
         """Return the loss curve; this is where losses leave the device."""
-        seconds = self._seconds()[1:]
-        return [
+        seconds = self._before + self._seconds()[1:]
+        self._points += [
             TracePoint(self.phase, step.index, float(at), _numbers(step))
-            for step, at in zip(self.steps, seconds, strict=True)
+            for step, at in zip(self.steps[self._read :], seconds[self._read :], strict=True)
         ]
+        self._read = len(self.steps)
+        return list(self._points)
 
     def snapshots(self) -> dict[int, np.ndarray[Any, np.dtype[np.uint8]]]:
         """Return the images that were kept, uint8 (H, W, 3), by step."""
@@ -128,9 +136,10 @@ class Trace:
 
         The first tenth is left out where there are ten steps or more: caches fill, code compiles.
         """
-        if not self.steps:
+        seconds = [0.0, *(point.seconds for point in self.points())]
+        if len(seconds) == 1:
             return None
-        gaps = (np.diff(self._seconds()) * 1000).tolist()
+        gaps = (np.diff(seconds) * 1000).tolist()
         gaps = gaps[len(gaps) // 10 :]
         if len(gaps) == 1:
             return gaps[0], gaps[0], gaps[0]

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -71,12 +72,15 @@ class Crops:
         self._decoded: dict[int, NDArray[np.uint8]] = {}
         self._bytes = 0
 
-    def batches(self, batch_size: int, generator: torch.Generator) -> Iterator[Image]:
+    def batches(
+        self, batch_size: int, generator: torch.Generator, skip: int = 0
+    ) -> Iterator[Image]:
         """Yield Images (batch_size, 3, size, size) for ever, each photograph equally often.
 
         The next one is decoded and cut in a thread of its own while the caller works on this one.
+        The first `skip` batches are drawn and left at that.
         """
-        draws = self._draws(batch_size, _offspring(generator))
+        draws = islice(self._draws(batch_size, _offspring(generator)), skip, None)
         with ThreadPoolExecutor(1, thread_name_prefix="crops") as ahead:
             waiting = ahead.submit(self._cut, next(draws))
             while True:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -70,6 +70,9 @@ def from_checkpoint(recipe: Johnson, context: Context) -> FeedForward:
 def train(recipe: Johnson, style: Image, context: Context) -> FeedForward:
     """Train a network for `steps` steps; none leave it as it was drawn.
 
+    Where an earlier process died, it goes on from its last checkpoint: to the same network, since
+    batches are drawn from their own beginning and nothing else is drawn on the way.
+
     Raises:
         Diverged: The loss ran away.
     """
@@ -82,8 +85,13 @@ def train(recipe: Johnson, style: Image, context: Context) -> FeedForward:
         optimizer,
         lambda step: 1 - step / recipe.steps if recipe.schedule == "linear" else 1.0,
     )
-    batches = context.batches(recipe.batch_size, recipe.crop)
-    for index in range(1, recipe.steps + 1):
+    parts: dict[str, Any] = {"network": network, "optimizer": optimizer, "schedule": falling}
+    if found := context.checkpoints.load():
+        for name, part in parts.items():
+            part.load_state_dict(found[name])
+    done = falling.last_epoch
+    batches = context.batches(recipe.batch_size, recipe.crop, done)
+    for index in range(done + 1, recipe.steps + 1):
         contents = next(batches).to(context.device, non_blocking=True)
         losses = objective(contents, network(contents))
         optimizer.zero_grad(set_to_none=True)
@@ -96,6 +104,7 @@ def train(recipe: Johnson, style: Image, context: Context) -> FeedForward:
             detached["total"]
         ):
             raise Diverged(index, None)
+        context.checkpoints.offer(lambda: {name: p.state_dict() for name, p in parts.items()})
     return FeedForward(network)
 
 

@@ -62,7 +62,7 @@ def context(random_encoder: Any) -> Callable[..., Any]:
             encoder=random_encoder,
             size=size,
             on_step=(steps if steps is not None else []).append,
-            batches=lambda batch, crop: crops.batches(batch, generator),
+            batches=lambda batch, crop, skip=0: crops.batches(batch, generator, skip),
             note=lambda text: None,
         )
 

@@ -57,6 +57,21 @@ def test_contents_and_styles_are_kept_as_they_are_used(write_suite: Write, tmp_p
     assert job.content.shape[1] == 64
 
 
+def test_only_fresh_trains_again_what_is_trained_or_half_trained(
+    write_suite: Write, tmp_path: Path
+) -> None:
+    path = write_suite(SUITE.replace("{identity: }", "{johnson: {params: {steps: 2}}}"))
+    usual = prepared(path, tmp_path)
+    store, (cell,) = usual.store, usual.plan.cells
+    store.write_fit(cell, b"tensors", {})
+    store.write_checkpoint(cell.fit_id, b"state")
+    for found, kept in ((usual, (b"tensors", {})), (prepared(path, tmp_path, fresh=True), None)):
+        ((job,),) = found.batches()
+        assert job.kept == kept
+        found.begin_anew()
+        assert store.checkpoint_path(cell.fit_id).exists() == bool(kept)
+
+
 def test_an_image_that_cannot_be_read_costs_its_own_cells_alone(
     write_suite: Write, tmp_path: Path
 ) -> None:

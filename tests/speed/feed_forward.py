@@ -63,7 +63,7 @@ def batches_of(photographs: Path, size: int) -> Callable[..., Iterator[Image]]:
     )
     data = torchvision.datasets.ImageFolder(str(photographs), shape)
 
-    def batches(batch_size: int, crop: int | None) -> Iterator[Image]:
+    def batches(batch_size: int, crop: int | None, skip: int = 0) -> Iterator[Image]:
         while True:
             for images, _ in torch.utils.data.DataLoader(data, batch_size=batch_size):
                 yield images
@@ -84,7 +84,9 @@ class Side:
         """Train for so many steps on random crops; return when each ended."""
         crops = Crops(list(image_files(self.given.photographs)), self.given.size)
         generator = torch.Generator().manual_seed(0)
-        return self._train(count, lambda batch, crop: crops.batches(batch, generator))[1].seconds
+        return self._train(count, lambda batch, crop, skip: crops.batches(batch, generator))[
+            1
+        ].seconds
 
     def trained(self, count: int, batches: Any, start: dict[str, torch.Tensor]) -> Any:
         """Train from the given start on the given batches."""
