@@ -26,7 +26,7 @@ ARROWS = {"lower": "↓", "higher": "↑", "neither": ""}
 SHORT_PHASES = {"fit": "fitting", "stylize": "stylizing", "measure": "measuring"}
 MARKS = {"good": ("✓", "green"), "fair": ("!", "yellow"), "bad": ("✗", "red")}
 NEED_COLORS = {"stands in": "yellow", "missing": "red"}
-COLORS = {"done": "green", "diverged": "yellow"}
+COLORS = {"done": "green", "diverged": "yellow", "skipped": "yellow"}
 FEW_RECORDS = 30
 """MLflow takes about a second for so many."""
 

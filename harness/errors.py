@@ -12,6 +12,7 @@ NstbenchError
 │   └── WeightsError
 │       └── MissingWeightsError
 ├── RecordError             a stored record that cannot be read
+├── TooLargeError           a cell that cannot fit into memory, with the numbers
 ├── WorkerError             the process that cells run in does not start
 ├── TrackingError           MLflow cannot be reached or refuses
 └── Diverged                a method's numbers stopped being finite; carries the last finite image
@@ -93,6 +94,10 @@ class MissingWeightsError(WeightsError):
 
 class RecordError(NstbenchError):
     """A stored record that cannot be read."""
+
+
+class TooLargeError(NstbenchError):
+    """A cell that cannot fit into memory, with the numbers."""
 
 
 class WorkerError(NstbenchError):

@@ -17,7 +17,9 @@ from typing import Any, Literal
 SCHEMA = 1
 """Raised when a stored record of today's code cannot be read by yesterday's."""
 
-Status = Literal["done", "diverged", "failed", "out_of_memory", "timeout", "crashed", "interrupted"]
+Status = Literal[
+    "done", "diverged", "failed", "skipped", "out_of_memory", "timeout", "crashed", "interrupted"
+]  # fmt: skip
 Direction = Literal["lower", "higher", "neither"]
 Sign = Literal["lower", "higher", "none"]  # predicted of the second level against the first
 Control = Literal["", "null", "effect"]

@@ -19,11 +19,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from harness import calibration, encoders, environment, seeds, timing
+from harness import calibration, encoders, environment, forecast, seeds, timing
 from harness.checkpoints import StoredCheckpoints
 from harness.disturbance import Others, unsteady
 from harness.encoders.layered import LayeredEncoder
-from harness.errors import Diverged, NstbenchError
+from harness.errors import Diverged, NstbenchError, TooLargeError
 from harness.fits import Fit, Underway, facts, pack, restored
 from harness.images import read, to_pixels, to_tensor
 from harness.jobs import Job, Outcome, Progress, Setup, blank_score
@@ -127,6 +127,7 @@ class Runner:
         method = METHODS.build(jobs[0].cell.method, jobs[0].cell.params)
         encoder = self._encoder_of(method, jobs[0].cell)
         contents = _together([to_tensor(job.content).to(self.device) for job in jobs])
+        forecast.check(method, encoder, jobs[0].cell, contents)
         warm_up = self._warm_up(method, encoder, contents)
         pace = self._pace(jobs[0].cell.size)
         load = timing.load_average()
@@ -336,6 +337,8 @@ class Runner:
     def _failed(self, job: Job, blank: Record, error: BaseException) -> Outcome:
         if isinstance(error, Diverged):
             return self._diverged(job, blank, error)
+        if isinstance(error, TooLargeError):
+            return Outcome(replace(blank, status="skipped", failure=_failure(error)))
         if _lacks_memory(error):
             return Outcome(replace(blank, status="out_of_memory", failure=_failure(error)))
         return Outcome(replace(blank, failure=_failure(error)))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from harness import encoders
+from harness import encoders, forecast
 from harness.downloads import Network
 from harness.errors import Diverged
 from harness.images import to_png
@@ -326,3 +326,37 @@ def test_what_diverges_leaves_its_images_on_the_way(runner: Runner) -> None:
     outcome = runner.execute(job("", method="gatys", style_layers=["relu1_1"], **params))
     assert outcome.record.status == "diverged"
     assert 1 in outcome.snapshots
+
+
+PER_PIXEL = (3 + 24) * 4
+"""Bytes: what goes into the convolution, and 24 channels that the ReLU overwrites in place."""
+
+
+def test_a_pass_keeps_in_proportion_to_pixels_and_batch(runner: Runner) -> None:
+    encoder = runner._encoder(ENCODER)
+    given = job("", method="gatys", style_layers=["relu1_1"], content_layers=[])
+    method = METHODS.build("gatys", given.cell.params)
+    need = forecast.least(method, encoder, given.cell, torch.zeros(2, 3, 50, 40))
+    assert (need.batch, need.height, need.width) == (2, 50, 40)
+    assert need.bytes == pytest.approx(PER_PIXEL * 2 * 50 * 40, rel=1e-4)
+    trained = METHODS.build("johnson", {"batch_size": 3, "crop": 32, "style_layers": ["relu1_1"],
+                                        "content_layers": ["relu1_1"]})  # fmt: skip
+    need = forecast.least(trained, encoder, given.cell, torch.zeros(1, 3, 500, 400))
+    assert need.bytes == pytest.approx(
+        PER_PIXEL * 3 * 32 * 32, rel=1e-4
+    )  # whatever the size of the contents
+
+
+def test_a_cell_that_cannot_fit_is_not_tried_and_says_the_numbers(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forecast, "CARELESS", 0)
+    monkeypatch.setattr("harness.memory.free", lambda: 10_000_000)
+    params = {"iterations": 1, "style_layers": ["relu1_1"], "content_layers": []}
+    assert runner.execute(job("", method="gatys", **params)).record.ok
+    monkeypatch.setattr("harness.memory.free", lambda: 24 * 32 * PER_PIXEL - 1)
+    record = runner.execute(job("", method="gatys", **params)).record
+    assert record.status == "skipped"
+    assert record.failure is not None
+    assert "1 × 24 × 32 pixels through random in float32" in record.failure.message
+    assert record.failure.traceback == ""

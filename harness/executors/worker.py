@@ -111,7 +111,7 @@ class _Manners:
         found = []
         if text := _log_from(self._printed):
             found.append(f"printed: {text}")
-        left = [one.name for one in threading.enumerate() if one not in self._threads]
+        left = {one.name: None for one in threading.enumerate() if one not in self._threads}
         if left:
             found.append(f"left threads running: {', '.join(left)}")
         return found
