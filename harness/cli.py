@@ -315,21 +315,32 @@ def doctor(
 
 
 @main.command()
-@click.argument("suites", nargs=-1, required=True)
+@click.argument("suites", nargs=-1, required=True, metavar="SUITE...")
 @_out_option
 @click.option("--folder", is_flag=True, help="As a folder, lossless images beside the page.")
 @click.option("--open", "show", is_flag=True, help="Open it in the browser.")
 def report(suites: Sequence[str], out: Path, *, folder: bool, show: bool) -> None:
-    """Render the page again from what is stored; needs neither torch nor MLflow."""
+    """Render the page again from what is stored; needs neither torch nor MLflow.
+
+    Several suites, or moments of one, come on one page, in the folder of all results. SUITE is a
+    name, a folder of results, or either as it was: artists~1 is the run before the latest,
+    artists@2026-11-20 the last run by the end of that day (UTC).
+    """
     import webbrowser
 
+    from harness import moments
     from reports import page
 
-    for name in suites:
-        path = (page.write_folder if folder else page.write)(_store(name, out))
-        click.echo(path)
-        if show and not webbrowser.open(path.resolve().as_uri()):
-            click.echo("No browser could be started; open the file yourself.", err=True)
+    found = moments.find_all(suites, out)
+    stores = {label: moment.store for label, moment in found.items()}
+    if len(suites) == 1 and all(moment.latest for moment in found.values()):
+        path = (page.write_folder if folder else page.write)(*stores.values())
+    else:
+        target = moments.page_path(out, [*found], folder=folder)
+        path = (page.write_folder_about if folder else page.write_about)(stores, target)
+    click.echo(path)
+    if show and not webbrowser.open(path.resolve().as_uri()):
+        click.echo("No browser could be started; open the file yourself.", err=True)
 
 
 _format_option = click.option(
@@ -346,11 +357,12 @@ _format_option = click.option(
 def claims(suite: str, out: Path, form: str) -> None:
     """Judge the claims of a suite by what is stored: effect, interval, verdict.
 
+    SUITE may be a moment or a folder, as for `report`.
     Ends with 3 where a control failed: then no verdict is to be trusted.
     """
     from harness.claims import Found, failed_controls, judged
 
-    found = Found.of(_store(suite, out))
+    found = Found.of(_moment(suite, out))
     if not found.run.claims:
         raise UsageError(f"{suite} makes no claims. `nstbench compare {suite}` compares variants.")
     rows = judged(found.frame, found.run.claims, found.lenses)
@@ -375,10 +387,13 @@ def compare(
     suite: str, out: Path, by: str, metrics: Sequence[str], baseline: str, form: str,
     *, variance: bool,
 ) -> None:  # fmt: skip
-    """Compare variants, or the levels of one factor: is it better, and how sure is that?"""
+    """Compare variants, or the levels of one factor: is it better, and how sure is that?
+
+    SUITE may be a moment or a folder, as for `report`.
+    """
     from harness.claims import Found, compared, judged, shares
 
-    found = Found.of(_store(suite, out))
+    found = Found.of(_moment(suite, out))
     if variance:
         click.echo(shares(found.frame, found.metrics(metrics)).map("{:.0%}".format).to_string())
         return
@@ -497,6 +512,12 @@ def _store(name: str, out: Path) -> Any:
     from harness.store import Store
 
     return Store(out, Path(name).name.removesuffix(".yaml"))
+
+
+def _moment(name: str, out: Path) -> Any:
+    from harness import moments
+
+    return moments.find(name, out).store
 
 
 def _show_rows(rows: Sequence[ClaimRow], form: str) -> None:

@@ -319,3 +319,8 @@ class Run:
     claims: tuple[Claim, ...] = ()
     tracking: str = ""  # the MLflow tracking URI, empty without tracking
     finished: bool = False
+
+    @property
+    def aim(self) -> tuple[Any, ...]:
+        """What it set out to do: runs that agree in this have the same results."""
+        return (self.cells, self.skipped, self.metrics, self.claims, self.encoder)

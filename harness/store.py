@@ -2,6 +2,8 @@
 
     suite.yaml             the suite as it was resolved
     run.json               the latest invocation: its plan, its environment
+    history/<started>.json the invocations that got something done, the latest among them
+    history/<started>.yaml the suite as it was resolved for each
     results.csv            one row per cell, for other tools
     claims.csv             one row per claim, where the suite makes any
     report.html
@@ -11,6 +13,8 @@
     checkpoints/<id>/      state.safetensors               (of a training until it is done)
     inputs/<name>-<size>-<hash>.png                        contents and styles as they were used
 
+A cell that an earlier run planned stays where it is, so that a page can be about that run; a cell
+that runs again, with `--fresh` for one, is replaced for earlier runs too, since it is the same.
 Whatever has a name here is whole: it is written under a temporary name first, then renamed.
 """
 
@@ -19,11 +23,13 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -39,11 +45,12 @@ _RUN = TypeAdapter(Run)
 
 
 class Store:
-    """The folder of one suite."""
+    """The folder of one suite, as of its latest run or of an earlier one."""
 
-    def __init__(self, out: Path, suite: str) -> None:
+    def __init__(self, out: Path, suite: str, moment: Run | None = None) -> None:
         self.suite = suite
         self.root = out / suite
+        self._moment = moment
 
     def write(
         self,
@@ -53,7 +60,7 @@ class Store:
         snapshots: Mapping[int, bytes] = MappingProxyType({}),
     ) -> None:
         """Keep what came of a cell; an earlier record of the same cell is replaced."""
-        with self._whole(self.root / "cells" / record.cell.id) as folder:
+        with _whole(self.root / "cells" / record.cell.id) as folder:
             (folder / "record.json").write_text(_dump(record), encoding="utf-8")
             if png is not None:
                 (folder / "image.png").write_bytes(png)
@@ -110,11 +117,22 @@ class Store:
         return self.root / "cells" / cell_id / "record.json"
 
     def write_run(self, run: Run) -> None:
-        """Keep what the latest invocation set out to do."""
+        """Keep what the latest invocation set out to do, in the history too if it is a moment."""
+        before = self._last()
+        if before and not self._history():  # of a version that kept none
+            self._remember(before, suite="")
+        if not (before and _repeats(run, before)):
+            self._remember(run, self._read_text("suite.yaml"))
         self._write_text("run.json", _dump(run))
 
     def run(self) -> Run:
-        """Return the latest invocation, or raise RecordError where there is none."""
+        """Return the invocation that this store is about, the latest unless it was taken `at` one.
+
+        Raises:
+            RecordError: There is none.
+        """
+        if self._moment:
+            return self._moment
         path = self.root / "run.json"
         if not path.exists():
             raise RecordError(
@@ -123,6 +141,19 @@ class Store:
             )
         run: Run = _load(_RUN, path)
         return run
+
+    def moments(self) -> list[Run]:
+        """Return the runs that one can go back to, the oldest first; the last is of today's plan.
+
+        Runs that followed each other with one plan share their cells: one that was interrupted
+        and those that went on are one moment, and so are a run and its repetition with `--fresh`.
+        """
+        history = [_load(_RUN, path) for path in self._history()] or [self.run()]
+        return [list(alike)[-1] for _, alike in groupby(history, key=lambda run: run.aim)]
+
+    def at(self, moment: Run) -> Store:
+        """Return this store as it was about an earlier run."""
+        return Store(self.root.parent, self.suite, moment)
 
     def records(self, run: Run) -> Iterator[Record]:
         """Yield the records of a run that exist by now, in plan order."""
@@ -133,7 +164,7 @@ class Store:
     def all_records(self) -> list[Record]:
         """Return every record there is, of this run and of earlier ones; broken ones left out."""
         found = []
-        for path in sorted(self.root.glob("cells/*/record.json")):
+        for path in sorted(self.root.glob("cells/[!.]*/record.json")):
             try:
                 found.append(_load(_RECORD, path))
             except RecordError:
@@ -145,9 +176,9 @@ class Store:
         self._write_text("suite.yaml", text)
 
     def suite_text(self) -> str:
-        """Return the suite as it was resolved, or nothing before the first run."""
-        path = self.root / "suite.yaml"
-        return path.read_text(encoding="utf-8") if path.exists() else ""
+        """Return the suite as it was resolved, or nothing where that was not kept."""
+        name = _history_name(self._moment) if self._moment else "suite"
+        return self._read_text(f"{name}.yaml")
 
     def write_report(self, html: str) -> Path:
         """Keep the page and return where it is."""
@@ -155,11 +186,7 @@ class Store:
 
     def write_report_folder(self, render: Callable[[Path], str]) -> Path:
         """Keep the page as a folder: `render` puts its files there and returns the HTML."""
-        target = self.root / "report"
-        with self._whole(target) as folder:
-            (folder / "index.html").write_text(render(folder), encoding="utf-8", newline="\n")
-            shutil.copymode(self.root, folder)  # to be handed on, while a temporary one is private
-        return target / "index.html"
+        return write_page_folder(self.root / "report", render)
 
     def write_results(self, rows: Iterable[dict[str, Any]]) -> Path:
         """Keep one row per cell as results.csv, for other tools."""
@@ -203,7 +230,7 @@ class Store:
 
     def write_fit(self, cell: Cell, model: bytes, facts: dict[str, Any]) -> None:
         """Keep a fitted method, so that further contents need no second training."""
-        with self._whole(self.root / "fits" / cell.fit_id) as folder:
+        with _whole(self.root / "fits" / cell.fit_id) as folder:
             (folder / "model.safetensors").write_bytes(model)
             (folder / "fit.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
         self.drop_checkpoint(cell.fit_id)
@@ -230,25 +257,63 @@ class Store:
         """Forget a training in progress, and what a process that died had half written of it."""
         shutil.rmtree(self.checkpoint_path(fit_id).parent, ignore_errors=True)
 
-    @contextmanager
-    def _whole(self, target: Path) -> Iterator[Path]:
-        """Fill a folder under a temporary name, then put it in place of any earlier one."""
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".part-", dir=target.parent))
+    def _history(self) -> list[Path]:
+        return sorted(self.root.glob("history/[0-9]*.json"))
+
+    def _last(self) -> Run | None:
+        """Return the newest of the history, or what an earlier version left; None if unreadable."""
+        path = (self._history() or [self.root / "run.json"])[-1]
         try:
-            yield temporary
-            if target.exists():
-                shutil.rmtree(target)
-            temporary.rename(target)
-        except BaseException:
-            shutil.rmtree(temporary, ignore_errors=True)
-            raise
+            run: Run | None = _load(_RUN, path) if path.exists() else None
+        except RecordError:
+            return None  # the new run replaces it, or stands beside it
+        return run
+
+    def _remember(self, run: Run, suite: str) -> None:
+        self._write_text(f"{_history_name(run)}.json", _dump(run))
+        if suite:
+            self._write_text(f"{_history_name(run)}.yaml", suite)
 
     def _write_text(self, name: str, text: str) -> Path:
         path = self.root / name
         with _replacing(path) as temporary:
             temporary.write_text(text, encoding="utf-8", newline="\n")
         return path
+
+    def _read_text(self, name: str) -> str:
+        path = self.root / name
+        return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def write_page(path: Path, html: str) -> Path:
+    """Keep a page that is of no one suite, and return where it is."""
+    with _replacing(path) as temporary:
+        temporary.write_text(html, encoding="utf-8", newline="\n")
+    return path
+
+
+def write_page_folder(target: Path, render: Callable[[Path], str]) -> Path:
+    """Keep a page as a folder: `render` puts its files there and returns the HTML."""
+    with _whole(target) as folder:
+        (folder / "index.html").write_text(render(folder), encoding="utf-8", newline="\n")
+        # To be handed on, while a temporary one is private.
+        shutil.copymode(target.parent, folder)
+    return target / "index.html"
+
+
+@contextmanager
+def _whole(target: Path) -> Iterator[Path]:
+    """Fill a folder under a temporary name, then put it in place of any earlier one."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=".part-", dir=target.parent))
+    try:
+        yield temporary
+        if target.exists():
+            shutil.rmtree(target)
+        temporary.rename(target)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
 
 
 @contextmanager
@@ -261,6 +326,17 @@ def _replacing(path: Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _repeats(run: Run, before: Run) -> bool:
+    """Tell whether a run found all done: it has made nothing that one could go back to."""
+    done = before.finished and before.aim == run.aim and run.reused == len(run.cells)
+    return done and run.started != before.started
+
+
+def _history_name(run: Run) -> str:
+    # Colons are not for file names everywhere.
+    return f"history/{re.sub('[^0-9A-Za-z+.]+', '-', run.started)}"
 
 
 def _dump(data: Record | Run) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 from reports.line import path
+from reports.sources import AT
 from reports.text import duration, number, tick
 
 WIDTH, HEIGHT = 380, 220
@@ -207,6 +208,7 @@ def _labels(curves: Sequence[Curve], up: Mapping[Up, Axis]) -> list[Label]:
 
 
 def _shortened(name: str) -> str:
+    name = name.partition(AT)[0]  # cut off, two sources would read alike; the legend has them
     return name[: LONGEST_LABEL - 1] + "…" if len(name) > LONGEST_LABEL else name
 
 

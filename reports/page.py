@@ -6,6 +6,7 @@ import base64
 import hashlib
 import importlib
 import pkgutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
@@ -13,9 +14,10 @@ from typing import Protocol, cast
 from markupsafe import Markup
 
 from harness.claims.tables import comma_separated
-from harness.store import Store
+from harness.store import Store, write_page, write_page_folder
 from reports import panels
-from reports.pictures import FolderAlbum
+from reports.pictures import Album, EmbeddedAlbum, FolderAlbum
+from reports.sources import Several
 from reports.templating import fill, static
 from reports.view import View
 
@@ -43,7 +45,7 @@ class Section:
 def write(store: Store) -> Path:
     """Write results.csv, claims.csv where there are claims, and the page; return where that is."""
     view = View(store)
-    _write_tables(view)
+    _write_tables(store, view)
     return store.write_report(_render(view))
 
 
@@ -52,15 +54,32 @@ def write_folder(store: Store) -> Path:
 
     def fill_in(folder: Path) -> str:
         view = View(store, FolderAlbum(folder))
-        _write_tables(view)
+        _write_tables(store, view)
         return _render(view)
 
     return store.write_report_folder(fill_in)
 
 
+def write_about(stores: Mapping[str, Store], path: Path) -> Path:
+    """Write one page about several stores, named by their labels, and return where it is."""
+    return write_page(path, render_about(stores))
+
+
+def write_folder_about(stores: Mapping[str, Store], path: Path) -> Path:
+    """Write the same as a folder, and return where the page is in it."""
+    return write_page_folder(path, lambda folder: render_about(stores, FolderAlbum(folder)))
+
+
 def render(store: Store) -> str:
     """Return the page about the store's latest run."""
     return _render(View(store))
+
+
+def render_about(stores: Mapping[str, Store], album: Album | None = None) -> str:
+    """Return one page about several stores, named by their labels; there may be one alone."""
+    several = Several.of(stores)
+    source = several if len(stores) > 1 else several.parts[0]
+    return _render(View(source, album or EmbeddedAlbum(), label=several.label))
 
 
 def find_panels() -> dict[str, Panel]:
@@ -71,10 +90,10 @@ def find_panels() -> dict[str, Panel]:
     return dict(sorted(modules.items(), key=lambda item: (item[1].order, item[0])))
 
 
-def _write_tables(view: View) -> None:
-    view.store.write_results(view.rows)
+def _write_tables(store: Store, view: View) -> None:
+    store.write_results(view.rows)
     if view.run.claims:
-        view.store.write_claims(comma_separated(view.claims))
+        store.write_claims(comma_separated(view.claims))
 
 
 def _render(view: View) -> str:
@@ -86,13 +105,23 @@ def _render(view: View) -> str:
     scripts = static("js")  # apart, so that a mistake in one leaves the others alone
     return fill(
         "page",
-        run=view.run,
+        title=view.title,
+        descriptions=_descriptions(view),
         sections=sections,
         originals=view.album.originals,
         style=Markup("\n").join(static("css")),
         scripts=scripts,
         hashes=[_hash(script) for script in scripts],
     )
+
+
+def _descriptions(view: View) -> dict[str, list[str]]:
+    """Return what the suites say of themselves, each with the sources that it stands for."""
+    found: dict[str, list[str]] = {}
+    for part in view.parts:
+        if part.run.description:
+            found.setdefault(part.run.description, []).append(part.title)
+    return found
 
 
 def _hash(script: str) -> str:

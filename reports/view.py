@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,14 @@ import pandas as pd
 from harness import results
 from harness.claims import ClaimRow, Found, judged
 from harness.records import Cell, Direction, EncoderUse, ImageUse, Record, Run, Score, Skip
-from harness.store import Store
+from reports import disagreements
 from reports.pictures import Album, EmbeddedAlbum, Picture
+from reports.sources import AT, Part, Several, Source
 
 ARROWS = {"lower": "↓", "higher": "↑", "neither": ""}
 WORDS = {"lower": "lower is better", "higher": "higher is better", "neither": "no direction"}
 SYMBOLS = ("dB", "s", "ms", "MB")
+OR = " or "  # between the judges of a score that had several
 _SIZE = re.compile(r"/(\d+)px/s\d+$")
 
 
@@ -40,13 +42,15 @@ class Variant:
 
     def circular(self, column: Column) -> bool:
         """Tell whether it is judged through the very network whose losses it minimised."""
-        return bool(column.lens) and column.lens == self.optimised
+        return bool(self.optimised) and self.optimised in column.lens.split(OR)
 
     @property
     def short(self) -> str:
         """What sets it apart from its label's other variants: `adam` of `gatys[adam]`."""
         levels = self.name.removeprefix(self.label)
-        return levels.removeprefix("[").removesuffix("]") or self.name
+        if levels.startswith(AT):
+            return self.name
+        return levels.removeprefix("[").replace(f"]{AT}", AT).removesuffix("]") or self.name
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,10 @@ class Column:
         """The direction in words."""
         return WORDS[self.better]
 
+    def unranked(self, why: str) -> Column:
+        """Return it as one in which nobody is better than another."""
+        return replace(self, better="neither", hint=why)
+
 
 @dataclass(frozen=True)
 class Pair:
@@ -89,10 +97,53 @@ class Pair:
 
 @dataclass(frozen=True)
 class View:
-    """The records of a store's latest run; what is costly is made when it is first asked for."""
+    """The records of a source; what is costly is made when it is first asked for."""
 
-    store: Store
+    store: Source
     album: Album = field(default_factory=EmbeddedAlbum)
+    label: str = ""  # what the page calls it, where it is not simply the suite
+    whole: View | None = None  # of which it shows a part
+
+    @cached_property
+    def parts(self) -> tuple[View, ...]:
+        """One view per source, in the names of its suite; this one where there is but one."""
+        return tuple(self._part(part, part.label) for part in self.sources) or (self,)
+
+    @cached_property
+    def groups(self) -> tuple[View, ...]:
+        """Views of the sources that have pairs in common: what can stand in one table."""
+        if not isinstance(self.store, Several):
+            return (self,)
+        groups = self.store.groups()
+        return tuple(self._part(g, g.label) for g in groups) if len(groups) > 1 else (self,)
+
+    @cached_property
+    def disputed(self) -> Mapping[str, disagreements.Split]:
+        """Scores that its sources had different judges of, and who was whose."""
+        return disagreements.scores(self.sources)
+
+    @cached_property
+    def machines_differ(self) -> bool:
+        """Whether its sources ran on different machines: then what cells cost does not compare."""
+        return bool(disagreements.hardware(self.sources))
+
+    @cached_property
+    def title(self) -> str:
+        """What the page is about."""
+        return self.label or self.run.suite
+
+    def heading(self, size: int) -> str:
+        """Return what stands above a table of one size, where there are others besides."""
+        return self.under(f"{size} px" if len(self.sizes) > 1 else "")
+
+    def under(self, words: str) -> str:
+        """Return words with the sources that they are about, where there are others besides."""
+        return ", ".join(filter(None, (self.label if self.whole else "", words)))
+
+    @cached_property
+    def judge(self) -> str:
+        """The encoder that scores look through; where sources have several, all of them."""
+        return OR.join(dict.fromkeys(part.run.encoder.name for part in self.parts))
 
     @cached_property
     def run(self) -> Run:
@@ -188,6 +239,8 @@ class View:
     @cached_property
     def edge(self) -> int:
         """The long edge, in pixels, of stylized images in the page."""
+        if self.whole:
+            return self.whole.edge
         found = (self.store.image(record.cell.id) for record in self.records)
         return self.album.fitting([path for path in found if path])
 
@@ -207,10 +260,19 @@ class View:
 
     @cached_property
     def encoders(self) -> tuple[EncoderUse, ...]:
-        """The judge of all scores, and the encoders that methods used besides."""
+        """The judge of each source, and the encoders that methods used besides."""
         own = (record.cell.encoder for record in self.records)
-        found = {use.sha256: use for use in (self.run.encoder, *own)}
+        judges = (part.run.encoder for part in self.parts)
+        found = {use.sha256: use for use in (*judges, *own)}
         return tuple(found.values())
+
+    @property
+    def sources(self) -> Sequence[Part]:
+        """What it is put together of, where there are several."""
+        return self.store.parts if isinstance(self.store, Several) else ()
+
+    def _part(self, source: Source, label: str) -> View:
+        return replace(self, store=source, label=label, whole=self.whole or self)
 
     def _cells(self) -> Iterator[Cell]:
         return (record.cell for record in self.records)
@@ -219,7 +281,7 @@ class View:
         word, _, rest = score.name.partition("_")
         to_content = word in ("ssim", "lpips")
         title = f"{word.upper()} {rest}".strip() if to_content else score.name.replace("_", " ")
-        return Column(
+        column = Column(
             name=score.name,
             title=title,
             unit=score.unit,
@@ -227,3 +289,7 @@ class View:
             hint="content preservation" if to_content else "",
             lens=score.lens,
         )
+        if score.name not in self.disputed:
+            return column
+        lenses = dict.fromkeys(s.lens for r in self.records if (s := r.score(score.name)))
+        return replace(column.unranked("several judges"), lens=OR.join(lenses))

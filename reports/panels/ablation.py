@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -12,7 +12,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from harness.claims import ClaimRow, compared, judged
-from harness.claims.blocks import chosen
+from harness.claims.blocks import CONDITIONS, PARAM, chosen
 from harness.claims.compare import varied
 from harness.claims.rows import factors
 from harness.records import Claim
@@ -61,27 +61,77 @@ class Block:
     lines: list[Line]
 
 
+@dataclass(frozen=True)
+class Board:
+    """The blocks under one set of conditions."""
+
+    title: str
+    columns: list[Column]
+    blocks: list[Block]
+
+
+@dataclass(frozen=True)
+class Study:
+    """All that was compared of sources that can be taken as one."""
+
+    boards: list[Board]
+    rows: list[ClaimRow]
+    untested: list[str]
+
+
 def render(view: View) -> Markup | None:
     """Show all changes under each set of conditions."""
+    footnotes = Footnotes()
+    studies = [study for one in _alike(view) if (study := _study(one, footnotes))]
+    if not studies:
+        return None
+    rows = [row for study in studies for row in study.rows]
+    return fill(
+        "ablation",
+        boards=[board for study in studies for board in study.boards],
+        untested=dict.fromkeys(change for study in studies for change in study.untested),
+        apart=len(studies) > 1,
+        footnotes=footnotes.texts,
+        judged_somewhere=any(row.p is not None and row.verdict != "illustration" for row in rows),
+        circular_somewhere=any(row.circular for row in rows),
+        text=effects,
+    )
+
+
+def _alike(view: View) -> Iterator[View]:
+    """Yield the sources that have pairs in common as one, where all their numbers compare."""
+    for group in view.groups:
+        if group.disputed or (group.sources and _ambiguous(group.frame)):
+            yield from group.parts
+        else:
+            yield group
+
+
+def _ambiguous(frame: pd.DataFrame) -> bool:
+    """Tell whether cells differ in what no comparison looks at: the version of a method, say."""
+    place = ("label", "content", "style", "seed", "encoder_sha256", *CONDITIONS)
+    known = [name for name in frame if name in place or name.startswith(PARAM)]
+    return bool(frame[frame["status"] != "skipped"].duplicated(known).any())
+
+
+def _study(view: View, footnotes: Footnotes) -> Study | None:
     columns = _columns(view)
     changes = _changes(view, columns)
     if not changes:
         return None
     rows = judged(view.frame, changes, view.found.lenses, exploratory=True)
-    footnotes, tables = Footnotes(), _tables(rows)
-    return fill(
-        "ablation",
-        columns=columns,
-        boards={c: _blocks(view, columns, changes, t, footnotes) for c, t in tables.items()},
-        untested=dict.fromkeys(
+    tables = _tables(rows)
+    return Study(
+        boards=[
+            Board(view.under(conditions), columns, _blocks(view, columns, changes, t, footnotes))
+            for conditions, t in tables.items()
+        ],
+        rows=rows,
+        untested=[
             f"{claim.method} {factors(claim)}"
             for claim in changes
             if not any(claim.id in table for table in tables.values())
-        ),
-        footnotes=footnotes.texts,
-        judged_somewhere=any(row.p is not None and row.verdict != "illustration" for row in rows),
-        circular_somewhere=any(row.circular for row in rows),
-        text=effects,
+        ],
     )
 
 

@@ -47,25 +47,47 @@ class Group:
     lines: list[Line]
 
 
+@dataclass(frozen=True)
+class Study:
+    """What one suite claims: each is judged on its own cells, and its p values among its own."""
+
+    title: str
+    groups: list[Group]
+    others: list[Group]
+    others_count: int
+    conditions: str
+    broken: list[str]
+
+
 def render(view: View) -> Markup | None:
     """Show every verdict beside the interval that it comes from."""
-    if not view.run.claims or not view.records:
+    footnotes = Footnotes()
+    views = [one for one in view.parts if one.run.claims and one.records]
+    if not views:
         return None
+    rows = [row for one in views for row in one.claims]
+    return fill(
+        "claims",
+        studies=[_study(one, footnotes) for one in views],
+        footnotes=footnotes.texts,
+        circular_somewhere=any(row.circular for row in rows),
+        said=", ".join(row.verdict for row in rows),
+        text=effects,
+    )
+
+
+def _study(view: View, footnotes: Footnotes) -> Study:
     rows = view.claims
     shared = _shared(rows)
     broken = failed_controls(rows)
-    board = _Board({claim.id: claim for claim in view.run.claims}, shared, broken)
-    return fill(
-        "claims",
+    board = _Board({claim.id: claim for claim in view.run.claims}, shared, broken, footnotes)
+    return Study(
+        title=view.under(""),
         groups=board.groups([row for row in rows if row.primary]),
         others=board.groups([row for row in rows if not row.primary]),
         others_count=sum(not row.primary for row in rows),
         conditions=effects.conditions(shared),
         broken=[f"{why[0].upper()}{why[1:]}." for why in broken],
-        footnotes=board.footnotes.texts,
-        circular_somewhere=any(row.circular for row in rows),
-        said=", ".join(row.verdict for row in rows),
-        text=effects,
     )
 
 
@@ -80,12 +102,16 @@ class _Board:
     """Makes lines of rows; primary and exploratory ones share the footnotes."""
 
     def __init__(
-        self, claims: Mapping[str, Claim], shared: Mapping[str, Any], above: Sequence[str]
+        self,
+        claims: Mapping[str, Claim],
+        shared: Mapping[str, Any],
+        above: Sequence[str],
+        footnotes: Footnotes,
     ) -> None:
         self._claims = claims
         self._shared = shared
         self._above = above  # notes that stand above all rows already
-        self.footnotes = Footnotes()
+        self._footnotes = footnotes
 
     def groups(self, rows: Sequence[ClaimRow]) -> list[Group]:
         """Return the rows by metric, controls after all others."""
@@ -121,5 +147,5 @@ class _Board:
             place=shared.place(row) if shared else None,
             reason=reason,
             conditions=effects.conditions(own),
-            notes=() if reason else tuple(map(self.footnotes.mark, notes)),
+            notes=() if reason else tuple(map(self._footnotes.mark, notes)),
         )

@@ -56,13 +56,27 @@ class Row:
     skips: list[list[str]]  # reasons, by variant like the boxes
 
 
+@dataclass(frozen=True)
+class Table:
+    """The rows of one size."""
+
+    title: str
+    variants: tuple[Variant, ...]
+    lines: int  # in the words below an image
+    rows: list[Row]
+
+
 def render(view: View) -> Markup | None:
     """Show the images with their scores."""
-    groups = {size: _rows(view, size) for size in view.sizes}
-    if not any(groups.values()):
+    tables = [_table(one, size) for one in view.groups for size in one.sizes]
+    if not any(one.rows for one in tables):
         return None
-    columns, left_out = _columns(view)
-    return fill("grid", view=view, groups=groups, columns=columns, left_out=left_out)
+    _, left_out = _columns(view)
+    return fill("grid", view=view, tables=tables, left_out=left_out)
+
+
+def _table(view: View, size: int) -> Table:
+    return Table(view.heading(size), view.variants, len(_columns(view)[0]) + 2, _rows(view, size))
 
 
 def _rows(view: View, size: int) -> list[Row]:

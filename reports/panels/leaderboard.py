@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from reports import table
+from reports import disagreements, table
 from reports.footnotes import Footnotes
 from reports.templating import fill
 from reports.text import NONE, number, spread
@@ -28,6 +28,7 @@ COSTS = (
 TIMES = {"stylize_seconds", "fit_seconds", "pass_ms"}
 
 PART = "Its means are over fewer pairs than those of others, and are not compared with them."
+OTHER = "Its means are over fewer or other pairs than those of others, and are not compared."
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Entry:
     spread: str = ""
     n: int = 0
     stat: table.Stat | None = None
-    over: int = 0  # the same for means over the same pairs: only these have a difference
+    over: int = 0  # the same for means that compare, over the same pairs: these have a difference
     best: bool = False
     part: bool = False  # over fewer pairs than others have
     circular: bool = False
@@ -62,7 +63,8 @@ class Line:
 class Board:
     """The table of one size: other sizes take other times and give other scores."""
 
-    size: int
+    title: str
+    columns: tuple[Column, ...]
     contenders: list[Line]
     anchors: list[Line]
 
@@ -72,31 +74,33 @@ def render(view: View) -> Markup | None:
     if not view.variants or not view.records:
         return None
     footnotes = Footnotes()
-    columns = (*view.scores, *COSTS)
-    boards = [_board(view, size, columns, footnotes) for size in view.sizes]
+    boards = [_board(one, size, footnotes) for one in view.groups for size in one.sizes]
     lines = [line for board in boards for line in board.contenders]
     return fill(
         "leaderboard",
-        columns=columns,
         boards=boards,
         footnotes=footnotes.texts,
-        judge=view.run.encoder.name,
+        judge=view.judge,
         circular_somewhere=any(entry.circular for line in lines for entry in line.entries),
     )
 
 
-def _board(view: View, size: int, columns: tuple[Column, ...], footnotes: Footnotes) -> Board:
+def _board(view: View, size: int, footnotes: Footnotes) -> Board:
+    costs = (c.unranked("other machines") for c in COSTS) if view.machines_differ else COSTS
+    columns = (*view.scores, *costs)
     cells = {v.name: table.finished(view.frame, v.name, size) for v in view.variants}
     entries = {column.name: _entries(view, size, column, cells, footnotes) for column in columns}
 
     def line(variant: Variant) -> Line:
         own = tuple(entries[column.name][variant.name] for column in columns)
-        note = footnotes.mark(PART) if any(entry.part for entry in own) else None
+        why = OTHER if view.sources else PART
+        note = footnotes.mark(why) if any(entry.part for entry in own) else None
         return Line(variant, *_outcome(view, variant.name, size), own, note)
 
     lines = [line(variant) for variant in view.variants]
     return Board(
-        size,
+        view.heading(size),
+        columns,
         [line for line in lines if not line.variant.anchor],
         [line for line in lines if line.variant.anchor],
     )
@@ -119,11 +123,12 @@ def _entries(
     fair = table.comparable(competing)
     winners = table.best({name: competing[name].mean for name in fair}, column.better)
     rough = {name: _what_blurs(view, name, size, column) for name in cells}
-    pairs = [stat.pairs for stat in found.values() if stat]
+    grounds = {n: (stat.pairs, _where_from(view, n, column)) for n, stat in found.items() if stat}
+    order = list(grounds.values())
     return {
         name: Entry(
             **_written(stat),
-            over=pairs.index(stat.pairs) if stat else 0,
+            over=order.index(grounds[name]) if stat else 0,
             best=name in winners and not rough[name],
             rough=bool(rough[name]),
             part=column.better != "neither" and name in competing and name not in fair,
@@ -134,6 +139,16 @@ def _entries(
         )
         for name, stat in found.items()
     }
+
+
+def _where_from(view: View, variant: str, column: Column) -> frozenset[str]:
+    """Return who judged a variant, or what it ran on, where that is not the same for all."""
+    records = [record for record in view.records if record.cell.variant == variant]
+    if column.name in view.disputed:
+        return disagreements.judges(column.name, records)
+    if column.name in {cost.name for cost in COSTS} and view.machines_differ:
+        return disagreements.machines(records)
+    return frozenset()
 
 
 def _written(stat: table.Stat | None) -> dict[str, Any]:

@@ -39,17 +39,36 @@ class Settings:
     shared: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Origin:
+    """What one run stood on."""
+
+    title: str
+    command: str
+    environment: Mapping[str, list[str]]
+    suite: str
+
+
 def render(view: View) -> Markup:
     """Show what it takes to do the run again elsewhere."""
+    runs = [part.run for part in view.parts]
+    trainings = {run.training.sha256: run.training for run in runs if run.training}
     return fill(
         "provenance",
-        run=view.run,
         encoders=view.encoders,
+        judges={run.encoder.sha256 for run in runs},
+        trainings=trainings.values(),
         sources=_sources(view),
-        environment=_environment(view),
         settings=_settings(view),
-        suite=redact(view.store.suite_text()),
+        origins=[_origin(part) for part in view.parts],
     )
+
+
+def _origin(view: View) -> Origin:
+    suite = redact(view.store.suite_text())
+    # That of a run alone stands in the summary.
+    command = redact(view.run.command) if view.whole else ""
+    return Origin(view.under(""), command, _environment(view), suite)
 
 
 def _sources(view: View) -> list[Source]:

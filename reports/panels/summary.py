@@ -20,34 +20,37 @@ TOLERATED_DRIFT = 0.05
 VERSIONS = ("nstbench", "torch", "torchvision", "python", "cuda")
 
 
-def render(view: View) -> Markup:
-    """Show the facts that every number below hangs on."""
+def render(view: View) -> Markup | None:
+    """Show the facts that every number below hangs on; several runs have a panel of their own."""
+    if len(view.parts) > 1:
+        return None
     return fill(
         "summary",
         run=view.run,
-        counts=_counts(view),
-        facts=_facts(view),
-        warnings=_warnings(view),
+        counts=counts(view),
+        facts=facts(view),
+        warnings=warnings(view),
     )
 
 
-def _counts(view: View) -> dict[str, int]:
+def counts(view: View) -> dict[str, int]:
     """Return how many cells came to what: always those done, others where there are any."""
     statuses = Counter(record.status.replace("_", " ") for record in view.records)
-    counts = {
+    found = {
         "done": statuses.pop("done", 0),
         **statuses,
         "skipped": len(view.run.skipped),
         "not yet run": view.pending,
         "of them reused": view.run.reused,
     }
-    return {name: count for name, count in counts.items() if count or name == "done"}
+    return {name: count for name, count in found.items() if count or name == "done"}
 
 
-def _facts(view: View) -> dict[str, str]:
+def facts(view: View) -> dict[str, str]:
+    """Return what a run stood on, as far as it is known."""
     run = view.run
     training = f"{run.training.count} from {run.training.origin}" if run.training else "none"
-    facts = {
+    found = {
         "Device": run.device,
         "Processor": run.environment.get("processor", ""),
         "Encoder": run.encoder.name,
@@ -64,7 +67,7 @@ def _facts(view: View) -> dict[str, str]:
         "Took": duration(run.seconds) if run.finished else "",
         "MLflow": f"nstbench ui ({redact(run.tracking)})" if run.tracking else "not tracked",
     }
-    return {name: fact for name, fact in facts.items() if fact}
+    return {name: fact for name, fact in found.items() if fact}
 
 
 def _pace(run: Run) -> str:
@@ -77,19 +80,20 @@ def _pace(run: Run) -> str:
     return f"a calibration pass (VGG-19, forward and backward) took {texts}" if texts else ""
 
 
-def _warnings(view: View) -> list[str]:
+def warnings(view: View) -> list[str]:
+    """Return what a reader must know before the numbers."""
     run = view.run
-    warnings = [run.encoder.warning, *run.warnings]
+    found = [run.encoder.warning, *run.warnings]
     if not run.finished:
-        warnings.append("The run has not finished: this page shows what there is by now.")
+        found.append("The run has not finished: this page shows what there is by now.")
     elif view.pending:
-        warnings.append(f"{view.pending} of the planned cells have no record.")
+        found.append(f"{view.pending} of the planned cells have no record.")
     drift = max((c.drift for c in run.calibrations), default=0.0)
     if drift > TOLERATED_DRIFT:
-        warnings.append(
+        found.append(
             f"The machine's pace changed by {drift:.0%} during the run: its times are hints."
         )
     devices = {record.cell.device for record in view.records} - {run.device}
     if devices:
-        warnings.append(f"Some cells were computed on {', '.join(sorted(devices))}.")
-    return [*dict.fromkeys(filter(None, warnings))]
+        found.append(f"Some cells were computed on {', '.join(sorted(devices))}.")
+    return [*dict.fromkeys(filter(None, found))]

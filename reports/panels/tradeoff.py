@@ -29,7 +29,7 @@ LOGARITHMIC = frozenset({SECONDS.name})
 class Board:
     """The plots of one size."""
 
-    size: int
+    title: str
     columns: list[Column]
     defaults: list[Plot]
     plots: list[Plot]
@@ -40,7 +40,8 @@ def render(view: View) -> Markup | None:
     """Show a plot for every two scores; two of them at once."""
     if not view.records:
         return None
-    boards = [board for size in view.sizes if (board := _board(view, size))]
+    of_each = (_board(one, size) for one in view.groups for size in one.sizes)
+    boards = [board for board in of_each if board]
     if not boards:
         return None
     rivals = [variant for variant in view.variants if not variant.anchor]
@@ -48,6 +49,7 @@ def render(view: View) -> Markup | None:
     return fill(
         "tradeoff",
         boards=boards,
+        titled=len(boards) > 1 or len(view.groups) > 1,
         variants={variant.name: variant for variant in view.variants},
         circular_in={c.name for c in columns if any(v.circular(c) for v in rivals)},
         words=_words,
@@ -55,7 +57,8 @@ def render(view: View) -> Markup | None:
 
 
 def _board(view: View, size: int) -> Board | None:
-    columns = [*(c for c in view.scores if c.better != "neither"), SECONDS]
+    costs = () if view.machines_differ else (SECONDS,)
+    columns = [*(c for c in view.scores if c.better != "neither"), *costs]
     stats = {column.name: _stats(view, size, column) for column in columns}
     columns = [column for column in columns if _spread(view, stats[column.name])]
     plots = {
@@ -65,7 +68,9 @@ def _board(view: View, size: int) -> Board | None:
     }
     if not plots:
         return None
-    return Board(size, columns, _defaults(plots), list(plots.values()), _shown(view, size))
+    return Board(
+        view.heading(size), columns, _defaults(plots), list(plots.values()), _shown(view, size)
+    )
 
 
 def _stats(view: View, size: int, column: Column) -> dict[str, table.Stat]:
