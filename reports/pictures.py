@@ -5,9 +5,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
+import os
+import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -22,8 +26,8 @@ EDGES = (512, 384, 256, 192, 128)
 THUMBNAIL = 384
 """Long edge of those in files: the grid shows 184 pixels, on fine screens two for each."""
 
-BUDGET = 20_000_000
-"""Characters for all stylized images: what else is in a page of 25 MB takes the rest."""
+BUDGET = 16_000_000
+"""Characters for images, those on the way aside: what else a page of 25 MB has takes the rest."""
 
 SAMPLE = 16
 
@@ -48,8 +52,10 @@ class Small:
     """An image as the page shows it, and its sizes: here, and as it is stored."""
 
     webp: bytes
+    digest: str  # of what is stored
     size: tuple[int, int]
     full: tuple[int, int]
+    as_stored: bool = False  # it was small already
 
 
 class Album(ABC):
@@ -63,28 +69,35 @@ class Album(ABC):
 
     def __init__(self) -> None:
         self._kept: dict[tuple[str, int], Picture] = {}
+        self._digests: dict[tuple[Path, int], str] = {}  # empty where there is no image
+        self._ready: dict[tuple[Path, int], Small | None] = {}
 
     def fitting(self, paths: Sequence[Path]) -> int:
         """Return the largest edge at which the images at `paths` keep the page light."""
         return self.edge
 
+    def expect(self, paths: Sequence[Path], edge: int) -> None:
+        """Make images ready on all cores at once: it is most of the work of a page."""
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            found = pool.map(partial(_small, edge=edge), paths)
+            self._ready |= {(path, edge): one for path, one in zip(paths, found, strict=True)}
+
     def picture(self, path: Path | None, edge: int) -> Picture | None:
         """Return the image at `path` with at most `edge` pixels, or None where there is none."""
-        if path is None or not path.is_file():
+        if path is None:
             return None
-        data = path.read_bytes()
-        digest = hashlib.sha256(data).hexdigest()[:16]
-        if (kept := self._kept.get((digest, edge))) is not None:
-            return self._again(kept)
-        try:
-            small = _small(data, edge)
-        except OSError:  # not an image: the page says that it is missing
-            return None
-        self._kept[digest, edge] = self._keep(digest, edge, data, small)
-        return self._kept[digest, edge]
+        place = (path, edge)
+        if place not in self._digests:
+            small = self._ready.pop(place) if place in self._ready else _small(path, edge)
+            self._digests[place] = small.digest if small else ""
+            if small and (small.digest, edge) not in self._kept:
+                self._kept[small.digest, edge] = self._keep(path, edge, small)
+                return self._kept[small.digest, edge]
+        kept = self._kept.get((self._digests[place], edge))
+        return self._again(kept) if kept else None
 
     @abstractmethod
-    def _keep(self, digest: str, edge: int, data: bytes, small: Small) -> Picture:
+    def _keep(self, path: Path, edge: int, small: Small) -> Picture:
         """Put an image where the page has it."""
 
     def _again(self, picture: Picture) -> Picture:
@@ -109,11 +122,11 @@ class EmbeddedAlbum(Album):
                 return edge
         return EDGES[-1]
 
-    def _keep(self, digest: str, edge: int, data: bytes, small: Small) -> Picture:
+    def _keep(self, path: Path, edge: int, small: Small) -> Picture:
         text = base64.b64encode(small.webp).decode()
         sizes = f"{_pixels(small.size)} of {_pixels(small.full)}"
         note = f"shown at {sizes} pixels" if small.size != small.full else ""
-        source, key = f"data:image/webp;base64,{text}", f"i{digest}-{edge}"
+        source, key = f"data:image/webp;base64,{text}", f"i{small.digest}-{edge}"
         return Picture(source, *small.size, note=note, key=key)
 
     def _again(self, picture: Picture) -> Picture:
@@ -130,24 +143,30 @@ class FolderAlbum(Album):
         self._folder = folder
         (folder / "images").mkdir()
 
-    def _keep(self, digest: str, edge: int, data: bytes, small: Small) -> Picture:
-        source, original = f"images/{digest}-{edge}.webp", f"images/{digest}.png"
+    def _keep(self, path: Path, edge: int, small: Small) -> Picture:
+        source, original = f"images/{small.digest}-{edge}.webp", f"images/{small.digest}.png"
         (self._folder / source).write_bytes(small.webp)
-        if small.webp is data:  # it is small as it is stored
+        if small.as_stored:
             return Picture(source, *small.full, original=source)
-        (self._folder / original).write_bytes(data)
+        shutil.copyfile(path, self._folder / original)
         return Picture(source, *small.full, original=original)
 
 
-def _small(data: bytes, edge: int) -> Small:
-    with Image.open(io.BytesIO(data)) as image:
-        full, small = image.size, image.convert("RGB")
-        if image.format == "WEBP" and max(full) <= edge:  # not compressed twice
-            return Small(data, full, full)
+def _small(path: Path, edge: int) -> Small | None:
+    """Return an image made smaller, or None: the page says that it is missing."""
+    try:
+        data = path.read_bytes()
+        with Image.open(io.BytesIO(data)) as image:
+            full, small = image.size, image.convert("RGB")
+    except OSError:
+        return None
+    digest = hashlib.sha256(data).hexdigest()[:16]
+    if image.format == "WEBP" and max(full) <= edge:  # not compressed twice
+        return Small(data, digest, full, full, as_stored=True)
     small.thumbnail((edge, edge), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     small.save(buffer, "WEBP", quality=QUALITY, method=EFFORT)
-    return Small(buffer.getvalue(), small.size, full)
+    return Small(buffer.getvalue(), digest, small.size, full)
 
 
 def _pixels(size: tuple[int, int]) -> str:

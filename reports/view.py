@@ -238,11 +238,16 @@ class View:
 
     @cached_property
     def edge(self) -> int:
-        """The long edge, in pixels, of stylized images in the page."""
+        """The long edge, in pixels, of images in the page; asking for it makes them ready."""
         if self.whole:
             return self.whole.edge
-        found = (self.store.image(record.cell.id) for record in self.records)
-        return self.album.fitting([path for path in found if path])
+        cells = [record.cell for record in self.records]
+        used = (self.store.input_path(i, c.size) for c in cells for i in (c.content, c.style))
+        found = dict.fromkeys((*(self.store.image(cell.id) for cell in cells), *used))
+        paths = [path for path in found if path and path.is_file()]
+        edge = self.album.fitting(paths)
+        self.album.expect(paths, edge)
+        return edge
 
     @property
     def edge_reduced(self) -> bool:
@@ -256,7 +261,7 @@ class View:
     def input(self, image: ImageUse | None, size: int) -> Picture | None:
         """Return a content or style image as it was used at `size`."""
         path = self.store.input_path(image, size) if image else None
-        return self.album.picture(path, self.album.edge)
+        return self.album.picture(path, self.edge)
 
     @cached_property
     def encoders(self) -> tuple[EncoderUse, ...]:
