@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from harness import form
+from harness.plugins import Fault
 from harness.registry import METHODS, METRICS, Registry
 
 
@@ -23,16 +26,15 @@ def _classes(registry: Registry[Any]) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for name in registry:
         cls = registry.get(name)
-        fields = {f.name: _default(f) for f in dataclasses.fields(cls)}
+        fields = {f.name: form.default(f) for f in dataclasses.fields(cls)}
         found[name] = {"about": _first_line(cls.__doc__), **fields}
-    found |= {name: {"about": f"BROKEN: {why}"} for name, why in registry.broken.items()}
     return found
 
 
-def _default(field: dataclasses.Field[Any]) -> Any:
-    if field.default_factory is not dataclasses.MISSING:
-        return field.default_factory()
-    return field.default
+def unusable(kind: str) -> Sequence[Fault]:
+    """Return what would be listed as well, were it not at fault."""
+    registries = {"methods": METHODS, "presets": METHODS, "metrics": METRICS}
+    return registries[kind].faults if kind in registries else ()
 
 
 def _presets() -> dict[str, dict[str, Any]]:
@@ -68,4 +70,4 @@ def _packaged() -> dict[str, Any]:
 
 
 def _first_line(text: str | None) -> str:
-    return (text or "").strip().splitlines()[0]
+    return next(iter((text or "").strip().splitlines()), "")

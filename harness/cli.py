@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from harness.claims import ClaimRow
     from harness.conduct import Rules
     from harness.display import Display
+    from harness.findings import Finding
     from harness.prepare import Options, Prepared
     from harness.suite import Suite
 
@@ -300,18 +301,28 @@ def doctor(
 
     Ends with 3 where something would fail.
     """
-    from harness import display, tracking
+    from harness import tracking
     from harness.doctor import examine
     from harness.prepare import Options
 
     options = Options(out=out, weights=_weights(weights), **rest)
-    findings = examine(options, tracking.tracking_uri(out, tracking_uri))
-    if not as_json:
-        findings = display.showing(_console(), findings)
-    told = list(findings)
-    if as_json:
-        click.echo(json.dumps([asdict(finding) for finding in told], indent=1))
-    sys.exit(INCOMPLETE if any(finding.state == "bad" for finding in told) else 0)
+    _tell(examine(options, tracking.tracking_uri(out, tracking_uri)), as_json=as_json)
+
+
+@main.command()
+@click.argument("method")
+@_json_option
+def check(method: str, as_json: bool) -> None:
+    """Try a method against what every method keeps to: sizes, seeds, steps, manners.
+
+    It runs on small images with an encoder of random weights, by its defaults and by each of its
+    presets. Ends with 3 where something is wrong.
+    """
+    from harness import contract
+
+    for fault in contract.faults_of(method):
+        click.echo(fault.traceback, err=True, nl=False)
+    _tell(contract.examine(method), as_json=as_json)
 
 
 @main.command()
@@ -405,10 +416,15 @@ def compare(
 @click.argument("kind", type=click.Choice(["methods", "metrics", "suites", "presets"]))
 @_json_option
 def list_(kind: str, as_json: bool) -> None:
-    """List what there is, with parameters and their defaults."""
+    """List what there is, with parameters and their defaults.
+
+    What other packages bring and cannot be used is told on stderr.
+    """
     from harness import catalogue
 
     found = catalogue.of(kind)
+    for fault in catalogue.unusable(kind):
+        click.echo(f"! {fault}", err=True)
     if as_json:
         click.echo(json.dumps(found, indent=1))
         return
@@ -458,6 +474,15 @@ def ui(out: Path, tracking_uri: str, port: int) -> None:
     click.echo("The UI answers in some seconds; Ctrl-C ends it.")
     stopping.as_ctrl_c()
     sys.exit(mlflow_ui.serve(uri, port))
+
+
+def _tell(findings: Iterable[Finding], *, as_json: bool) -> NoReturn:
+    from harness import display
+
+    told = list(findings if as_json else display.showing(_console(), findings))
+    if as_json:
+        click.echo(json.dumps([asdict(finding) for finding in told], indent=1))
+    sys.exit(INCOMPLETE if any(finding.state == "bad" for finding in told) else 0)
 
 
 def _prepare(

@@ -19,8 +19,8 @@ from harness.prepare import Prepared
 from harness.records import Cell, Record, Score
 
 if TYPE_CHECKING:
-    from harness.doctor import Finding
     from harness.fetch import Need
+    from harness.findings import Finding
 
 ARROWS = {"lower": "↓", "higher": "↑", "neither": ""}
 SHORT_PHASES = {"fit": "fitting", "stylize": "stylizing", "measure": "measuring"}

@@ -9,16 +9,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Literal
 from urllib.parse import urlsplit
 
 from harness import catalogue, encoders, environment, precision, tracking, weights
 from harness.devices import find_device
 from harness.downloads import Network
 from harness.errors import MissingWeightsError, NstbenchError, SourceError
+from harness.findings import Finding, State
 from harness.metrics.lpips import TRUNKS
 from harness.mirror import open_mirror
 from harness.prepare import Options
@@ -27,21 +26,8 @@ from harness.remembered import cache_folder
 from harness.transfer import CONNECT_SECONDS
 from harness.weights import Shelf
 
-State = Literal["good", "fair", "bad"]
-
 LEAST_DISK_GB = 1.0
 NOTHING_FETCHED = "doctor fetches nothing"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line: `fair` is a lack that runs live with, `bad` one that they fail on."""
-
-    section: str
-    name: str
-    state: State
-    what: str
-    remedy: str = ""
 
 
 def examine(options: Options, tracking_uri: str) -> Iterator[Finding]:
@@ -53,6 +39,7 @@ def examine(options: Options, tracking_uri: str) -> Iterator[Finding]:
     """
     yield from _machine(options.device)
     yield from _versions()
+    yield from _plugins()
     network = Network(offline=True, why=NOTHING_FETCHED)
     shelf = Shelf(network, options.weights or {}, open_mirror(options.mirror, network))
     yield from _encoders(shelf)
@@ -117,11 +104,12 @@ def _versions() -> Iterator[Finding]:
         remedy = "" if version else "pip install -c constraints.txt -e ."
         state: State = "good" if version else "bad"
         yield Finding("versions", package, state, version or "not installed", remedy)
-    for registry in (METHODS, METRICS):
-        registry.names()
-        for name, why in registry.broken.items():
-            remedy = "Mend or uninstall the package that brings it."
-            yield Finding("versions", f"{registry.kind} {name}", "bad", why, remedy)
+
+
+def _plugins() -> Iterator[Finding]:
+    for fault in (*METHODS.faults, *METRICS.faults):
+        what = f"{fault.origin}: {fault.flaw.what}"
+        yield Finding("plug-ins", f"{fault.kind} {fault.name}", "fair", what, fault.remedy)
 
 
 def _encoders(shelf: Shelf) -> Iterator[Finding]:

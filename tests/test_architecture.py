@@ -61,7 +61,11 @@ def test_reports_know_records_and_the_store(path: Path) -> None:
         ("errors", ("harness.protocols",)),  # for a type alone
         ("records", ()),
         ("protocols", ("harness.records",)),
-        ("registry", ("harness.errors",)),
+        ("streams", ()),
+        ("findings", ()),
+        ("form", ()),
+        ("plugins", ("harness.form", "harness.streams")),
+        ("registry", ("harness.errors", "harness.form", "harness.plugins")),
         ("store", ("harness.errors", "harness.records")),
         ("remembered", ()),
         ("mlflow_draft", ()),

@@ -53,3 +53,7 @@ def test_it_gives_a_finite_number_or_a_reason_and_touches_nothing(
         assert abs(value) < float("inf")
         assert metric(*images, context()) == value
     assert all(torch.equal(now, then) for now, then in zip(images, before, strict=True))
+
+
+def test_none_of_ours_is_left_out() -> None:
+    assert [fault for fault in METRICS.faults if not fault.package] == []

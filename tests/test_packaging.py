@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests import packages
+from tests.test_run import nstbench
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -68,24 +71,12 @@ def test_the_readmes_method_is_short_and_keeps_the_contract(tmp_path: Path) -> N
     code = re.search(r"```python\n(# methods/.*?)```", README, re.DOTALL)
     assert code is not None
     assert len(code[1].splitlines()) < 60
-    (tmp_path / "readme_method.py").write_text(code[1], encoding="utf-8")
     name = re.search(r'register\("(\w+)"\)', code[1])
     assert name is not None
-    conftest = ROOT / "tests" / "conftest.py"
-    (tmp_path / "conftest.py").write_text(conftest.read_text(encoding="utf-8"), encoding="utf-8")
-    contract = (ROOT / "tests" / "test_method_contract.py").read_text(encoding="utf-8")
-    contract = contract.replace(
-        "NAMES = METHODS.names()",
-        f'import readme_method\nBRIEF[{name[1]!r}] = {{"iterations": 3}}\n'
-        f"METHODS.names()\nNAMES = [{name[1]!r}]",
-    )
-    (tmp_path / "test_contract.py").write_text(contract, encoding="utf-8")
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
-        capture_output=True, text=True, check=False, cwd=tmp_path,
-        env={"PYTHONPATH": f"{tmp_path}:{ROOT}", "PATH": "/usr/bin:/bin"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout
+    packages.install(tmp_path, name[1], code[1])
+    done = nstbench("check", name[1], env=packages.path(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "the same seed gives the same image: ok" in done.stdout
 
 
 def test_ruff_and_mypy_have_nothing_to_say() -> None:
