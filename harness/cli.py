@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
+from harness import disk
 from harness.errors import NstbenchError, UsageError
 
 if TYPE_CHECKING:
@@ -41,6 +42,11 @@ class Commands(click.Group):
         except NstbenchError as error:
             click.echo(str(error), err=True)
             sys.exit(WRONG_USE)
+        except OSError as error:  # of a disk that nobody expected to be written
+            if not (message := disk.told(error)):
+                raise
+            click.echo(message, err=True)
+            sys.exit(WRONG_USE)
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             sys.exit(INTERRUPTED)
@@ -53,8 +59,9 @@ class Commands(click.Group):
 def main() -> None:
     """Benchmark neural style transfer: which change matters, by how much, at what cost.
 
-    Exit codes: 0 all well; 1 internal error; 2 wrong use or suite; 3 some cells failed or were
-    skipped, the rest is fine; 130 interrupted. Options can be set as NSTBENCH_<OPTION>.
+    Exit codes: 0 all well; 1 internal error; 2 wrong use or suite, or a disk that refuses; 3 some
+    cells failed or were skipped, the rest is fine; 130 interrupted. Options can be set as
+    NSTBENCH_<OPTION>.
     """
 
 
@@ -209,6 +216,7 @@ def _run_and_show(prepared: Prepared, rules: Rules, shown: Display, uri: str) ->
     from harness.mlflow_mirror import Mirror
     from harness.stopping import Stopping
 
+    prepared.store.begin()
     mirror, console = Mirror(prepared.store, uri, shown.warn), shown.console
     try:
         with Stopping(shown.stops) as stopping:
@@ -221,6 +229,9 @@ def _run_and_show(prepared: Prepared, rules: Rules, shown: Display, uri: str) ->
     except KeyboardInterrupt:
         shown.interrupted(mirror.stop())
         return INTERRUPTED
+    except NstbenchError:
+        mirror.stop()
+        raise
     console.print(display.results_table(records))
     failed = sum(not record.ok for record in records)
     if failed or prepared.plan.skipped:
@@ -458,6 +469,44 @@ def sync(suites: Sequence[str], out: Path, tracking_uri: str) -> None:
 
 
 @main.command()
+@click.argument("suites", nargs=-1, metavar="[SUITE]...")
+@_out_option
+@click.option("--forget", is_flag=True, help="Only the latest run of each suite counts.")
+@click.option("--unreadable", is_flag=True, help="Cells that this version cannot read, too.")
+@click.option("--yes", is_flag=True, help="Free it; otherwise it is only shown.")
+@_json_option
+def gc(
+    suites: Sequence[str], out: Path, *, forget: bool, unreadable: bool, yes: bool, as_json: bool
+) -> None:
+    """Show what no run of a suite refers to any more, and free it with --yes.
+
+    Of all suites in --out, unless some are named. What the latest run refers to is always kept, and
+    so is what earlier runs do, unless --forget is given. MLflow keeps what it has.
+    Ends with 2 where a run is at work on a suite, which is left alone then.
+    """
+    from harness import display, rubbish
+
+    found: dict[str, list[rubbish.Heap]] = {}
+    wrong = 0
+    for store in (_store(name, out) for name in suites or rubbish.suites(out)):
+        try:
+            with rubbish.alone(store, writing=yes):
+                heaps = rubbish.find(store, forget=forget, unreadable=unreadable)
+                if yes:
+                    rubbish.remove(store, heaps)
+                found[store.suite] = heaps
+        except NstbenchError as error:
+            click.echo(str(error), err=True)
+            wrong = WRONG_USE
+    if as_json:
+        rows = [{"suite": name, **asdict(heap)} for name, heaps in found.items() for heap in heaps]
+        click.echo(json.dumps(rows, indent=1, default=str))
+    else:
+        display.print_heaps(_console(), found, removed=yes)
+    sys.exit(wrong)
+
+
+@main.command()
 @_out_option
 @_tracking_option
 @click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True,
@@ -536,7 +585,10 @@ def _weights(given: Sequence[str]) -> dict[str, Path]:
 def _store(name: str, out: Path) -> Any:
     from harness.store import Store
 
-    return Store(out, Path(name).name.removesuffix(".yaml"))
+    suite = Path(name).name.removesuffix(".yaml")
+    if suite in {"", ".", ".."}:
+        raise UsageError(f"{name!r} names no suite.")
+    return Store(out, suite)
 
 
 def _moment(name: str, out: Path) -> Any:

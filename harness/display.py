@@ -21,6 +21,7 @@ from harness.records import Cell, Record, Score
 if TYPE_CHECKING:
     from harness.fetch import Need
     from harness.findings import Finding
+    from harness.rubbish import Heap
 
 ARROWS = {"lower": "↓", "higher": "↑", "neither": ""}
 SHORT_PHASES = {"fit": "fitting", "stylize": "stylizing", "measure": "measuring"}
@@ -221,6 +222,22 @@ def print_needs(console: Console, needs: Sequence[Need]) -> None:
     for why in reasons:
         names = ", ".join(need.name for need in needs if need.why == why)
         console.print(f"[yellow]! {_escape(names)}: {_escape(why)}[/]", highlight=False)
+
+
+def print_heaps(console: Console, found: Mapping[str, Sequence[Heap]], *, removed: bool) -> None:
+    """Print what nobody needs as a table, and what was or can be done about it."""
+    table = Table(header_style="bold", box=None, pad_edge=False)
+    for title in ("suite", "what no run refers to", "number", "MB", ""):
+        table.add_column(title, justify="right" if title in {"number", "MB"} else "left")
+    for suite, heaps in found.items():
+        for heap in heaps:
+            why = Text(f"kept: {heap.kept}" if heap.kept else "", style="dim")
+            table.add_row(suite, heap.kind, str(len(heap.paths)), f"{heap.megabytes:.1f}", why)
+    if table.rows:
+        console.print(table)
+    freed = sum(heap.megabytes for heaps in found.values() for heap in heaps if not heap.kept)
+    what = f"{freed:.1f} MB were freed." if removed else f"--yes frees {freed:.1f} MB."
+    console.print(what if table.rows else "Nothing is to be freed.", highlight=False)
 
 
 def showing(console: Console, findings: Iterable[Finding]) -> Iterator[Finding]:

@@ -197,7 +197,7 @@ def _silence(url: str) -> str:
 
 
 def _results(out: Path, tracking_uri: str) -> Iterator[Finding]:
-    stored = len(list(out.glob("*/cells/*/record.json")))
+    stored = len(list(out.glob("*/cells/[!.]*/record.json")))
     what = f"{out.absolute()}: {stored} records"
     if _writable(out):
         yield Finding("results", "folder", "good", what)

@@ -10,12 +10,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from harness.disk import writing
 from harness.errors import AbsentError, HashError, SourceError
 from harness.remembered import cache_folder, recall
 from harness.transfer import MOST_BYTES, TransferError, download
 
 ATTEMPTS, WAIT_SECONDS = 3, 1.0
 """The wait doubles from one attempt to the next."""
+
+ELSEWHERE = "choose other folders with NSTBENCH_CACHE and TORCH_HOME"
 
 SMALL_BYTES = 2**20
 """So much is hashed sooner than its hash is looked up."""
@@ -38,13 +41,14 @@ class Network:
             sha256: Its hash, or as many leading digits as its publisher gives.
 
         Raises:
-            SourceError: The network is closed, the server refuses, or the disk does.
+            SourceError: The network is closed, or the server refuses.
+            StoreError: The disk refuses.
             AbsentError: The server does not have it.
             HashError: The bytes are others; nothing of them is kept.
         """
         if not target.exists():
             self._refuse_closed(url)
-            with _writable(target), _alone(target):
+            with _writable(target.parent), _alone(target):
                 if not target.exists():  # while waiting, another process may have got it
                     self._fetch(url, target, sha256)
                     self.fetched.add(target)
@@ -61,7 +65,7 @@ class Network:
         """
         self._refuse_closed(url)
         target = cache_folder() / "unpinned" / hashlib.sha256(url.encode()).hexdigest()
-        with _writable(target), _alone(target):
+        with _writable(target.parent), _alone(target):
             target.unlink(missing_ok=True)  # what a killed process left may be of yesterday
             try:
                 self._attempts(url, target, most_bytes)
@@ -105,16 +109,11 @@ class Network:
 
 
 @contextmanager
-def _writable(target: Path) -> Iterator[None]:
-    """Turn what the disk refuses into an error that says where."""
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+def _writable(folder: Path) -> Iterator[None]:
+    """Make a folder and turn what the disk refuses there into a StoreError."""
+    with writing(folder, ELSEWHERE):
+        folder.mkdir(parents=True, exist_ok=True)
         yield
-    except OSError as error:
-        raise SourceError(
-            f"{target.parent} cannot be written: {error.strerror or error}. "
-            "NSTBENCH_CACHE and TORCH_HOME choose other folders."
-        ) from error
 
 
 @contextmanager
@@ -123,13 +122,13 @@ def _alone(target: Path) -> Iterator[None]:
     from filelock import FileLock, Timeout  # imports asyncio, which most commands never need
 
     locks = cache_folder() / "locks"
-    locks.mkdir(parents=True, exist_ok=True)
     lock = FileLock(locks / hashlib.sha256(str(target.absolute()).encode()).hexdigest()[:16])
-    try:
-        lock.acquire(timeout=1)
-    except Timeout:
-        print(f"another process is fetching {target.name}; waiting for it", file=sys.stderr)
-        lock.acquire()
+    with _writable(locks):
+        try:
+            lock.acquire(timeout=1)
+        except Timeout:
+            print(f"another process is fetching {target.name}; waiting for it", file=sys.stderr)
+            lock.acquire()
     try:
         yield
     finally:

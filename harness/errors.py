@@ -14,6 +14,7 @@ NstbenchError
 ├── RecordError             a stored record that cannot be read
 ├── TooLargeError           a cell that cannot fit into memory, with the numbers
 ├── WorkerError             the process that cells run in does not start
+├── StoreError              a folder that cannot be written: its disk is full, read-only, gone ...
 ├── TrackingError           MLflow cannot be reached or refuses
 └── Diverged                a method's numbers stopped being finite; carries the last finite image
 
@@ -23,6 +24,7 @@ its traceback.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -32,8 +34,15 @@ if TYPE_CHECKING:
     from harness.protocols import Image
 
 
+_UNPRINTABLE = re.compile(r"[^\t\n -~\xa0-\ud7ff\ue000-\U0010ffff]")
+
+
 class NstbenchError(Exception):
     """Base of the tree: the message is written for the user."""
+
+    def __str__(self) -> str:
+        """Return the message, without what a terminal would obey: servers have a say in some."""
+        return _UNPRINTABLE.sub("?", super().__str__())
 
 
 class UsageError(NstbenchError):
@@ -102,6 +111,10 @@ class TooLargeError(NstbenchError):
 
 class WorkerError(NstbenchError):
     """The process that cells run in does not start; the message has what it said."""
+
+
+class StoreError(NstbenchError):
+    """A folder that cannot be written: its disk is full, can only be read, is gone, or in use."""
 
 
 class TrackingError(NstbenchError):

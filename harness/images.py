@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import os
 import warnings
 from collections import OrderedDict
 from dataclasses import dataclass, replace
@@ -21,7 +20,7 @@ import numpy as np
 from PIL import Image as Pillow
 from PIL import ImageCms, ImageOps
 
-from harness import studies
+from harness import disk, studies
 from harness.downloads import Network, check, file_name, file_sha256
 from harness.errors import HashError, ImageError, SourceError, nearest
 from harness.records import ImageUse
@@ -37,6 +36,9 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 64_000_000
 """Larger files are refused unread: 8000 x 8000 is more than any method here can use."""
+
+PROGRAMS = ("EPS",)
+"""Formats that Pillow has another program run: not with a stranger's file."""
 
 LEAST_EDGE = 16
 """Narrower images are refused, as files and as resized: encoders halve them four times."""
@@ -151,11 +153,9 @@ def _study(name: str) -> Pillow.Image:
     if target.exists():
         return read(target)
     picture = Pillow.fromarray(studies.paint(name, *STUDY_SIZE))
-    with contextlib.suppress(OSError):  # a cache that cannot be written costs seconds, no more
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(f".part-{os.getpid()}-{target.name}")
+    # A cache that cannot be written costs seconds, no more.
+    with contextlib.suppress(OSError), disk.replacing(target) as part:
         picture.save(part, format="PNG")
-        part.replace(target)
     return picture
 
 
@@ -193,6 +193,10 @@ def read(path: Path) -> Pillow.Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # MAX_PIXELS decides; a decoder's doubts change nothing
             with Pillow.open(path) as file:
+                if file.format in PROGRAMS:
+                    raise ImageError(
+                        f"{path} is {file.format}, a program to be run. Save it as PNG."
+                    )
                 _check_size(path, *file.size)
                 return _rgb(ImageOps.exif_transpose(file))
     except ImageError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 import uuid
@@ -45,6 +46,7 @@ class Draft:
         images = self.folder / "images"
         images.mkdir(exist_ok=True)
         now = round(time.time() * 1000)
+        key = re.sub(r"[^\w.-]", "_", key)  # of a stranger's record it may be a path
         name = f"{key}+step+{step}+timestamp+{now}+{uuid.uuid4()}"
         if file is not None:
             shutil.copyfile(file, images / f"{name}.png")

@@ -46,6 +46,8 @@ def find(name: str, out: Path) -> Moment:
     # With a folder it is one of results, but for the file of a suite.
     root = Path(folder) if folder and not stem.endswith(".yaml") else out
     suite = stem.removesuffix(".yaml")
+    if suite in {"", ".", ".."}:
+        raise UsageError(f"{name!r} names no suite.")
     store = Store(root, suite)
     if not sign:
         return Moment(name, suite, store, latest=True)

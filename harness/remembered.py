@@ -12,7 +12,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import platformdirs
@@ -97,7 +97,8 @@ def _use(work: Callable[[sqlite3.Connection], None]) -> None:
     except (sqlite3.OperationalError, OSError):
         return  # it is locked, or of another owner
     except sqlite3.DatabaseError:
-        _file().unlink(missing_ok=True)  # broken: the next process begins a new one
+        with suppress(OSError):  # broken: the next process begins a new one
+            _file().unlink(missing_ok=True)
 
 
 def _file() -> Path:

@@ -1,4 +1,4 @@
-"""Results on disk: `<out>/<suite>/`, which nothing else reads or writes.
+"""Results on disk: `<out>/<suite>/`, which nothing else reads or writes; `rubbish` only removes.
 
     suite.yaml             the suite as it was resolved
     run.json               the latest invocation: its plan, its environment
@@ -24,11 +24,11 @@ import csv
 import json
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from errno import ENOENT
 from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType
@@ -36,8 +36,15 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from harness import disk
 from harness.errors import RecordError
 from harness.records import SCHEMA, Cell, ImageUse, Record, Run, TracePoint
+
+ELSEWHERE = "take another folder with --out"
+PROBE_BYTES = 4096
+
+IMAGE_FORMATS = ("PNG", "WEBP")
+"""Of stored images: another one, that a stranger's store might hold, is not decoded."""
 
 LOSSES = ("total", "content", "style", "tv")
 _RECORD = TypeAdapter(Record)
@@ -51,6 +58,30 @@ class Store:
         self.suite = suite
         self.root = out / suite
         self._moment = moment
+        self._begun: tuple[int, int] | None = None  # which folder that was
+
+    def begin(self) -> None:
+        """Make ready for a run: it can be written, and nothing is left of processes that died.
+
+        From now on nothing is written but to this very folder: where a disk was unmounted, a new
+        one of the same name would be on another disk.
+
+        Raises:
+            StoreError: It cannot be written.
+        """
+        with self._writing():
+            self.root.mkdir(parents=True, exist_ok=True)
+            for part in self.parts():
+                if disk.abandoned(part):
+                    disk.discard(part)
+            with tempfile.TemporaryFile(dir=self.root) as probe:
+                probe.write(bytes(PROBE_BYTES))
+            self._begun = self._identity()
+
+    def parts(self) -> list[Path]:
+        """Return what is half-written, by whomever; links to other folders are not followed."""
+        folders = [self.root, *(p for p in self.root.glob("*/") if not p.is_symlink())]
+        return [part for folder in folders for part in sorted(folder.glob(f"{disk.PART}*"))]
 
     def write(
         self,
@@ -60,7 +91,7 @@ class Store:
         snapshots: Mapping[int, bytes] = MappingProxyType({}),
     ) -> None:
         """Keep what came of a cell; an earlier record of the same cell is replaced."""
-        with _whole(self.root / "cells" / record.cell.id) as folder:
+        with self._whole(self.root / "cells" / record.cell.id) as folder:
             (folder / "record.json").write_text(_dump(record), encoding="utf-8")
             if png is not None:
                 (folder / "image.png").write_bytes(png)
@@ -73,7 +104,7 @@ class Store:
 
     def rewrite(self, record: Record) -> None:
         """Replace a cell's record alone; its image and trace stay."""
-        with _replacing(self.record_path(record.cell.id)) as temporary:
+        with self._writing(), disk.replacing(self.record_path(record.cell.id)) as temporary:
             temporary.write_text(_dump(record), encoding="utf-8")
 
     def read(self, cell_id: str) -> Record | None:
@@ -186,7 +217,8 @@ class Store:
 
     def write_report_folder(self, render: Callable[[Path], str]) -> Path:
         """Keep the page as a folder: `render` puts its files there and returns the HTML."""
-        return write_page_folder(self.root / "report", render)
+        with self._writing():
+            return write_page_folder(self.root / "report", render)
 
     def write_results(self, rows: Iterable[dict[str, Any]]) -> Path:
         """Keep one row per cell as results.csv, for other tools."""
@@ -194,7 +226,8 @@ class Store:
         path = self.root / "results.csv"
         columns = list(dict.fromkeys(key for row in rows for key in row))
         with (
-            _replacing(path) as temporary,
+            self._writing(),
+            disk.replacing(path) as temporary,
             temporary.open("w", newline="", encoding="utf-8") as file,
         ):
             writer = csv.DictWriter(file, columns)
@@ -213,11 +246,13 @@ class Store:
 
     def input_path(self, image: ImageUse, size: int) -> Path:
         """Return where a content or style image is kept as it was used at `size`."""
-        return self.root / "inputs" / f"{image.name}-{size}-{image.sha256[:12]}.png"
+        name = f"{image.name}-{size}-{image.sha256[:12]}.png"
+        # Of a stranger's record it may be a path.
+        return self.root / "inputs" / re.sub(r"[^\w.-]", "_", name)
 
     def write_input(self, image: ImageUse, size: int, png: bytes) -> None:
         """Keep a content or style image as it was used."""
-        with _replacing(self.input_path(image, size)) as temporary:
+        with self._writing(), disk.replacing(self.input_path(image, size)) as temporary:
             temporary.write_bytes(png)
 
     def fit(self, fit_id: str) -> tuple[bytes, dict[str, Any]] | None:
@@ -230,7 +265,7 @@ class Store:
 
     def write_fit(self, cell: Cell, model: bytes, facts: dict[str, Any]) -> None:
         """Keep a fitted method, so that further contents need no second training."""
-        with _whole(self.root / "fits" / cell.fit_id) as folder:
+        with self._whole(self.root / "fits" / cell.fit_id) as folder:
             (folder / "model.safetensors").write_bytes(model)
             (folder / "fit.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
         self.drop_checkpoint(cell.fit_id)
@@ -246,7 +281,7 @@ class Store:
             OSError: It cannot be written; the one before is still there.
         """
         with (
-            _replacing(self.checkpoint_path(fit_id)) as temporary,
+            disk.replacing(self.checkpoint_path(fit_id)) as temporary,
             temporary.open("wb") as file,
         ):
             file.write(state)
@@ -255,7 +290,7 @@ class Store:
 
     def drop_checkpoint(self, fit_id: str) -> None:
         """Forget a training in progress, and what a process that died had half written of it."""
-        shutil.rmtree(self.checkpoint_path(fit_id).parent, ignore_errors=True)
+        disk.discard(self.checkpoint_path(fit_id).parent)
 
     def _history(self) -> list[Path]:
         return sorted(self.root.glob("history/[0-9]*.json"))
@@ -274,9 +309,15 @@ class Store:
         if suite:
             self._write_text(f"{_history_name(run)}.yaml", suite)
 
+    @contextmanager
+    def _whole(self, target: Path) -> Iterator[Path]:
+        """Fill a folder under a temporary name, then put it in place of any earlier one."""
+        with self._writing(), disk.replacing_folder(target) as folder:
+            yield folder
+
     def _write_text(self, name: str, text: str) -> Path:
         path = self.root / name
-        with _replacing(path) as temporary:
+        with self._writing(), disk.replacing(path) as temporary:
             temporary.write_text(text, encoding="utf-8", newline="\n")
         return path
 
@@ -284,48 +325,31 @@ class Store:
         path = self.root / name
         return path.read_text(encoding="utf-8") if path.exists() else ""
 
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Turn what the disk refuses into a StoreError."""
+        with disk.writing(self.root, ELSEWHERE):
+            if self._begun and self._begun != self._identity():
+                raise FileNotFoundError(ENOENT, os.strerror(ENOENT), str(self.root))
+            yield
+
+    def _identity(self) -> tuple[int, int]:
+        found = self.root.stat()
+        return found.st_dev, found.st_ino
+
 
 def write_page(path: Path, html: str) -> Path:
     """Keep a page that is of no one suite, and return where it is."""
-    with _replacing(path) as temporary:
+    with disk.writing(path.parent, ELSEWHERE), disk.replacing(path) as temporary:
         temporary.write_text(html, encoding="utf-8", newline="\n")
     return path
 
 
 def write_page_folder(target: Path, render: Callable[[Path], str]) -> Path:
     """Keep a page as a folder: `render` puts its files there and returns the HTML."""
-    with _whole(target) as folder:
+    with disk.writing(target.parent, ELSEWHERE), disk.replacing_folder(target) as folder:
         (folder / "index.html").write_text(render(folder), encoding="utf-8", newline="\n")
-        # To be handed on, while a temporary one is private.
-        shutil.copymode(target.parent, folder)
     return target / "index.html"
-
-
-@contextmanager
-def _whole(target: Path) -> Iterator[Path]:
-    """Fill a folder under a temporary name, then put it in place of any earlier one."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".part-", dir=target.parent))
-    try:
-        yield temporary
-        if target.exists():
-            shutil.rmtree(target)
-        temporary.rename(target)
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """Write a file under a temporary name, then put it in place in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".part-{os.getpid()}-{path.name}")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _repeats(run: Run, before: Run) -> bool:

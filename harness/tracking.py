@@ -27,7 +27,7 @@ from harness import mlflow_views
 from harness.errors import TrackingError
 from harness.mlflow_draft import Draft, Point
 from harness.records import Record, Run, TracePoint, without_trials
-from harness.store import Store
+from harness.store import IMAGE_FORMATS, Store
 
 CURVE_POINTS = 200
 """Per key: 200 points take 0.1 s; the whole curve is the artifact trace.csv."""
@@ -99,10 +99,10 @@ class Tracker:
             draft.points = [*_finals(record), *_curves(trace)]
             kept = list(self.store.snapshots(cell.id).items())
             for step, path in thinned(kept, MOST_SNAPSHOTS):
-                with Pillow.open(path) as picture:
+                with Pillow.open(path, formats=IMAGE_FORMATS) as picture:
                     draft.image(picture.convert("RGB"), "stylized", step)
             if (image := self.store.image(cell.id)) is not None:
-                with Pillow.open(image) as picture:
+                with Pillow.open(image, formats=IMAGE_FORMATS) as picture:
                     last = trace[-1].index if trace else 0
                     draft.image(picture.convert("RGB"), "stylized", last, file=image)
             draft.file(self.store.record_path(cell.id))
@@ -142,7 +142,7 @@ class Tracker:
     def _summary_image(self, draft: Draft, record: Record) -> None:
         if (image := self.store.image(record.cell.id)) is None:
             return
-        with Pillow.open(image) as picture:
+        with Pillow.open(image, formats=IMAGE_FORMATS) as picture:
             small = picture.convert("RGB")
         small.thumbnail((SUMMARY_PIXELS, SUMMARY_PIXELS))
         draft.image(small, record.cell.pair, record.cell.seed)
@@ -240,6 +240,7 @@ _SUMMARY_NOTE = (
 @contextmanager
 def _reported(uri: str) -> Iterator[None]:
     """Turn what MLflow or its transport raises into one error of ours."""
+    _hush()
     import mlflow.exceptions
     import requests
     import sqlalchemy.exc
@@ -254,10 +255,14 @@ def _reported(uri: str) -> Iterator[None]:
         raise TrackingError(f"MLflow at {uri}: {first}") from error
 
 
-def _connect(uri: str) -> Any:
+def _hush() -> None:
+    """Ask MLflow for silence; it decides while it is imported whether it reports to its makers."""
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+
+
+def _connect(uri: str) -> Any:
     import logging
 
     from mlflow import MlflowClient

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, TypeAlias
 from urllib.parse import unquote, urlsplit
 
+from harness.disk import ensure_room
+
 if TYPE_CHECKING:
     import requests
     from rich.progress import Progress
@@ -51,7 +53,7 @@ def download(url: str, part: Path, most_bytes: int = MOST_BYTES) -> None:
 
     Raises:
         TransferError: It is not all there; what came stays in `part` for the next attempt.
-        OSError: `part` cannot be written.
+        OSError: `part` cannot be written, or there is no room for all of it.
     """
     import requests  # half a second that most runs need not pay
     from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
@@ -93,6 +95,9 @@ def _get(url: str, part: Path, most_bytes: int) -> None:
                 passing=status in PASSING, absent=status in ABSENT,
             )  # fmt: skip
         goes_on = answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+        length = answer.headers.get("Content-Length", "")
+        if length.isdigit() and int(length) <= most_bytes:
+            ensure_room(part.parent, int(length))
         with part.open("ab" if goes_on else "wb") as file:
             _copy(answer, file, have if goes_on else 0, most_bytes)
 

@@ -14,6 +14,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from harness import disk
+from harness.store import ELSEWHERE
+
 POLL_SECONDS = 0.3
 
 
@@ -25,11 +28,12 @@ def turn(folder: Path, on_wait: Callable[[str], None]) -> Iterator[bool]:
         folder: Of a suite's results.
         on_wait: Is told once who has it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     lock, holder = FileLock(folder / ".lock"), folder / ".holder"
     waited = False
     try:
-        lock.acquire(blocking=False)
+        with disk.writing(folder, ELSEWHERE):
+            folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire(blocking=False)
     except Timeout:
         waited = True
         on_wait(_read(holder))

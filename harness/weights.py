@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -104,7 +105,10 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
+        _check_unpacked(path)
         tensors = torch.load(path, map_location="cpu", weights_only=True)
+    except WeightsError:
+        raise
     except pickle.UnpicklingError:
         raise WeightsError(
             f"{path} is no torch file of tensors alone, and nothing else is unpickled: a pickle "
@@ -119,4 +123,16 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
         tensors = tensors["state_dict"]  # gordicaleksa and others wrap it
     if not isinstance(tensors, dict) or not all(torch.is_tensor(t) for t in tensors.values()):
         raise WeightsError(f"{path} holds something else than named tensors.")
+    if sum(t.numel() * t.element_size() for t in tensors.values()) > path.stat().st_size:
+        raise WeightsError(f"{path} holds fewer numbers than its tensors have, by strides of 0.")
     return dict(tensors)
+
+
+def _check_unpacked(path: Path) -> None:
+    """Refuse an archive that would unpack to more than the file has: torch compresses nothing."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+    if unpacked > path.stat().st_size:
+        raise WeightsError(f"{path} would unpack to {unpacked:,} bytes. Save it with torch.save.")

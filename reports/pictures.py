@@ -17,6 +17,8 @@ from typing import ClassVar
 
 from PIL import Image
 
+from harness.store import IMAGE_FORMATS
+
 QUALITY, EFFORT = 85, 2
 """Twice the effort (4, the default) takes twice the time, for files smaller by 3 %."""
 
@@ -156,9 +158,9 @@ def _small(path: Path, edge: int) -> Small | None:
     """Return an image made smaller, or None: the page says that it is missing."""
     try:
         data = path.read_bytes()
-        with Image.open(io.BytesIO(data)) as image:
+        with Image.open(io.BytesIO(data), formats=IMAGE_FORMATS) as image:
             full, small = image.size, image.convert("RGB")
-    except OSError:
+    except (OSError, Image.DecompressionBombError):
         return None
     digest = hashlib.sha256(data).hexdigest()[:16]
     if image.format == "WEBP" and max(full) <= edge:  # not compressed twice

@@ -1,8 +1,10 @@
-"""What tests share: a machine that reaches nothing, small images, a command line."""
+"""What tests share: a machine that reaches nothing, small images, small disks, suite files."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -92,3 +94,20 @@ def write_suite(tmp_path: Path) -> Callable[[str], Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of two megabytes."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if not shutil.which("mount"):
+        pytest.skip("There is no mount here; a limit on files stands in, below.")
+    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "nstbench", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(
+            f"Nothing can be mounted here; a limit on files stands in, below: {done.stderr}"
+        )
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)

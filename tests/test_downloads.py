@@ -13,7 +13,7 @@ import pytest
 
 from harness import downloads, transfer
 from harness.downloads import Network
-from harness.errors import AbsentError, HashError, SourceError
+from harness.errors import AbsentError, HashError, SourceError, StoreError
 from tests import web
 from tests.web import Web
 
@@ -165,7 +165,7 @@ def test_offline_never_asks(server: Web, tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_named(server: Web, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(SourceError, match=r"file cannot be written: .* NSTBENCH_CACHE"):
+    with pytest.raises(StoreError, match=r"file cannot be written: .* NSTBENCH_CACHE"):
         fetch(server, tmp_path / "file" / "a")
 
 

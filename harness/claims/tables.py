@@ -82,8 +82,9 @@ def cells(row: ClaimRow) -> tuple[str, ...]:
 def markdown(rows: Sequence[ClaimRow]) -> str:
     """Return a table for a README or an issue."""
     lines = [HEADINGS, ("---",) * len(HEADINGS), *map(cells, rows)]
-    text = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return "\n\n".join(filter(None, (text, "\n".join(f"- {line}" for line in footnotes(rows)))))
+    text = "\n".join("| " + " | ".join(map(_marked_down, line)) + " |" for line in lines)
+    notes = "\n".join(f"- {_marked_down(line)}" for line in footnotes(rows))
+    return "\n\n".join(filter(None, (text, notes)))
 
 
 def latex(rows: Sequence[ClaimRow]) -> str:
@@ -92,7 +93,7 @@ def latex(rows: Sequence[ClaimRow]) -> str:
     body = [" & ".join(map(_tex, line)) + r" \\" for line in lines]
     head = " & ".join(map(_tex, HEADINGS)) + r" \\"
     spec = "lll" + "r" * (len(HEADINGS) - 4) + "l"
-    notes = [f"% {line}" for line in footnotes(rows)]
+    notes = [f"% {_tex(line)}" for line in footnotes(rows)]
     return "\n".join([rf"\begin{{tabular}}{{{spec}}}", r"\toprule", head, r"\midrule", *body,
                       r"\bottomrule", r"\end{tabular}", *notes])  # fmt: skip
 
@@ -146,16 +147,23 @@ def _written(conditions: Any) -> str:
     return ", ".join(f"{v} px" if name == "size" else f"{v}" for name, v in conditions.items())
 
 
+def _marked_down(text: str) -> str:
+    return text.replace("|", r"\|").replace("<", "&lt;").replace("\n", " ")
+
+
 def _flat(value: Any) -> Any:
     if isinstance(value, (dict, list, tuple)):
         return json.dumps(value, ensure_ascii=False)
     return "" if value is None else value
 
 
+_TEX = str.maketrans({
+    "\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}",
+    "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#",
+    "×": r"$\times$", "→": r"$\to$", "✓": r"$\surd$", "✗": r"$\times$", "◦": r"$\circ$",
+    "·": r"$\cdot$", "–": "--", "\n": " ",
+})  # fmt: skip
+
+
 def _tex(text: str) -> str:
-    for sign, written in (("\\", r"\textbackslash{}"), ("&", r"\&"), ("%", r"\%"), ("_", r"\_"),
-                          ("#", r"\#"), ("×", r"$\times$"), ("→", r"$\to$"), ("✓", r"$\surd$"),
-                          ("✗", r"$\times$"), ("◦", r"$\circ$"), ("·", r"$\cdot$"),
-                          ("–", "--")):  # fmt: skip
-        text = text.replace(sign, written)
-    return text
+    return text.translate(_TEX)

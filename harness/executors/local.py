@@ -22,7 +22,7 @@ from typing import Any, cast
 
 from pebble import ProcessExpired, ProcessPool
 
-from harness.errors import WorkerError
+from harness.errors import StoreError, WorkerError
 from harness.executors import worker
 from harness.executors.parcels import Sender, take
 from harness.jobs import Job, Outcome, Setup
@@ -96,7 +96,7 @@ class LocalExecutor:
         self.environment: Mapping[str, str] = setup.environment
         """Of the worker, as soon as it has started."""
         self._on_progress, self._timeout = on_progress, timeout
-        self._folder = tempfile.TemporaryDirectory(prefix="nstbench-", ignore_cleanup_errors=True)
+        self._folder = _temporary()
         self._log = Path(self._folder.name) / "worker.log"
         # Not a queue: its lock would stay locked where a worker is killed while it holds it.
         self._messages, self._other_end = context.Pipe(duplex=False)
@@ -275,6 +275,15 @@ class LocalExecutor:
                 pid, cell_id, phase, index, of = message
                 self._place = self._place.moved(pid, cell_id, phase)
                 self._on_progress(cell_id, phase, index, of)
+
+
+def _temporary() -> tempfile.TemporaryDirectory[str]:
+    try:
+        return tempfile.TemporaryDirectory(prefix="nstbench-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise StoreError(
+            f"There is no folder for temporary files: {error}. TMPDIR names another."
+        ) from error
 
 
 def _crash(code: int, words: str) -> Failure:

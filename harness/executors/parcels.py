@@ -13,12 +13,15 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from harness import disk
 from harness.jobs import Job, Outcome
 
 KEPT_FILES = 32
 """Many more than the jobs that are under way can name."""
 
 KEPT_IN_WORKER = 4
+
+ELSEWHERE = "choose another folder with TMPDIR"
 
 
 class Sender:
@@ -78,8 +81,12 @@ def unpack(packed: bytes) -> Job:
 
 
 def write(what: Any, path: Path) -> Path:
-    """Leave an object in a file, and return where."""
-    with path.open("wb") as file:
+    """Leave an object in a file, and return where.
+
+    Raises:
+        StoreError: The disk of temporary files is full.
+    """
+    with disk.writing(path.parent, ELSEWHERE), path.open("wb") as file:
         pickle.dump(what, file, protocol=pickle.HIGHEST_PROTOCOL)
     return path
 
