@@ -24,7 +24,7 @@ from harness.timing import synchronise
 FORMAT = 1
 HEAD = "nstbench"
 
-MADE_WITH = ("nstbench", "torch", "numpy", "pillow", "cuda", "cudnn")
+MADE_WITH = ("nstbench", "torch", "numpy", "pillow", "cuda", "cudnn", "deterministic")
 """What draws, cuts and computes: a fit's id knows the device, not these. With another one of them
 the steps that are left would not be those of an unbroken training."""
 

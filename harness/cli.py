@@ -119,6 +119,11 @@ _suite_options = _options(
     _source_options,
     click.option("--fresh", is_flag=True, help="Run again what is done already."),
 )  # fmt: skip
+_deterministic_option = click.option(
+    "--deterministic", is_flag=True, envvar="NSTBENCH_DETERMINISTIC",
+    help="The same images, bit by bit, whenever this machine makes them with as many threads; "
+         "what was made without is made again.",
+)  # fmt: skip
 _tracking_option = click.option(
     "--tracking-uri", default="", envvar="NSTBENCH_TRACKING_URI",
     help="MLflow; else MLFLOW_TRACKING_URI, else <out>/mlflow.db.",
@@ -128,6 +133,7 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="For program
 
 @main.command()
 @_suite_options
+@_deterministic_option
 @_tracking_option
 @click.option("--no-track", is_flag=True, envvar="NSTBENCH_NO_TRACK", help="Leave MLflow out.")
 @click.option(
@@ -164,6 +170,12 @@ def run(
     Cells that are done already are not run again. Ctrl-C ends it after the running cell, a second
     Ctrl-C at once; either way the same command goes on from there.
     """
+    if throughput > 1 and options["deterministic"]:
+        raise UsageError(
+            f"--throughput {throughput} does not go with --deterministic: in a batch an image is "
+            "not what it is alone, bit by bit, and which cells share a batch depends on what is "
+            "done already. Leave out one of them."
+        )
     from harness.conduct import Rules
 
     def rules(prepared: Prepared) -> Rules:
@@ -256,6 +268,7 @@ def _failures(text: str, cells: int) -> int | None:
 
 @main.command()
 @_suite_options
+@_deterministic_option
 @click.option("--explain", is_flag=True, help="Say of each cell why it runs.")
 @_json_option
 def plan(explain: bool, as_json: bool, **options: Any) -> None:

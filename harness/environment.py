@@ -10,6 +10,8 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from harness import determinism
+
 PACKAGES = (
     "nstbench",
     "torch",
@@ -44,7 +46,7 @@ def of_torch(device: str) -> dict[str, str]:
     """Return what only torch can tell, and only where cells run: importing it takes seconds."""
     import torch
 
-    facts = {"threads": str(torch.get_num_threads())}
+    facts = {"threads": str(torch.get_num_threads()), "deterministic": determinism.level(device)}
     if device != "cpu":
         facts |= {"cuda": str(torch.version.cuda), "cudnn": str(torch.backends.cudnn.version())}
     return facts

@@ -33,6 +33,7 @@ class Setup:
     repeats: int = 10  # at most, of a quick stylization
     store: Store | None = None  # keeps the checkpoints of trainings
     checkpoint_seconds: float = 60.0  # between two of them, at least
+    deterministic: bool = False
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,7 @@ def expand(suite: Suite, facts: Facts) -> tuple[list[Cell], list[Skip]]:
 
 def decide(
     cells: Sequence[Cell], skipped: Sequence[Skip], read: Callable[[str], Record | None],
-    scores: Sequence[Score], *, fresh: bool = False,
+    scores: Sequence[Score], *, fresh: bool = False, bitwise: bool = False,
 ) -> Plan:  # fmt: skip
     """Join the cells with what is stored.
 
@@ -119,18 +119,22 @@ def decide(
         scores: What each record should hold, by name, lens and version; those with a
             `why_missing` cannot be had and are not waited for.
         fresh: Run everything again.
+        bitwise: Run again what the same machine may not give bit by bit.
     """
-    return Plan(
-        tuple(_decide(cell, None if fresh else read(cell.id), scores) for cell in cells),
-        tuple(skipped),
-    )
+
+    def decided(cell: Cell) -> Entry:
+        return _decide(cell, None if fresh else read(cell.id), scores, bitwise=bitwise)
+
+    return Plan(tuple(map(decided, cells)), tuple(skipped))
 
 
-def _decide(cell: Cell, record: Record | None, scores: Sequence[Score]) -> Entry:
+def _decide(cell: Cell, record: Record | None, scores: Sequence[Score], *, bitwise: bool) -> Entry:
     if record is None:
         return Entry(cell, "run", "new")
     if not record.ok:
         return Entry(cell, "run", f"the last attempt ended {record.status}")
+    if bitwise and not record.bitwise:
+        return Entry(cell, "run", "made without --deterministic")
     held = {_kind(score) for score in record.scores}
     lacking = [s.name for s in scores if not s.why_missing and _kind(s) not in held]
     if lacking:

@@ -43,6 +43,7 @@ class Options:
     weights: Mapping[str, Path] | None = None
     offline: bool = False
     fresh: bool = False
+    deterministic: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,10 +75,17 @@ class Prepared:
             cell,
             self.gallery.pixels(cell.content, cell.size),
             self.gallery.pixels(cell.style, cell.size),
-            kept=self.store.fit(cell.fit_id) if cell.training and not self.fresh else None,
+            kept=self._kept(cell) if cell.training and not self.fresh else None,
             stored=record,
             image=self.store.image(cell.id) if record else None,
         )
+
+    def _kept(self, cell: Cell) -> tuple[bytes, dict[str, Any]] | None:
+        """Return the net of an earlier run; where bits count, only one that was trained so."""
+        kept = self.store.fit(cell.fit_id)
+        if kept and self.setup.deterministic and not kept[1].get("deterministic"):
+            return None
+        return kept
 
     def write_inputs(self) -> None:
         """Keep contents and styles as they are used, for the page and for anyone who checks."""
@@ -139,7 +147,9 @@ def prepare(suite: Suite, options: Options) -> Prepared:
     _check_claims(suite, cells)
     store = Store(options.out, suite.name)
     scores = [blank_score(metric, facts.encoder) for metric in metrics]
-    decided = plan.decide(cells, skipped, store.read, scores, fresh=options.fresh)
+    decided = plan.decide(
+        cells, skipped, store.read, scores, fresh=options.fresh, bitwise=options.deterministic
+    )
     setup = Setup(
         judge=facts.encoder,
         encoder_files=encoder_files,
@@ -150,6 +160,7 @@ def prepare(suite: Suite, options: Options) -> Prepared:
         environment=environment.describe(facts.device),
         repeats=suite.repeats,
         store=store,
+        deterministic=options.deterministic,
     )
     warnings = [*_warnings(facts, scores, cells, training.hashes), *_circular(metrics)]
     if mirror and mirror.complaint:

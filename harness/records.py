@@ -24,6 +24,9 @@ Direction = Literal["lower", "higher", "neither"]
 Sign = Literal["lower", "higher", "none"]  # predicted of the second level against the first
 Control = Literal["", "null", "effect"]
 
+BITWISE = "bitwise on this machine"
+"""How a record's `environment["deterministic"]` begins where doing it again gives the same bits."""
+
 
 @dataclass(frozen=True)
 class ImageUse:
@@ -221,6 +224,11 @@ class Record:
     def ok(self) -> bool:
         """True where there is a result to reuse: only finished cells are."""
         return self.status == "done"
+
+    @property
+    def bitwise(self) -> bool:
+        """True where it was made so that the same machine gives the same image, bit by bit."""
+        return self.environment.get("deterministic", "").startswith(BITWISE)
 
     def score(self, name: str) -> Score | None:
         """Return the score called `name`, if it was asked for."""

@@ -208,7 +208,8 @@ class Runner:
         )
         keep = not fit.kept and not fit.served and hasattr(method, "export")
         fit.served = True
-        fitted = (pack(method, fit), facts(fit)) if keep else None
+        about = {**facts(fit), "deterministic": self.setup.deterministic}
+        fitted = (pack(method, fit), about) if keep else None
         return Outcome(
             record, trace=points, fitted=fitted, pixels=pixels, snapshots=trace.snapshots()
         )

@@ -83,6 +83,7 @@ class Tracker:
             "nst.status": record.status,
             "nst.variant": cell.variant,
             "nst.pair": cell.pair,
+            "nst.deterministic": record.environment.get("deterministic", "seeded"),
             **({"nst.failure": record.failure.message[:500]} if record.failure else {}),
             **({"nst.stand_in": ", ".join(cell.stand_ins)} if cell.stand_ins else {}),
             **({"nst.noisy": noisy[:500]} if noisy else {}),

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from harness.protocols import Image
 from methods._convolutions import convolve_to_few, enlarge_and_convolve
+from methods._padding import reflected
 
 if TYPE_CHECKING:
     from methods.johnson import Johnson
@@ -192,6 +193,8 @@ class TransformerNet(nn.Module):
 
 
 def _padded(x: Tensor, edge: int, padding: Padding) -> Tensor:
+    if padding == "reflect" and torch.are_deterministic_algorithms_enabled():
+        return reflected(x, edge)
     return F.pad(x, (edge,) * 4, mode="constant" if padding == "zero" else padding)
 
 

@@ -77,6 +77,7 @@ def test_mlflow_holds_flat_cells_with_curves_and_images_and_the_summary(out: Pat
     run = next(r for r in runs if r.info.run_name == "gatys[adam]/coffee--starry-night/s0")
     assert run.data.params["optimizer"] == "adam"
     assert run.data.params["pair"] == "coffee--starry-night"
+    assert run.data.tags["nst.deterministic"] == "seeded"
     curve = client.get_metric_history(run.info.run_id, "loss/total")
     assert [point.step for point in curve] == [1, 2, 3, 4, 5, 6]
     assert run.data.metrics["final/ssim"] <= 1

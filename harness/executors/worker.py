@@ -44,9 +44,11 @@ def start(setup: Setup, messages: Connection, log: Path) -> None:
     _end_with_parent()
     _write_to(log)
     global _runner, _progress
-    from harness import environment
+    from harness import determinism, environment
     from harness.runner import Runner
 
+    if setup.deterministic:
+        determinism.insist()
     surroundings = {**setup.environment, **environment.of_torch(setup.device)}
     messages.send(surroundings)
     _progress = _Progress(messages)
