@@ -395,7 +395,8 @@ def test_hostile_strings_in_every_field_stay_text(tmp_path: Path, store: Store) 
     ]
     evil = Store(tmp_path / "evil", "artists")
     for one in records:
-        evil.write(one, png() if one.ok else None, store.trace(run.cells[2]) if one.ok else [])
+        kept = (png(), store.trace(run.cells[2]), {2: png()}) if one.ok else (None, [], {})
+        evil.write(one, *kept)
     evil.write_suite(HOSTILE)
     training = TrainingUse("o", 1, "s")
     claim = Claim("c", "s", "f", ("a", "b"), "ssim", "lower", "m", "s", {"w": "v"}, also=("lpips",))
@@ -409,6 +410,7 @@ def test_hostile_strings_in_every_field_stay_text(tmp_path: Path, store: Store) 
     assert "{{7*7}}" in html
     assert not any(name.startswith("on") for e in parsed.elements for name in e.attributes)
     assert "onerror=alert(1)" in parsed.all("h1")[0].text
+    assert parsed.all("div", class_="nst-scene")  # the time line is among them
 
 
 def test_the_page_makes_no_request_and_its_ids_are_unique(html: Page) -> None:
