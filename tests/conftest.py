@@ -16,6 +16,10 @@ from tests.web import Web, running
 
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # several at a time: a core for each, and what it starts
+    os.environ["OMP_NUM_THREADS"] = "1"
+    torch.set_num_threads(1)
+
 
 @pytest.fixture(autouse=True)
 def _closed_machine(

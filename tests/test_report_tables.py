@@ -293,7 +293,9 @@ def test_the_trade_off_shows_two_scores_and_tells_which_way_is_better(opened: Pa
 def test_a_mark_shows_its_image_and_numbers_by_pointer_and_by_keyboard(opened: Page) -> None:
     slot = opened.locator(".nst-slot").first
     card, marks = slot.locator(".nst-card"), slot.locator(".nst-mark")
-    assert not card.is_visible()
+    assert card.is_visible()  # with the first of the front, from the start
+    marks.nth(1).hover()
+    assert "gatys[adam]" in card.inner_text()
     marks.nth(0).hover()
     assert "gatys[lbfgs]: style loss 0.0200 (circular), SSIM 0.500" in card.inner_text()
     marks.nth(1).focus()

@@ -26,6 +26,7 @@ for (const board of document.querySelectorAll(".nst-tradeoff")) {
     };
     slot.addEventListener("pointerover", show);
     slot.addEventListener("focusin", show);
+    show({ target: slot.querySelector(".nst-front, .nst-mark") });
     controls.hidden = false;
   }
 }
