@@ -32,7 +32,8 @@ class Step:
     of: int
     losses: Mapping[str, float | Tensor]
     image: Image | None = None
-    """(1, 3, H, W), where an image is optimised: what the losses are of. It is copied at once."""
+    """(1, 3, H, W), where an image is optimised: what there would be if this were the end. It is
+    copied at once."""
 
 
 Scale: TypeAlias = Literal["imagenet", "255"]

@@ -98,13 +98,13 @@ class Objective:
         self.passes, self.end = begin, end
         self._pass = passes(self._losses, contents, contexts[0].note)
         self.last_finite: Image | None = None
+        self._found: Mapping[str, Tensor] = {}  # losses of the last pass
 
     def evaluate(self, images: Image) -> tuple[Tensor, Tensor]:
         """Run one pass; return the detached total losses (N,) and the gradient (N, 3, H, W)."""
-        losses, gradient = self._pass(images)
+        self._found, gradient = self._pass(images)
         self.passes += 1
-        self._report(losses, images)
-        return losses["total"], gradient
+        return self._found["total"], gradient
 
     def _losses(self, images: Image) -> dict[str, Tensor]:
         recipe = self.recipe
@@ -127,9 +127,11 @@ class Objective:
             raise Diverged(self.passes, self.last_finite)
         self.last_finite = images.detach().clone()
 
-    def _report(self, losses: Mapping[str, Tensor], images: Image) -> None:
+    def report(self, images: Image) -> None:
+        """Tell of the last pass, and what there would be if it were the end."""
         for member, context in enumerate(self.contexts):
-            own = {name: loss.expand(len(self.contexts))[member] for name, loss in losses.items()}
+            found = self._found.items()
+            own = {name: loss.expand(len(self.contexts))[member] for name, loss in found}
             image = images[member : member + 1]
             context.on_step(Step(self.passes, self.recipe.iterations, own, image))
 
@@ -201,6 +203,7 @@ def _adam(recipe: Gatys, objective: Objective, images: Image) -> Image:
     while objective.passes < objective.end:
         images = pixels.detach() / scale
         losses, gradient = objective.evaluate(images)
+        objective.report(images)
         if objective.passes % CHECK_EVERY == 1:
             objective.check(losses, images)
         pixels.grad = gradient.contiguous() / scale
@@ -222,6 +225,7 @@ def _lbfgs(recipe: Gatys, objective: Objective, images: Image) -> Image:
     while objective.passes < objective.end:
         losses, gradient = objective.evaluate(optimizer.point.view_as(images))
         optimizer.tell(losses, gradient.flatten(1))
+        objective.report(optimizer.best.view_as(images))  # a trial may have overshot
         if objective.passes % CHECK_EVERY == 1 or objective.passes == objective.end:
             objective.check(optimizer.value, optimizer.best.view_as(images))
     return optimizer.best.view_as(images)
@@ -256,6 +260,7 @@ def _strong_wolfe(recipe: Gatys, objective: Objective, images: Image) -> Image:
             return REFUSED
         image = pixels.detach() / scale
         losses, gradient = objective.evaluate(image)
+        objective.report(image)
         pixels.grad = gradient.contiguous() / scale
         objective.check(losses, image)
         return float(losses)  # the search is in Python: it needs the number, and so waits

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -190,3 +192,24 @@ def test_a_run_that_explodes_ends_as_diverged_with_its_last_finite_image(
 def test_one_weight_per_layer_is_asked_for() -> None:
     with pytest.raises(ValueError, match="has 2 numbers for 5 style_layers"):
         Gatys(style_layer_weights=(1.0, 1.0))
+
+
+def test_the_image_of_a_step_is_what_there_would_be_if_it_were_the_end(
+    images: Any, context: Any
+) -> None:
+    kept: list[torch.Tensor] = []
+    totals: list[float] = []
+
+    def keep(step: Any) -> None:
+        kept.append(step.image.clone())
+        totals.append(float(step.losses["total"]))
+
+    recipe = Gatys(iterations=40, init="content", style_weight=30.0)
+    where = replace(context(), on_step=keep)
+    stylized = recipe.fit(images[1], where)(images[0], where)
+    assert torch.equal(kept[-1], stylized)
+    # It changes with every loss that is the lowest so far; a trial that overshoots leaves it.
+    changed = [not torch.equal(one, other) for one, other in pairwise(kept)]
+    lower = [totals[i] < min(totals[:i]) for i in range(1, len(totals))]
+    assert changed == lower
+    assert not all(lower)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -85,21 +85,21 @@ def _kept(view: View, pair: Pair) -> list[Record]:
 
 
 def _strip(view: View, record: Record) -> Strip:
-    points = {p.index: p for p in view.store.trace(record.cell.id) if p.phase == "stylize"}
+    points = [p for p in view.store.trace(record.cell.id) if p.phase == "stylize"]
     frames = [
-        Frame(step, picture, _words(record, points.get(step)))
+        Frame(step, picture, _words(record, [p for p in points if p.index <= step]))
         for step, path in view.store.snapshots(record.cell.id).items()
         if (picture := view.snapshot(path))
     ]
     if points and record.ok and (last := view.stylized(record)):
-        end = max(points)
-        frames.append(Frame(end, last, _words(record, points[end])))
+        frames.append(Frame(points[-1].index, last, _words(record, points)))
     return Strip(record, frames)
 
 
-def _words(record: Record, point: TracePoint | None) -> str:
-    if point is None:
+def _words(record: Record, until: Sequence[TracePoint]) -> str:
+    if not until:
         return ""
     rough = "≈ " if record.timing and record.timing.noisy else ""
-    loss = f", loss {number(point.losses['total'])}" if "total" in point.losses else ""
-    return f"{rough}{duration(point.seconds)}{loss}"
+    losses = [point.losses["total"] for point in until if "total" in point.losses]
+    loss = f", loss {number(min(losses))}" if losses else ""
+    return f"{rough}{duration(until[-1].seconds)}{loss}"
