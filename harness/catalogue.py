@@ -9,7 +9,7 @@ from typing import Any
 
 from harness import form
 from harness.plugins import Fault
-from harness.registry import METHODS, METRICS, Registry
+from harness.registry import METHODS, METRICS, Registry, settings
 
 
 def of(kind: str) -> dict[str, dict[str, Any]]:
@@ -26,7 +26,8 @@ def _classes(registry: Registry[Any]) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for name in registry:
         cls = registry.get(name)
-        fields = {f.name: form.default(f) for f in dataclasses.fields(cls)}
+        own = settings(cls)
+        fields = {f.name: form.default(f) for f in dataclasses.fields(cls) if f.name in own}
         found[name] = {"about": _first_line(cls.__doc__), **fields}
     return found
 

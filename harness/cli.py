@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import os.path
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -566,9 +567,9 @@ def _load(path: Path, profile: str, overrides: Iterable[str], options: Options) 
     path = _suite_file(path)
     if profile == "auto":
         data, _ = marked_yaml.load(path)
-        profiles = data.get("profiles") or {} if isinstance(data, dict) else {}
+        profiles = data.get("profiles") if isinstance(data, dict) else None
         wanted = "quick" if find_device(options.device) == "cpu" else "full"
-        profile = wanted if wanted in profiles else "none"
+        profile = wanted if isinstance(profiles, dict) and wanted in profiles else "none"
     return suites.load(path, "" if profile == "none" else profile, overrides)
 
 
@@ -576,13 +577,13 @@ def _suite_file(path: Path) -> Path:
     """Take a path, or the name of a suite that comes with nstbench."""
     import suites as packaged
 
-    inside = Path(packaged.__path__[0]) / f"{path.name.removesuffix('.yaml')}.yaml"
-    if path.exists():
+    inside = {p.stem: p for p in sorted(Path(packaged.__path__[0]).glob("*.yaml"))}
+    if os.path.exists(path):  # noqa: PTH110 - Path.exists raises where a name is too long
         return path
-    if path.name in {str(path), f"{path.name.removesuffix('.yaml')}.yaml"} and inside.exists():
-        return inside
-    known = ", ".join(sorted(p.stem for p in inside.parent.glob("*.yaml")))
-    raise UsageError(f"There is no suite {path}. nstbench comes with {known}.")
+    name = path.name.removesuffix(".yaml")
+    if name in inside and path.name in {str(path), f"{name}.yaml"}:
+        return inside[name]
+    raise UsageError(f"There is no suite {path}. nstbench comes with {', '.join(inside)}.")
 
 
 def _weights(given: Sequence[str]) -> dict[str, Path]:

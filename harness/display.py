@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
@@ -49,7 +50,7 @@ class Display:
         self._say(f"[bold]{suite.name}[/]{profile} on {facts.device}, encoder {facts.encoder.name} "
                   f"({facts.encoder.origin})")  # fmt: skip
         for warning in prepared.warnings:
-            self._say(f"[yellow]! {_escape(warning)}[/]")
+            self._say(f"[yellow]! {escape(warning)}[/]")
         for line in plan_lines(prepared.plan):
             self._say(line)
 
@@ -73,7 +74,7 @@ class Display:
         """Show where the running cell stands."""
         cell = self._cells.get(cell_id)
         if cell is not None:
-            text = f"{SHORT_PHASES.get(phase, phase)} {_escape(cell.name)}"
+            text = f"{SHORT_PHASES.get(phase, phase)} {escape(cell.name)}"
             self._progress.update(
                 self._one, description=text, completed=index, total=of, of=f"{index}/{of}"
             )
@@ -85,16 +86,16 @@ class Display:
         self._progress.update(self._all, completed=self._done, of=self._of())
         color = COLORS.get(record.status, "red")
         head = f"\\[{self._done}/{len(self._cells)}] [{color}]{record.status}[/]"
-        line = f"{head} {_escape(record.cell.name)}  {_seconds(record)}{_scores(record.scores)}"
+        line = f"{head} {escape(record.cell.name)}  {_seconds(record)}{_scores(record.scores)}"
         if not self.console.is_terminal:
             line += f"  left {_left(self._estimate)}"
         self._say(line)
         if record.failure is not None:
-            self._say(f"    [{color}]{_escape(record.failure.message)}[/]")
+            self._say(f"    [{color}]{escape(record.failure.message)}[/]")
 
     def waits(self, holder: str) -> None:
         """Say whose turn it is in the suite's folder."""
-        self._say(f"[yellow]! {_escape(holder)} runs this suite; waiting for it to end[/]")
+        self._say(f"[yellow]! {escape(holder)} runs this suite; waiting for it to end[/]")
 
     def stops(self) -> None:
         """Say what the first Ctrl-C does."""
@@ -112,7 +113,7 @@ class Display:
 
     def warn(self, text: str) -> None:
         """Print a warning that is no reason to stop."""
-        self._say(f"[yellow]! {_escape(text)}[/]")
+        self._say(f"[yellow]! {escape(text)}[/]")
 
     def waiting_for_mlflow(self, records: int) -> None:
         """Say why the end is not there yet, where it will take more than a moment."""
@@ -144,7 +145,7 @@ def plan_lines(plan: Plan) -> Iterable[str]:
         yield f"  run again: {why.count(reason)}, {reason}"
     reasons = [skip.reason for skip in plan.skipped]
     for reason in dict.fromkeys(reasons):
-        yield f"  [yellow]skipped: {reasons.count(reason)}: {_escape(reason)}[/]"
+        yield f"  [yellow]skipped: {reasons.count(reason)}: {escape(reason)}[/]"
 
 
 def entry_lines(plan: Plan, why: Mapping[str, str] | None) -> Iterator[str]:
@@ -203,10 +204,6 @@ def _left(estimate: Estimate) -> str:
     return f"{minutes}:{rest:02d}"
 
 
-def _escape(text: str) -> str:
-    return text.replace("[", "\\[")
-
-
 def print_needs(console: Console, needs: Sequence[Need]) -> None:
     """Print what a suite needs as a table, and below it why something is not here."""
     table = Table(header_style="bold", box=None, pad_edge=False)
@@ -216,12 +213,13 @@ def print_needs(console: Console, needs: Sequence[Need]) -> None:
         state = Text(need.state, style="" if need.real else NEED_COLORS[need.state])
         size = f"{need.megabytes:.1f}" if need.megabytes is not None else ""
         origin = urlsplit(need.origin).hostname or need.origin
-        table.add_row(need.kind, need.name, state, size, origin, need.sha256[:12])
+        row = (need.kind, need.name, state, size, escape(origin), need.sha256[:12])
+        table.add_row(*row)
     console.print(table)
     reasons = dict.fromkeys(need.why for need in needs if need.why)
     for why in reasons:
         names = ", ".join(need.name for need in needs if need.why == why)
-        console.print(f"[yellow]! {_escape(names)}: {_escape(why)}[/]", highlight=False)
+        console.print(f"[yellow]! {escape(names)}: {escape(why)}[/]", highlight=False)
 
 
 def print_heaps(console: Console, found: Mapping[str, Sequence[Heap]], *, removed: bool) -> None:
@@ -248,8 +246,8 @@ def showing(console: Console, findings: Iterable[Finding]) -> Iterator[Finding]:
             section = finding.section
             console.print(f"[bold]{section}[/]")
         mark, color = MARKS[finding.state]
-        line = f"  [{color}]{mark}[/] {_escape(finding.name)}: {_escape(finding.what)}"
+        line = f"  [{color}]{mark}[/] {escape(finding.name)}: {escape(finding.what)}"
         console.print(line, highlight=False, soft_wrap=True)
         if finding.remedy:
-            console.print(f"      {_escape(finding.remedy)}", highlight=False, style="dim")
+            console.print(f"      {escape(finding.remedy)}", highlight=False, style="dim")
         yield finding

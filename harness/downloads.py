@@ -19,6 +19,8 @@ ATTEMPTS, WAIT_SECONDS = 3, 1.0
 """The wait doubles from one attempt to the next."""
 
 ELSEWHERE = "choose other folders with NSTBENCH_CACHE and TORCH_HOME"
+MOST_NAME = 150
+"""Bytes; file systems allow 255, and a hash and `.part-` go before it."""
 
 SMALL_BYTES = 2**20
 """So much is hashed sooner than its hash is looked up."""
@@ -165,5 +167,10 @@ def _hash(path: Path) -> str:
 
 
 def file_name(url: str) -> str:
-    """Return the last part of a URL's path, as a file would be called."""
-    return Path(unquote(urlsplit(url).path)).name or url
+    """Return the last part of a URL's path, or else its host, as a file would be called.
+
+    Whatever the URL, it is a name in one folder: without a slash, no longer than names may be.
+    """
+    parts = urlsplit(url)
+    name = Path(unquote(parts.path).replace("\0", "")).name or parts.hostname or "file"
+    return name.encode()[-MOST_NAME:].decode(errors="ignore")

@@ -24,6 +24,7 @@ its traceback.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -61,12 +62,33 @@ class Problem:
         return f"{self.where}: {self.what}" + (f"\n{self.excerpt}" if self.excerpt else "")
 
 
+MOST_PROBLEMS = 100
+"""With so many mistakes, telling more would help nobody."""
+
+
 class SuiteError(NstbenchError):
-    """All the mistakes of a suite in one go."""
+    """All the mistakes of a suite in one go, up to `MOST_PROBLEMS`."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("\n".join(str(problem) for problem in self.problems))
+        self.problems = tuple(itertools.islice(problems, MOST_PROBLEMS))
+        lines = [str(problem) for problem in self.problems]
+        if len(lines) == MOST_PROBLEMS:
+            lines.append(f"There may be more: the first {MOST_PROBLEMS} are told.")
+        super().__init__("\n".join(lines))
+
+
+class Problems(list[Problem]):
+    """The mistakes found so far; at `MOST_PROBLEMS` the search for more ends."""
+
+    def append(self, problem: Problem) -> None:
+        """Take in one more.
+
+        Raises:
+            SuiteError: These are enough.
+        """
+        super().append(problem)
+        if len(self) >= MOST_PROBLEMS:
+            raise SuiteError(self)
 
 
 class UnknownNameError(NstbenchError):
@@ -132,7 +154,27 @@ class Diverged(NstbenchError):  # noqa: N818 - the field's own word for it
         return type(self), (self.index, self.image)
 
 
+SHOWN = 60
+"""Characters of a value that a message shows."""
+
+LISTED, SEARCHED = 100, 1000
+"""Names that a message lists, and among which it looks for the nearest."""
+
+
 def nearest(name: str, names: Iterable[str]) -> str:
     """Return ` Did you mean 'x'?` for the nearest of `names`, or nothing."""
-    near = get_close_matches(name, list(names), n=1)
+    near = get_close_matches(name[:SHOWN], list(itertools.islice(names, SEARCHED)), n=1)
     return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def quoted(value: object) -> str:
+    """Return a value as Python writes it, cut where it is long."""
+    text = repr(value[: SHOWN + 1] if isinstance(value, str) else value)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+
+
+def listed(names: Iterable[object]) -> str:
+    """Return names with commas between, and how many more there are where they are many."""
+    texts = [str(name) for name in names]
+    more = f", and {len(texts) - LISTED:,} more" if len(texts) > LISTED else ""
+    return ", ".join(texts[:LISTED]) + more

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import os.path
 import warnings
 from collections import OrderedDict
 from dataclasses import dataclass, replace
@@ -90,13 +91,15 @@ class Gallery:
         """
         try:
             path, origin = self._locate(source)
+            sha256 = file_sha256(path)
         except HashError as error:
             raise ImageError(str(error)) from None
         except SourceError as error:
             if source.stand_in is None:
                 raise ImageError(str(error)) from None
             return self._stand_in(source, source.stand_in, str(error))
-        sha256 = file_sha256(path)
+        except OSError as error:
+            raise ImageError(f"{error.filename} cannot be read: {error.strerror}") from None
         self._pictures[sha256] = picture = read(path)
         self.files[sha256] = path
         return _use(source, sha256, origin, picture)
@@ -118,7 +121,8 @@ class Gallery:
         if source.builtin:
             return skimage_photograph(source.builtin), "scikit-image"
         if source.path:
-            if not source.path.exists():
+            # Path.is_file raises for a name too long; a folder, a pipe or a device is no file.
+            if not os.path.isfile(source.path):  # noqa: PTH113
                 raise SourceError(f"there is no file {source.path}")
             if source.sha256:
                 check(source.path, source.sha256)

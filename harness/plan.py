@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os.path
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -12,11 +13,11 @@ from pydantic import ValidationError
 
 from harness import encoders
 from harness.downloads import file_sha256
-from harness.errors import Problem, SuiteError, nearest
+from harness.errors import Problem, Problems, SuiteError, nearest
 from harness.images import LEAST_EDGE, resized
 from harness.records import Cell, EncoderUse, ImageUse, Record, Score, Skip, TrainingUse
 from harness.registry import METHODS
-from harness.suite import PLACES, MethodSpec, Suite
+from harness.suite import MOST_CELLS, PLACES, MethodSpec, Suite
 
 Action = Literal["run", "reuse", "score"]
 
@@ -84,13 +85,12 @@ def expand(suite: Suite, facts: Facts) -> tuple[list[Cell], list[Skip]]:
         SuiteError: Parameters that do not go together, layers that the encoder lacks, or two
             variants that are one.
     """
-    problems: list[Problem] = []
+    problems = Problems()
     make = _CellMaker(suite, facts, problems)
-    made = [
-        (combination.place, make(spec, combination))
-        for spec in suite.methods
-        for combination in combinations(suite, spec)
-    ]
+    made: list[tuple[Mapping[str, Any], Cell | Skip | None]] = []
+    for spec in suite.methods:
+        made += [(found.place, make(spec, found)) for found in combinations(suite, spec)]
+        _few_enough(suite, len(made))
     pairs = {pair: i for i, pair in enumerate(suite.pairs)}
 
     def page_order(item: tuple[Mapping[str, Any], Any]) -> tuple[int, int, int]:
@@ -100,7 +100,8 @@ def expand(suite: Suite, facts: Facts) -> tuple[list[Cell], list[Skip]]:
     results = [result for _, result in sorted(made, key=page_order)]
     cells = [result for result in results if isinstance(result, Cell)]
     skipped = [result for result in results if isinstance(result, Skip)]
-    problems += _twins(suite, cells)
+    for twin in _twins(suite, cells):
+        problems.append(twin)
     if problems:
         raise SuiteError(dict.fromkeys(problems))
     return cells, skipped
@@ -231,8 +232,15 @@ def combinations(suite: Suite, spec: MethodSpec) -> list[Combination]:
         for combination in hits:
             combination.extra |= {k: v for k, v in wanted.items() if k not in original}
         if not hits:
-            kept += _added(wanted, places)
+            kept += _added(suite, wanted)
+            _few_enough(suite, len(kept))
     return kept
+
+
+def _few_enough(suite: Suite, cells: int) -> None:
+    """Stop where includes make too much of a suite whose own matrix is of a size to be planned."""
+    if cells > MOST_CELLS:
+        raise suite.problem(("include",), f"makes more than the {MOST_CELLS:,} cells of a plan.")
 
 
 def _levels(spec: MethodSpec) -> list[dict[str, Any]]:
@@ -252,20 +260,24 @@ def _among(value: Any, wanted: Any) -> bool:
     return any((value == one and type(value) is not bool) or value is one for one in choices)
 
 
-def _added(wanted: Mapping[str, Any], places: Sequence[dict[str, Any]]) -> list[Combination]:
+def _added(suite: Suite, wanted: Mapping[str, Any]) -> list[Combination]:
     levels = {key: value for key, value in wanted.items() if key not in PLACES}
-    seen: dict[tuple[Any, ...], Combination] = {}
-    for place in places:
-        if not all(_among(place[k], wanted[k]) for k in ("content", "style") if k in wanted):
-            continue
-        for seed in _listed(wanted.get("seed", place["seed"])):
-            for size in _listed(wanted.get("size", place["size"])):
-                at = {**place, "seed": seed, "size": size}
-                seen.setdefault(tuple(at.values()), Combination(levels, at))
-    return list(seen.values())
+    places = itertools.product(
+        [
+            {"content": content, "style": style}
+            for content, style in suite.pairs
+            if _among(content, wanted.get("content", content))
+            and _among(style, wanted.get("style", style))
+        ],
+        dict.fromkeys(_listed(wanted.get("size", suite.sizes))),
+        dict.fromkeys(_listed(wanted.get("seed", suite.seeds))),
+    )
+    return [
+        Combination(levels, {**pair, "seed": seed, "size": size}) for pair, size, seed in places
+    ]
 
 
-def _listed(value: Any) -> list[Any]:
+def _listed(value: Any) -> Sequence[Any]:
     return value if isinstance(value, list) else [value]
 
 
@@ -308,7 +320,7 @@ class _Built:
 class _CellMaker:
     """Turns a combination into a cell; a method's parameters are built and checked once."""
 
-    def __init__(self, suite: Suite, facts: Facts, problems: list[Problem]) -> None:
+    def __init__(self, suite: Suite, facts: Facts, problems: Problems) -> None:
         self.suite, self.facts, self.problems = suite, facts, problems
         self._built: dict[tuple[str, str], _Built | None] = {}
 
@@ -373,12 +385,17 @@ class _CellMaker:
             self._say(key, f"{name} asks for {', '.join(missing)}, {ends}")
             return None
         files = {k: Path(v) for k, v in getattr(method, "files", {}).items()}
-        absent = [f"{k}: there is no file {p}" for k, p in files.items() if not p.is_file()]
+        # Path.is_file raises where a name is too long or a folder is closed.
+        absent = [f"{k}: there is no file {p}" for k, p in files.items() if not os.path.isfile(p)]  # noqa: PTH113
         for what in absent:
             self._say(key, f"{what}.")
         if absent:
             return None
-        hashes = {k: file_sha256(p) for k, p in files.items()}
+        try:
+            hashes = {k: file_sha256(p) for k, p in files.items()}
+        except OSError as error:
+            self._say(key, f"{error.filename} cannot be read: {error.strerror}.")
+            return None
         return _Built(method, _jsonable(asdict(method)), hashes, replace(encoder, layers=()))
 
     def _say(self, key: tuple[str, ...], what: str) -> None:
@@ -409,13 +426,16 @@ def _jsonable(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _twins(suite: Suite, cells: Sequence[Cell]) -> Iterator[Problem]:
-    seen: dict[str, str] = {}
+    seen: dict[str, Cell] = {}
     told: set[tuple[str, str]] = set()
     for cell in cells:
-        other = seen.setdefault(cell.id, cell.variant)
-        if other != cell.variant and (other, cell.variant) not in told:
-            told.add((other, cell.variant))
+        other = seen.setdefault(cell.id, cell)
+        names = (other.variant, cell.variant)
+        # One variant may have two cells of one id where one photograph stands in for two paintings.
+        one = other is cell or (names[0] == names[1] and other.name != cell.name)
+        if not one and names not in told:
+            told.add(names)
             yield suite.source.problem(
                 ("methods", cell.label),
-                f"{cell.variant} and {other} are the same configuration; drop one of them.",
+                f"{names[1]} and {names[0]} are the same configuration; drop one of them.",
             )

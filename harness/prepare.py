@@ -14,6 +14,7 @@ from harness.downloads import Network
 from harness.errors import (
     ImageError,
     MissingWeightsError,
+    SourceError,
     SuiteError,
     UnknownNameError,
     UsageError,
@@ -140,11 +141,14 @@ def prepare(suite: Suite, options: Options) -> Prepared:
     mirror = open_mirror(options.mirror, network)
     gallery = Gallery(network, mirror)
     shelf = Shelf(network, options.weights or {}, mirror)
-    training = TrainingSet.find(suite.training_folder)
+    try:
+        training = TrainingSet.find(suite.training_folder)
+    except (SourceError, OSError) as error:
+        raise suite.problem(("training", "images"), str(error)) from None
     facts, encoder_files = _facts(suite, options, gallery, shelf, training)
     metrics = tuple(_equip(metric, facts, shelf) for metric in suite.metrics)
     cells, skipped = plan.expand(suite, facts)
-    _check_claims(suite, cells)
+    check_claims(suite, cells)
     store = Store(options.out, suite.name)
     scores = [blank_score(metric, facts.encoder) for metric in metrics]
     decided = plan.decide(
@@ -170,8 +174,9 @@ def prepare(suite: Suite, options: Options) -> Prepared:
     )
 
 
-def _check_claims(suite: Suite, cells: Sequence[Cell]) -> None:
-    if not suite.claims:
+def check_claims(suite: Suite, cells: Sequence[Cell]) -> None:
+    """Raise SuiteError for claims that no two of the cells could test."""
+    if not (suite.claims and cells):  # all cells may be skipped
         return
     from harness.claims import impossible  # pandas takes its time
 

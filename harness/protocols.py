@@ -148,7 +148,8 @@ class Metric(Protocol):
     `before_clamping: ClassVar[bool] = True`. `lens` says what it looks through; `encoder` means the
     suite's, the judge, which a method's own may differ from. A metric that needs weights or layers
     has `equip(judge: EncoderUse, shelf: Shelf)`, which returns it with what was found,
-    `lens_sha256` among it where it looks through weights of its own.
+    `lens_sha256` among it where it looks through weights of its own; such fields are marked with
+    `metadata=FOUND` of the registry, and no suite may set them.
     """
 
     version: ClassVar[int]

@@ -8,19 +8,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Generic, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from harness import form, plugins
-from harness.errors import DuplicateNameError, UnknownNameError, nearest
+from harness.errors import DuplicateNameError, UnknownNameError, nearest, quoted
 from harness.form import Flaw
 from harness.plugins import Fault, Source
 
 T = TypeVar("T", bound=type)
 C = TypeVar("C", bound=type)
+
+
+FOUND = {"found": True}
+"""Metadata of a field that `equip` fills on the machine: no suite may set it."""
+
+
+def settings(cls: type[Any]) -> list[str]:
+    """Return what a suite may set of a method or metric."""
+    return [field.name for field in fields(cls) if not field.metadata.get("found")]
 
 
 @dataclass(frozen=True)
@@ -158,7 +167,7 @@ class Registry(Generic[T]):
                 raise UnknownNameError(str(fault))
         lost = ", ".join(sorted({fault.name for fault in self._faults} - self._classes.keys()))
         raise UnknownNameError(
-            f"{name!r} is not a {self.kind}: {', '.join(self.names())}."
+            f"{quoted(name)} is not a {self.kind}: {', '.join(self.names())}."
             f"{nearest(name, self.names())}"
             + (f" Some cannot be used, and `nstbench doctor` says why: {lost}." if lost else "")
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os.path
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -50,11 +51,11 @@ class TrainingSet:
         if folder is None:
             files = tuple(skimage_photograph(name) for name in (*PHOTOGRAPHS, *TEXTURES))
             return cls._of(files, "scikit-image")
-        if not folder.is_dir():
-            raise SourceError(f"training.images: there is no folder {folder}.")
+        if not os.path.isdir(folder):  # noqa: PTH112 - Path.is_dir raises for a name too long
+            raise SourceError(f"there is no folder {folder}.")
         files = tuple(image_files(folder))
         if not files:
-            raise SourceError(f"training.images: {folder} holds no images.")
+            raise SourceError(f"{folder} holds no images.")
         return cls._of(files, folder.name)
 
     @classmethod

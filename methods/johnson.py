@@ -139,7 +139,7 @@ class Johnson:
 
     steps: Annotated[int, Field(ge=0)] = 2000  # 0 leaves the network as it was drawn
     batch_size: Annotated[int, Field(ge=1)] = 4
-    crop: Annotated[int, Field(ge=32)] | None = None  # training crops, pixels; the suite's size
+    crop: Annotated[int, Field(ge=32, le=8192)] | None = None  # to train on; the suite's size
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     schedule: Literal["linear", "constant"] = "linear"  # falling to zero, or not
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from harness.downloads import file_sha256
 from harness.encoders import compact
 from harness.encoders.architectures import ARCHITECTURES, RANDOM_RECIPE, random_vgg, stages
-from harness.errors import MissingWeightsError, UnknownNameError, WeightsError, nearest
+from harness.errors import MissingWeightsError, UnknownNameError, WeightsError, nearest, quoted
 from harness.records import EncoderUse
 from harness.remembered import recall
 from harness.weights import Shelf, WeightsFile, load_tensors
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     import torch
 
     from harness.encoders.layered import LayeredEncoder
+
+SEED = re.compile(r"[0-9]{1,18}")  # torch takes 64 bits
 
 STYLE_LAYERS = {
     # The layers that canonical losses look at, by encoder: one per scale, as Gatys et al. chose.
@@ -78,9 +81,9 @@ def check(spec: str) -> None:
     """Raise UnknownNameError unless `spec` names an encoder, whether it can be had or not."""
     name, _, seed = spec.partition(":")
     choices = ["auto", *ARCHITECTURES, "random:SEED"]
-    if name not in choices or (seed and (name != "random" or not seed.isdigit())):
+    if name not in choices or (seed and (name != "random" or not SEED.fullmatch(seed))):
         raise UnknownNameError(
-            f"{spec!r} is not an encoder: {', '.join(choices)}.{nearest(spec, choices)}"
+            f"{quoted(spec)} is not an encoder: {', '.join(choices)}.{nearest(spec, choices)}"
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -11,6 +11,7 @@ from harness import encoders
 from harness.errors import MissingWeightsError
 from harness.protocols import Unavailable
 from harness.records import EncoderUse
+from harness.registry import FOUND
 
 if TYPE_CHECKING:
     from harness.encoders.layered import LayeredEncoder
@@ -33,12 +34,12 @@ class HeldOut:
     """
 
     judge: str = "auto"  # or the name of an encoder
-    lens: str = "none"  # this and the rest are found by `equip`
-    lens_sha256: str = ""
-    network: EncoderUse | None = None
-    network_file: str = ""
-    missing: str = ""  # why there is no network, where it was asked for by name
-    circular: str = ""  # said where the suite's encoder had to take its place
+    lens: str = field(default="none", metadata=FOUND)
+    lens_sha256: str = field(default="", metadata=FOUND)
+    network: EncoderUse | None = field(default=None, metadata=FOUND)
+    network_file: str = field(default="", metadata=FOUND)
+    missing: str = field(default="", metadata=FOUND)  # why the one asked for by name is not there
+    circular: str = field(default="", metadata=FOUND)  # why the suite's encoder took its place
 
     def equip(self, judge: EncoderUse, shelf: Shelf) -> Self:
         """Find a network: with its ImageNet weights, or random where the suite's is random."""

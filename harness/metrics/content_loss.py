@@ -8,13 +8,13 @@ Blind to: whether it is looked at through the network that the method minimised 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from harness.encoders import canonical_layers
 from harness.metrics._once import once_per_image
 from harness.protocols import Unavailable
-from harness.registry import METRICS
+from harness.registry import FOUND, METRICS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,7 +35,7 @@ class ContentLoss:
     lens: ClassVar[str] = "encoder"
     effect: ClassVar[Literal["ratio"]] = "ratio"
     smallest: ClassVar[float] = 1.10  # well-tuned optimisers are 1.1 to 1.3 apart
-    layer: str = ""  # found by `equip`
+    layer: str = field(default="", metadata=FOUND)
 
     def equip(self, judge: EncoderUse, shelf: Shelf) -> ContentLoss:
         """Take the judge's canonical layer."""

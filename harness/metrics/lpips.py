@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from harness import encoders
 from harness.errors import MissingWeightsError
 from harness.protocols import Unavailable
-from harness.registry import METRICS
+from harness.registry import FOUND, METRICS
 
 if TYPE_CHECKING:
     from harness.protocols import Context, Image
@@ -40,9 +40,9 @@ class Lpips:
     effect: ClassVar[Literal["difference"]] = "difference"
     smallest: ClassVar[float] = 0.02  # as of SSIM, beside which it is read
     net: Literal["auto", "alex", "squeeze", "vgg"] = "auto"
-    network_file: str = ""  # found by `equip`
-    lens_sha256: str = ""  # of that file
-    missing: str = ""  # why it was not
+    network_file: str = field(default="", metadata=FOUND)
+    lens_sha256: str = field(default="", metadata=FOUND)  # of that file
+    missing: str = field(default="", metadata=FOUND)  # why it was not found
 
     @property
     def lens(self) -> str:

@@ -8,13 +8,13 @@ Blind to: arrangement, since a Gram matrix is; and to whether it is looked at th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from harness.encoders import canonical_layers
 from harness.metrics._grams import grams, grams_once
 from harness.protocols import Unavailable
-from harness.registry import METRICS
+from harness.registry import FOUND, METRICS
 
 if TYPE_CHECKING:
     from harness.protocols import Context, Image
@@ -33,7 +33,7 @@ class StyleLoss:
     lens: ClassVar[str] = "encoder"
     effect: ClassVar[Literal["ratio"]] = "ratio"
     smallest: ClassVar[float] = 1.10  # well-tuned optimisers are 1.1 to 1.3 apart
-    layers: tuple[str, ...] = ()  # found by `equip`
+    layers: tuple[str, ...] = field(default=(), metadata=FOUND)
 
     def equip(self, judge: EncoderUse, shelf: Shelf) -> StyleLoss:
         """Take the judge's canonical layers."""

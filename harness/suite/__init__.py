@@ -6,10 +6,13 @@ with its place, its value, the choices and the nearest name.
     marked_yaml   YAML -> plain values, each with its place
     schema        what a suite may hold, and what a checked one is
     load          profiles and --set laid over the file
+    collection    images that several suites name
+    bounds        how much a suite may ask for
     check         every mistake of the whole
 """
 
+from harness.suite.bounds import MOST_CELLS
 from harness.suite.load import load
 from harness.suite.schema import PLACES, MethodSpec, Suite
 
-__all__ = ["PLACES", "MethodSpec", "Suite", "load"]
+__all__ = ["MOST_CELLS", "PLACES", "MethodSpec", "Suite", "load"]

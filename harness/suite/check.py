@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from harness import encoders, measures
-from harness.errors import Problem, UnknownNameError, nearest
+from harness.errors import Problems, UnknownNameError, listed, nearest, quoted
 from harness.images import ImageSource
 from harness.records import RECIPES, Claim
-from harness.registry import METHODS, METRICS, Registry
+from harness.registry import METHODS, METRICS, Registry, settings
+from harness.suite import bounds
 from harness.suite.collection import collected
 from harness.suite.marked_yaml import Key, Source
 from harness.suite.schema import (
@@ -24,22 +24,30 @@ from harness.suite.schema import (
     ImageModel,
     MethodModel,
     MethodSpec,
+    Seed,
+    Size,
     Suite,
     SuiteModel,
     TrainingModel,
 )  # fmt: skip
 
+ADDED: dict[str, TypeAdapter[int]] = {"seed": TypeAdapter(Seed), "size": TypeAdapter(Size)}
+"""What an include may add to the suite's own."""
+
 
 class Checker:
     """Checks one merged suite and builds it; gathers problems instead of stopping at the first."""
 
-    def __init__(self, data: dict[str, Any], source: Source, path: Path) -> None:
-        self.data, self.source, self.path = data, source, path
-        self.problems: list[Problem] = []
+    def __init__(
+        self, data: dict[str, Any], source: Source, path: Path,
+        read: Callable[[Path], dict[str, Any]],
+    ) -> None:  # fmt: skip
+        self.data, self.source, self.path, self.read = data, source, path, read
+        self.problems = Problems()
 
     def check(self, profile: str) -> Suite | None:
         """Return the suite, or None where `problems` say why not."""
-        for key, what in collected(self.data, self.path.parent):
+        for key, what in collected(self.data, self.path.parent, self.read):
             self._say(key, what)
         try:
             model = SuiteModel.model_validate(self.data)
@@ -48,9 +56,13 @@ class Checker:
             # Methods and metrics can be checked all the same: one more round-trip saved.
             self._methods(_lenient(self.data.get("methods")))
             return None
+        self._encoder(("encoder",), model.encoder)
         methods = self._methods(model.methods)
         metrics = self._metrics(model.metrics)
-        pairs = self._pairs(model)
+        excess = list(bounds.too_many_cells(model, methods))
+        for key, what in (*excess, *bounds.repeated(model)):
+            self._say(key, what)
+        pairs = [] if excess else self._pairs(model)
         self._filters(model, methods)
         claims = self._claims(model, methods)
         if self.problems:
@@ -74,14 +86,10 @@ class Checker:
             repeats=model.repeats,
             training_folder=_relative(model.training.images, folder),
             claims=claims,
-            resolved=self._resolved(profile),
+            file=self.path.name,
+            data=self.data,
             source=self.source,
         )
-
-    def _resolved(self, profile: str) -> str:
-        plain = {k: v for k, v in self.data.items() if k not in {"profiles", "collection"}}
-        head = f"# {self.path.name}" + (f", profile {profile}" if profile else "") + "\n"
-        return head + yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100)
 
     def _methods(self, models: Mapping[str, MethodModel | None]) -> list[MethodSpec]:
         specs = []
@@ -97,7 +105,7 @@ class Checker:
             presets = getattr(cls, "presets", {})
             if model.preset is not None and model.preset not in presets:
                 known = ", ".join(presets) or "none"
-                what = f"{model.preset!r} is not a preset of {name}: {known}."
+                what = f"{quoted(model.preset)} is not a preset of {name}: {known}."
                 self._say((*key, "preset"), what + nearest(model.preset, presets))
                 continue
             preset = presets[model.preset] if model.preset else {}
@@ -108,6 +116,11 @@ class Checker:
         return specs
 
     def _params(self, cls: type, spec: MethodSpec, key: Key) -> None:
+        long = list(bounds.too_long(spec))
+        for place, what in long:
+            self._say((*key, *place), what)
+        if long:
+            return
         self._build(METHODS, spec.method, spec.params, lambda loc: (*key, "params", *loc))
         if spec.encoder:
             self._encoder((*key, "encoder"), spec.encoder)
@@ -142,7 +155,7 @@ class Checker:
         try:
             return registry.build(name, params)
         except ValidationError as error:
-            fields = _names(registry.get(name))
+            fields = settings(registry.get(name))
             for item in error.errors():
                 unknown = item["type"] in {"extra_forbidden", "unexpected_keyword_argument"}
                 loc = tuple(p for p in item["loc"] if isinstance(p, int) or p in params)
@@ -161,10 +174,23 @@ class Checker:
             except UnknownNameError as error:
                 self._say(("metrics", i), str(error))
                 continue
+            self._found_fields(("metrics", i), name, params)
             metric = self._build(METRICS, name, params, lambda loc, i=i: ("metrics", i, *loc))  # type: ignore[misc]
+            if hasattr(metric, "judge"):
+                self._encoder(("metrics", i, "judge"), metric.judge)
             if metric is not None:
                 found.append(metric)
         return found
+
+    def _found_fields(self, key: Key, name: str, params: Mapping[str, Any]) -> None:
+        """Refuse what a metric finds out for itself; what it does not know is told elsewhere."""
+        cls = METRICS.get(name)
+        own = settings(cls)
+        for field in dataclasses.fields(cls):
+            if field.name in params and field.name not in own:
+                known = ", ".join(own) or "none"
+                what = f"{name} finds this out by itself. What can be set: {known}."
+                self._say((*key, field.name), what, at_key=True)
 
     def _pairs(self, model: SuiteModel) -> list[tuple[str, str]]:
         if model.pairs is None:
@@ -177,42 +203,57 @@ class Checker:
                         ("pairs", i), f"has no {kind}. A pair is {{content: ..., style: ...}}."
                     )
                 elif pair[kind] not in known:
-                    what = f"{pair[kind]!r} is not one of the {kind}s: {', '.join(known)}."
+                    what = f"{quoted(pair[kind])} is not one of the {kind}s: {listed(known)}."
                     self._say(("pairs", i, kind), what + nearest(pair[kind], known))
             pairs.append((pair.get("content", ""), pair.get("style", "")))
         return pairs
 
     def _filters(self, model: SuiteModel, methods: Sequence[MethodSpec]) -> None:
-        choices: dict[str, Iterable[Any]] = {
+        choices: dict[str, Mapping[Any, Any]] = {
             "method": model.methods, "content": model.contents, "style": model.styles,
-            "seed": model.seeds, "size": model.sizes,
+            "seed": dict.fromkeys(model.seeds), "size": dict.fromkeys(model.sizes),
         }  # fmt: skip
-        fields = {name for m in methods for name in _names(METHODS.get(m.method))}
+        fields = {name for m in methods for name in settings(METHODS.get(m.method))}
         for kind in ("exclude", "include"):
             for i, entry in enumerate(getattr(model, kind)):
-                if kind == "include" and "method" not in entry:
-                    self._say((kind, i), "has no method. Say which method it adds a variant of.")
+                if kind == "include":
+                    self._include((kind, i), entry)
                 for name, value in entry.items():
                     key: Key = (kind, i, name)
                     if name not in (*PLACES, "encoder", *fields):
-                        what = f"{name!r} is neither {', '.join(PLACES)} nor a method's parameter."
+                        places = ", ".join(PLACES)
+                        what = f"{quoted(name)} is neither {places} nor a method's parameter."
                         self._say(key, what + nearest(name, (*PLACES, *fields)), at_key=True)
                     elif name in choices and (kind == "exclude" or name not in {"seed", "size"}):
                         for one in value if isinstance(value, list) else [value]:
-                            known = list(choices[name])
-                            if one not in known:
-                                what = f"{one!r} is not one of {', '.join(map(str, known))}."
+                            known = choices[name]
+                            if isinstance(one, (list, dict)) or one not in known:
+                                what = f"{quoted(one)} is not one of {listed(known)}."
                                 self._say(key, what + nearest(str(one), map(str, known)))
 
+    def _include(self, key: Key, entry: Mapping[str, Any]) -> None:
+        """Check what an include adds that no list of the suite holds."""
+        if not isinstance(entry.get("method"), str):
+            self._say(key, "has no method. Say which one method it adds a variant of.")
+        if "encoder" in entry:
+            self._encoder((*key, "encoder"), entry["encoder"])
+        for kind, adapter in ADDED.items():
+            values = entry.get(kind, [])
+            for value in values if isinstance(values, list) else [values]:
+                try:
+                    adapter.validate_python(value, strict=True)
+                except ValidationError as error:
+                    self._say((*key, kind), _message(error.errors()[0], ()))
+
     def _claims(self, model: SuiteModel, methods: Sequence[MethodSpec]) -> list[Claim]:
-        fields = {m.label: _names(METHODS.get(m.method)) for m in methods}
+        fields = {m.label: settings(METHODS.get(m.method)) for m in methods}
         for name, given in model.claims.items():
             key: Key = ("claims", name)
             for i, metric in enumerate((given.metric, *given.also)):
                 if not measures.known(metric):
                     where: Key = ("metric",) if i == 0 else ("also", i - 1)
                     known = [*METRICS.names(), *measures.COSTS]
-                    what = f"{metric!r} is not a metric or a cost: {', '.join(known)}."
+                    what = f"{quoted(metric)} is not a metric or a cost: {', '.join(known)}."
                     self._say((*key, *where), what + nearest(metric, known))
             if given.smallest and given.smallest <= 1 and self._ratio(given.metric):
                 what = f"{given.smallest} is no ratio above 1, by which {given.metric} compares."
@@ -231,7 +272,7 @@ class Checker:
         if given.factor in RECIPES and not given.method:
             return
         if given.method not in fields:
-            what = f"{given.method!r} is not one of the methods: {', '.join(fields)}."
+            what = f"{quoted(given.method)} is not one of the methods: {listed(fields)}."
             self._say((*key, "method"), what + nearest(given.method, fields))
             return
         known = [*fields[given.method], "encoder", "seed", "size"]
@@ -241,7 +282,9 @@ class Checker:
         ):  # fmt: skip
             for one in names:
                 if one not in known:
-                    what = f"{one!r} is not a parameter of {given.method}: {', '.join(known)}."
+                    what = (
+                        f"{quoted(one)} is not a parameter of {given.method}: {', '.join(known)}."
+                    )
                     self._say((*key, place), what + nearest(one, known))
 
     def _explain(self, error: ValidationError, prefix: Key, model: type[BaseModel]) -> None:
@@ -253,11 +296,6 @@ class Checker:
 
     def _say(self, key: Key, what: str, *, at_key: bool = False) -> None:
         self.problems.append(self.source.problem(key, what, at_key=at_key))
-
-
-def _names(cls: type) -> list[str]:
-    """Return the parameters of a method or metric."""
-    return [field.name for field in dataclasses.fields(cls)]
 
 
 def _claim(name: str, given: ClaimModel) -> Claim:
@@ -312,9 +350,9 @@ def _fields_at(model: type[BaseModel], loc: Key) -> list[str]:
 def _message(item: Any, fields: Sequence[str]) -> str:
     """Say in the house's words what pydantic found."""
     kind, value, last = item["type"], item["input"], str(item["loc"][-1]) if item["loc"] else ""
-    shown = repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:57]}..."
+    shown = quoted(value)
     if kind in {"extra_forbidden", "unexpected_keyword_argument"}:
-        return f"{last!r} is not a known key: {', '.join(fields)}.{nearest(last, fields)}"
+        return f"{quoted(last)} is not a known key: {', '.join(fields)}.{nearest(last, fields)}"
     if kind == "literal_error":
         choices = re.findall(r"'([^']*)'", item["ctx"]["expected"]) or [item["ctx"]["expected"]]
         return f"{shown} is not one of {', '.join(choices)}.{nearest(str(value), choices)}"

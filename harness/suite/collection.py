@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from harness.errors import Problem, SuiteError, nearest
+from harness.errors import Problem, SuiteError, listed, nearest, quoted
 from harness.suite import marked_yaml
+from harness.suite.marked_yaml import Key
 from harness.suite.schema import ImageModel
 
 _ENTRIES: TypeAdapter[dict[str, ImageModel]] = TypeAdapter(dict[str, ImageModel])
@@ -38,42 +40,49 @@ def packaged() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
-def collected(data: dict[str, Any], folder: Path) -> list[tuple[tuple[str | int, ...], str]]:
+def collected(
+    data: dict[str, Any], folder: Path, read: Callable[[Path], dict[str, Any]]
+) -> Iterator[tuple[Key, str]]:
     """Put the entries of its collection in place of a suite's lists of names.
 
     Args:
         data: The suite, which is changed.
         folder: Where its paths begin.
+        read: Returns the entries of the collection in a file.
 
-    Returns:
+    Yields:
         What is wrong, each with its place.
     """
     lists = [kind for kind in ("contents", "styles") if isinstance(data.get(kind), list)]
     name = data.get("collection")
     if not lists:
-        return []
+        return
     if not isinstance(name, str):
-        return [((lists[0],), "is a list of names, and the suite names no collection of images.")]
+        yield (lists[0],), "is a list of names, and the suite names no collection of images."
+        return
     try:
         known = read(_path(name, folder))
     except SuiteError as error:
-        return [(("collection",), str(problem).lstrip(": ")) for problem in error.problems]
-    wrong: list[tuple[tuple[str | int, ...], str]] = []
+        for problem in error.problems:
+            yield ("collection",), str(problem).lstrip(": ")
+        return
     for kind in lists:
+        names = []
         for i, image in enumerate(data[kind]):
-            if image not in known:
-                what = f"{image!r} is not in {name}: {', '.join(known)}."
-                wrong.append(((kind, i), what + nearest(str(image), known)))
-        data[kind] = {image: known[image] for image in data[kind] if image in known}
-    return wrong
+            if isinstance(image, str) and image in known:
+                names.append(image)
+                continue
+            what = f"{quoted(image)} is not in {quoted(name)}: {listed(known)}."
+            yield (kind, i), what + nearest(str(image), known)
+        data[kind] = {image: known[image] for image in names}
 
 
 def _path(name: str, folder: Path) -> Path:
     """Take the name of a collection that comes along, or a path that ends in .yaml."""
-    if Path(name).suffix:
+    if Path(name).suffix in {".yaml", ".yml"}:
         return folder / name
     if name in packaged():
         return packaged()[name]
     known = ", ".join(packaged())
-    what = f"{name!r} is not one of {known}, nor a .yaml file.{nearest(name, packaged())}"
+    what = f"{quoted(name)} is not one of {known}, nor a .yaml file.{nearest(name, packaged())}"
     raise SuiteError([Problem("", what)])

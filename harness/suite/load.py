@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import copy
-import itertools
+import functools
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from harness.errors import Problem, SuiteError, nearest
-from harness.suite import marked_yaml
+from harness.errors import MOST_PROBLEMS, Problem, SuiteError, listed, nearest, quoted
+from harness.suite import collection, marked_yaml
 from harness.suite.check import Checker
-from harness.suite.marked_yaml import Key, Source, dotted
+from harness.suite.marked_yaml import MAX_DEPTH, MAX_KEY, UNPRINTABLE, Key, Source
 from harness.suite.schema import MethodModel, Suite, SuiteModel
+
+MOST_PROFILES = 32
+"""Each is laid over the whole suite and checked."""
 
 
 def load(path: Path, profile: str = "", overrides: Iterable[str] = ()) -> Suite:
@@ -29,25 +32,31 @@ def load(path: Path, profile: str = "", overrides: Iterable[str] = ()) -> Suite:
     """
     data, source = marked_yaml.load(path)
     if not isinstance(data, dict):
-        raise SuiteError([Problem(str(path), "is not a map of keys to values; see the README.")])
+        raise SuiteError([source.problem((), "is not a map of keys to values; see the README.")])
     given = data.get("profiles")
     profiles: dict[str, Any] = given if isinstance(given, dict) else {}
+    if len(profiles) > MOST_PROFILES:
+        what = f"{len(profiles):,} are too many: at most {MOST_PROFILES}."
+        raise SuiteError([source.problem(("profiles",), what)])
     if profile and profile not in profiles:
-        known = ", ".join(profiles) or "none"
+        known = listed(profiles) or "none"
         raise SuiteError(
-            [Problem("--profile", f"{profile!r} is not a profile of {path}: {known}."
+            [Problem("--profile", f"{quoted(profile)} is not a profile of {path}: {known}."
                      f"{nearest(profile, profiles)}")]
         )  # fmt: skip
     problems: dict[str, Problem] = {}
     suite = None
+    read = functools.cache(collection.read)  # once for all profiles
     # The other profiles are checked too: a mistake should not wait for the day they are used.
     for name in [profile, *(p for p in profiles if p != profile)]:
         merged, place = _with_profile(data, source, name)
         _override(merged, place, overrides, problems)
-        checker = Checker(merged, place, path)
+        checker = Checker(merged, place, path, read)
         built = checker.check(name)
         problems.update({str(p): p for p in checker.problems})
         suite = suite or built
+        if len(problems) >= MOST_PROBLEMS:
+            break
     if problems or suite is None:
         raise SuiteError(problems.values())
     return suite
@@ -57,7 +66,7 @@ def _with_profile(data: dict[str, Any], source: Source, name: str) -> tuple[dict
     merged = copy.deepcopy(data)
     place = copy.copy(source)
     place.moved, place.options = {}, {}
-    layer = merged.get("profiles", {}).get(name) if name else None
+    layer = data["profiles"][name] if name else None  # of `data`: it may change itself in `merged`
     if isinstance(layer, dict):
         _merge(merged, layer, (), ("profiles", name), place)
     return merged, place
@@ -92,42 +101,55 @@ def _override(
     data: dict[str, Any], place: Source, overrides: Iterable[str], problems: dict[str, Problem]
 ) -> None:
     for text in overrides:
-        option = f"--set {text}"
+        option = f"--set {text if len(text) <= MAX_KEY else f'{text[:MAX_KEY]}...'}"
         name, equals, value = text.partition("=")
         if not equals:
             problems[option] = Problem(option, "has no `=`. Write --set key=value.")
             continue
-        key: Key = tuple(int(p) if p.isdigit() else p for p in name.strip().split("."))
-        if key[0] not in SuiteModel.model_fields and key[0] in (data.get("methods") or {}):
-            inner = (
-                key[1:] if key[1:2] and key[1] in MethodModel.model_fields else ("params", *key[1:])
-            )
-            key = ("methods", key[0], *inner)
+        parts = _in_full(name.strip().split("."), data)
         try:
-            parsed = marked_yaml.parse(value)
-            _assign(data, key, parsed)
+            place.options[_assign(data, parts, marked_yaml.parse(value))] = option
         except SuiteError as error:
             problems[option] = Problem(option, error.problems[0].what)
-        except (KeyError, TypeError, IndexError):
-            problems[option] = Problem(
-                option, f"{dotted(key)} does not exist.{nearest(str(key[0]), _known_heads(data))}"
-            )
+        except (KeyError, TypeError, IndexError, ValueError):
+            what = f"{quoted('.'.join(parts))} does not exist."
+            known = [*SuiteModel.model_fields, *_labels(data)]
+            problems[option] = Problem(option, what + nearest(parts[0], known))
+
+
+def _in_full(parts: list[str], data: dict[str, Any]) -> list[str]:
+    """Write `gatys.iterations` as `methods.gatys.params.iterations`."""
+    label, *inner = parts
+    if label in SuiteModel.model_fields or label not in _labels(data):
+        return parts
+    own = inner[:1] and inner[0] in MethodModel.model_fields
+    return ["methods", label, *([] if own else ["params"]), *inner]
+
+
+def _labels(data: dict[str, Any]) -> list[str]:
+    methods = data.get("methods")
+    return list(methods) if isinstance(methods, dict) else []
+
+
+def _assign(data: Any, parts: list[str], value: Any) -> Key:
+    """Put a value in its place; what is not there on the way is made.
+
+    Returns:
+        The place of all that was not there before.
+    """
+    if parts[0] not in SuiteModel.model_fields or len(parts) > MAX_DEPTH:
+        raise KeyError(parts[0])
+    key: list[str | int] = []
+    made = len(parts)
+    for part in parts:
+        if len(part) > MAX_KEY or UNPRINTABLE.search(part):
+            raise KeyError(part)
+        key.append(int(part) if isinstance(data, list) and part.isdecimal() else part)
+        if len(key) == len(parts):
+            data[key[-1]] = value
+        elif isinstance(data, dict) and data.get(part) is None:
+            made = min(made, len(key))
+            data[part] = data = {}
         else:
-            place.options[key] = option
-
-
-def _known_heads(data: dict[str, Any]) -> list[str]:
-    return [*SuiteModel.model_fields, *(data.get("methods") or {})]
-
-
-def _assign(data: Any, key: Key, value: Any) -> None:
-    if key[0] not in SuiteModel.model_fields:
-        raise KeyError(key[0])
-    for part, following in itertools.pairwise(key):
-        if isinstance(data, dict):
-            if data.get(part) is None:
-                data[part] = [] if isinstance(following, int) else {}
-            data = data[part]
-        else:
-            data = data[part]
-    data[key[-1]] = value
+            data = data[key[-1]]
+    return tuple(key[:made])

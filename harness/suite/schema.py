@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from harness.errors import SuiteError, nearest
+from harness.errors import SuiteError, nearest, quoted
 from harness.images import PHOTOGRAPHS, TEXTURES, ImageSource
 from harness.precision import Precision
 from harness.records import Claim, Control, Sign
@@ -19,6 +22,45 @@ from harness.suite.marked_yaml import Key, Source
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 ClaimId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$")]
 Vary = Literal["product", "one-at-a-time"]
+Seed = Annotated[int, Field(ge=0)]
+Size = Annotated[int, Field(ge=32, le=8192)]
+
+RESERVED = {
+    "con",
+    "prn",
+    "aux",
+    "nul",
+    *(f"{port}{i}" for port in ("com", "lpt") for i in range(10)),
+}
+"""What no folder can be called on Windows, where results may be looked at."""
+
+
+def _folder(name: str) -> str:
+    if name in RESERVED:
+        raise ValueError(f"{name!r} is reserved on Windows; choose another name for the results")
+    return name
+
+
+def _path(text: str) -> str:
+    try:
+        Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{quoted(text)} begins with the home of no known user") from None
+    return text
+
+
+def _url(text: str) -> str:
+    try:
+        host = urlsplit(text).hostname
+    except ValueError as error:
+        raise ValueError(f"{quoted(text)} is no address: {error}") from None
+    if not host:
+        raise ValueError(f"{quoted(text)} names no host")
+    return text
+
+
+FilePath = Annotated[str, AfterValidator(_path)]
+Url = Annotated[str, Field(pattern=r"^https?://"), AfterValidator(_url)]
 
 PLACES = ("method", "content", "style", "seed", "size")
 """What `exclude` and `include` may name besides a method's parameters."""
@@ -32,8 +74,8 @@ class ImageModel(_Model):
     """A content or style image: exactly one of builtin, path, url."""
 
     builtin: str | None = None
-    path: str | None = None
-    url: Annotated[str, Field(pattern=r"^https?://")] | None = None
+    path: FilePath | None = None
+    url: Url | None = None
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     stand_in: str | None = None
     title: str = ""
@@ -57,7 +99,7 @@ class ImageModel(_Model):
         ):
             if value is not None and value not in known:
                 raise ValueError(
-                    f"{value!r} is not a {kind}: {', '.join(known)}.{nearest(value, known)}"
+                    f"{quoted(value)} is not a {kind}: {', '.join(known)}.{nearest(value, known)}"
                 )
         return self
 
@@ -94,14 +136,14 @@ class ClaimModel(_Model):
 class TrainingModel(_Model):
     """The photographs to train on."""
 
-    images: str | None = None
+    images: FilePath | None = None
 
 
 class SuiteModel(_Model):
     """The file as a whole."""
 
     version: Literal[1]
-    name: Name
+    name: Annotated[Name, AfterValidator(_folder)]
     description: str = ""
     encoder: str = "auto"
     precision: Precision = "auto"
@@ -110,14 +152,14 @@ class SuiteModel(_Model):
     styles: Annotated[dict[Name, ImageModel], Field(min_length=1)]
     pairs: list[dict[Literal["content", "style"], str]] | None = None
     methods: Annotated[dict[Name, MethodModel | None], Field(min_length=1)]
-    exclude: list[dict[str, Any]] = []
-    include: list[dict[str, Any]] = []
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
-    sizes: Annotated[list[Annotated[int, Field(ge=32, le=8192)]], Field(min_length=1)] = [256]
+    exclude: Annotated[list[dict[str, Any]], Field(max_length=1000)] = []
+    include: Annotated[list[dict[str, Any]], Field(max_length=1000)] = []
+    seeds: Annotated[list[Seed], Field(min_length=1)] = [0]
+    sizes: Annotated[list[Size], Field(min_length=1)] = [256]
     metrics: list[str | dict[str, Any]] = ["ssim", "lpips", "content_loss", "style_loss"]
     repeats: Annotated[int, Field(ge=1, le=100)] = 10  # at most, of a quick stylization
     training: TrainingModel = TrainingModel()
-    claims: dict[ClaimId, ClaimModel] = {}
+    claims: Annotated[dict[ClaimId, ClaimModel], Field(max_length=200)] = {}
     profiles: dict[Name, dict[str, Any]] = {}
 
 
@@ -159,13 +201,23 @@ class Suite:
     repeats: int
     training_folder: Path | None
     claims: Sequence[Claim]
-    resolved: str  # YAML, as run: stored beside the results
+    file: str  # its name
+    data: Mapping[str, Any]  # as read, the profile and `--set` laid over it
     source: Source  # to point at what turns out to be wrong later
+
+    @cached_property
+    def resolved(self) -> str:
+        """The suite as run, in YAML: stored beside the results."""
+        plain = {k: v for k, v in self.data.items() if k not in {"profiles", "collection"}}
+        head = f"# {self.file}" + (f", profile {self.profile}" if self.profile else "") + "\n"
+        return head + yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100)
 
     @property
     def encoders(self) -> tuple[str, ...]:
-        """The encoders that methods name, each once."""
-        return tuple(dict.fromkeys(name for spec in self.methods for name in spec.encoders))
+        """The encoders that methods and includes name, each once."""
+        named = [name for spec in self.methods for name in spec.encoders]
+        named += [entry["encoder"] for entry in self.include if entry.get("encoder")]
+        return tuple(dict.fromkeys(named))
 
     def problem(self, key: Key, what: str) -> SuiteError:
         """Return the error that says what is wrong at `key` of the file."""
