@@ -237,8 +237,7 @@ def _run_and_show(prepared: Prepared, rules: Rules, shown: Display, uri: str) ->
             finished = conduct.run_cells(prepared, shown, mirror, begun, rules, stopping)
             paths = _write_page(prepared)
             records = list(prepared.store.records(finished))
-            shown.waiting_for_mlflow(mirror.waiting)
-            mirror.summary(finished, records, paths)
+            mirror.summary(finished, records, paths, shown.waiting_for_mlflow)
     except KeyboardInterrupt:
         shown.interrupted(mirror.stop())
         return INTERRUPTED
@@ -473,13 +472,13 @@ def sync(suites: Sequence[str], out: Path, tracking_uri: str) -> None:
         store = _store(name, out)
         finished = store.run()
         records = list(store.records(finished))
-        tracker = Tracker(store, resolve(out, tracking_uri))
+        tracker = Tracker(store, resolve(out, tracking_uri), verify=True)
         for record in records:
             tracker.cell(record)
         tracker.variants(records)
         if paths := store.page_paths():
             tracker.report(finished, paths)
-        click.echo(f"{name}: {len(records)} cells at {tracker.uri}")
+        click.echo(f"{name}: {len(records)} cells at {tracker.uri}, {tracker.sent} runs sent")
 
 
 @main.command()

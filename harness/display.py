@@ -29,9 +29,6 @@ SHORT_PHASES = {"fit": "fitting", "stylize": "stylizing", "measure": "measuring"
 MARKS = {"good": ("✓", "green"), "fair": ("!", "yellow"), "bad": ("✗", "red")}
 NEED_COLORS = {"stands in": "yellow", "missing": "red"}
 COLORS = {"done": "green", "diverged": "yellow", "skipped": "yellow"}
-FEW_RECORDS = 30
-"""MLflow takes about a second for so many."""
-
 ACTIONS: tuple[Action, ...] = ("run", "reuse", "score")
 
 
@@ -115,10 +112,9 @@ class Display:
         """Print a warning that is no reason to stop."""
         self._say(f"[yellow]! {escape(text)}[/]")
 
-    def waiting_for_mlflow(self, records: int) -> None:
-        """Say why the end is not there yet, where it will take more than a moment."""
-        if records > FEW_RECORDS:
-            self._say(f"MLflow takes in the last {records} records")
+    def waiting_for_mlflow(self) -> None:
+        """Say why the end is not there yet."""
+        self._say("MLflow takes in the last records; Ctrl-C leaves them to `nstbench sync`")
 
     def stop(self) -> None:
         """End the progress display."""

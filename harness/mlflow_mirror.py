@@ -22,6 +22,7 @@ MOST_WAITING = 1000
 GRACE_SECONDS = 5.0
 """After Ctrl-C, for the record that is being mirrored; a server that hangs is left alone."""
 
+MOMENT_SECONDS = 10.0
 SETTLE_SECONDS = 30.0
 """After that the cells begin all the same: a server may be slow to answer."""
 
@@ -68,24 +69,40 @@ class Mirror:
         """Mirror a record, if there is a tracker."""
         self._give(lambda tracker: tracker.cell(record))
 
-    def summary(self, run: Run, records: Sequence[Record], paths: Sequence[Path]) -> None:
-        """Mirror the variants and the page, if there is a tracker, and wait until all is done."""
+    def summary(
+        self,
+        run: Run,
+        records: Sequence[Record],
+        paths: Sequence[Path],
+        slow: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Mirror the variants and the page, if there is a tracker, and wait until all is done.
+
+        Args:
+            run: The invocation.
+            records: All of its records.
+            paths: The page and its tables.
+            slow: Is called where it takes more than a moment.
+        """
         self._give(lambda tracker: tracker.variants(records))
         self._give(lambda tracker: tracker.report(run, paths))
         self._give(None)
         if self._thread.is_alive():
+            self._thread.join(MOMENT_SECONDS)
+        if self._thread.is_alive():
+            slow()
             self._thread.join()
         self._raise()
 
     def stop(self) -> int:
-        """Leave out what is waiting and return how many records that are: `sync` takes them in."""
+        """Leave out what is waiting, or hangs, and return how many that are: for `sync`."""
         waiting = self.waiting
         self._ended.set()
         if self._thread.is_alive():
             with suppress(queue.Full):
                 self._steps.put_nowait(None)  # it may be waiting for the next record
             self._thread.join(GRACE_SECONDS)
-        return waiting
+        return waiting + self._thread.is_alive()
 
     def _give(self, step: Step | None) -> None:
         self._raise()
@@ -107,7 +124,8 @@ class Mirror:
         except TrackingError as error:
             self._ended.set()
             self._warn(
-                f"{error}\nResults are safe on disk; `nstbench sync` brings MLflow up to date."
+                f"{error}\nResults are safe on disk; when that is mended, `nstbench sync` brings "
+                "MLflow up to date."
             )
         except BaseException as error:
             self._ended.set()

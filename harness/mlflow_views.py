@@ -43,9 +43,17 @@ class View:
 
     def tag(self, now: int) -> str:
         """Return the value of the tag that holds the view; `now` in milliseconds."""
+        return json.dumps({"name": self.name, "createdAt": now, "updatedAt": now,
+                           "state": self._packed()})  # fmt: skip
+
+    def same(self, tag: str) -> bool:
+        """Tell whether a tag holds this very view, whenever it was written."""
+        held = json.loads(tag)
+        return (held.get("name"), held.get("state")) == (self.name, self._packed())
+
+    def _packed(self) -> str:
         state = zlib.compress(json.dumps({**_ALWAYS, **self.state}).encode())
-        packed = f"deflate;{base64.b64encode(state).decode()}"
-        return json.dumps({"name": self.name, "createdAt": now, "updatedAt": now, "state": packed})
+        return f"deflate;{base64.b64encode(state).decode()}"
 
 
 def write(
@@ -140,10 +148,11 @@ _ALWAYS: State = {
 
 def _replace(client: Any, experiment: str, views: Mapping[str, View]) -> None:
     now = round(time.time() * 1000)
+    tags = client.get_experiment(experiment).tags
     for place, (key, view) in enumerate(views.items()):  # the menu has the newest first
-        client.set_experiment_tag(experiment, TAG + key, view.tag(now - place))
-    ours = {tag for tag in client.get_experiment(experiment).tags if tag.startswith(OURS)}
-    for tag in ours - {TAG + key for key in views}:
+        if not view.same(tags.get(TAG + key, "{}")):
+            client.set_experiment_tag(experiment, TAG + key, view.tag(now - place))
+    for tag in {tag for tag in tags if tag.startswith(OURS)} - {TAG + key for key in views}:
         client.delete_experiment_tag(experiment, tag)
 
 

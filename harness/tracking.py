@@ -12,10 +12,11 @@ import getpass
 import hashlib
 import json
 import os
+import sqlite3
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import mean, stdev
 from tempfile import TemporaryDirectory
@@ -23,9 +24,11 @@ from typing import Any, TypeVar
 
 from PIL import Image as Pillow
 
-from harness import mlflow_views
+from harness import mlflow_artifacts, mlflow_client, mlflow_views
 from harness.errors import TrackingError
+from harness.mlflow_client import briefly, connect, reason
 from harness.mlflow_draft import Draft, Point
+from harness.mlflow_kept import Kept, forget_lost, kept, marks
 from harness.records import Record, Run, TracePoint, without_trials
 from harness.store import IMAGE_FORMATS, Store
 
@@ -56,24 +59,30 @@ def experiments(uri: str) -> int:
         TrackingError: It cannot be reached.
     """
     with _reported(uri):
-        return len(_connect(uri).search_experiments())
+        return len(connect(uri).search_experiments())
 
 
 class Tracker:
     """Mirrors one suite's store; every method may be called again without doubling anything."""
 
-    def __init__(self, store: Store, uri: str) -> None:
+    def __init__(self, store: Store, uri: str, *, verify: bool = False) -> None:
         """Reach the server or open the file, and make both experiments.
+
+        Args:
+            store: What is mirrored.
+            uri: Where to.
+            verify: Send again what is there where its files are not all, or of other sizes.
 
         Raises:
             TrackingError: It cannot be reached; results are safe in the store all the same.
         """
-        self.store, self.uri = store, uri
+        self.store, self.uri, self.verify = store, uri, verify
+        self.sent = 0
         with _reported(uri):
-            self._client = _connect(uri)
+            self._client = connect(uri)
             self.cells = self._experiment(store.suite, _NOTE)
             self.summary = self._experiment(f"{store.suite}-summary", _SUMMARY_NOTE)
-            self._known = {exp: self._runs(exp) for exp in (self.cells, self.summary)}
+            self._known = {exp: kept(self._client, exp) for exp in (self.cells, self.summary)}
 
     def cell(self, record: Record) -> None:
         """Mirror one record with its image and curve."""
@@ -98,8 +107,8 @@ class Tracker:
             trace = self.store.trace(cell.id)
             draft.params = _params(record)
             draft.points = [*_finals(record), *_curves(trace)]
-            kept = list(self.store.snapshots(cell.id).items())
-            for step, path in thinned(kept, MOST_SNAPSHOTS):
+            on_the_way = list(self.store.snapshots(cell.id).items())
+            for step, path in thinned(on_the_way, MOST_SNAPSHOTS):
                 with Pillow.open(path, formats=IMAGE_FORMATS) as picture:
                     draft.image(picture.convert("RGB"), "stylized", step)
             if (image := self.store.image(cell.id)) is not None:
@@ -128,7 +137,7 @@ class Tracker:
                 draft.points = list(_means(own))
                 for record in own:
                     self._summary_image(draft, record)
-        runs = {key: run_id for key, (run_id, _) in self._known[self.summary].items()}
+        runs = {key: there.run_id for key, there in self._known[self.summary].items()}
         mlflow_views.write(self._client, self.cells, self.summary, records, runs)
 
     def report(self, run: Run, paths: Sequence[Path]) -> None:
@@ -139,6 +148,9 @@ class Tracker:
             if draft is not None:
                 for path in paths:
                     draft.file(path)
+        with _reported(self.uri):
+            for experiment in self._known:
+                forget_lost(self._client, experiment)
 
     def _summary_image(self, draft: Draft, record: Record) -> None:
         if (image := self.store.image(record.cell.id)) is None:
@@ -157,39 +169,55 @@ class Tracker:
 
         Yields None where the run is there already.
         """
+        ended = "FAILED" if failed else "FINISHED"
         with _reported(self.uri):
             old = self._known[experiment].get(key)
-            if old and old[1] == digest:
+            if old is not None and self._is_whole(old, digest):
+                if old.status != ended:  # whoever wrote it died just before the end
+                    self._client.set_terminated(old.run_id, ended)
+                    self._known[experiment][key] = replace(old, status=ended)
                 yield None
                 return
             with TemporaryDirectory(prefix="nstbench-mlflow-") as folder:
                 draft = Draft(Path(folder))
                 yield draft
-                if old:
-                    self._client.delete_run(old[0])
+                if old is not None:
+                    self._client.delete_run(old.run_id)
                 run = self._client.create_run(
                     experiment,
                     start_time=started,
                     run_name=name,
-                    tags={**_source_tags(), "nst.suite": self.store.suite, "nst.key": key, **tags},
-                ).info
+                    tags={**_source_tags(), **marks(), "nst.suite": self.store.suite,
+                          "nst.key": key, **tags},
+                ).info  # fmt: skip
                 try:
-                    # The digest is the last word: a run without it is incomplete, to be replaced.
-                    self._log(run, draft, {"nst.record": digest}, started)
+                    contents = self._log(run, draft, digest, started)
                 except BaseException:
-                    self._client.set_terminated(run.run_id, "KILLED")
+                    with suppress(TrackingError), _reported(self.uri), briefly(retries=0):
+                        self._client.set_terminated(run.run_id, "KILLED")
                     raise
-            self._client.set_terminated(run.run_id, "FAILED" if failed else "FINISHED")
-            self._known[experiment][key] = (run.run_id, digest)
+            self._client.set_terminated(run.run_id, ended)
+            self._known[experiment][key] = Kept(
+                run.run_id, digest, ended, run.artifact_uri, contents
+            )
+            self.sent += 1
 
-    def _log(self, run: Any, draft: Draft, last: Tags, started: int | None) -> None:
-        """Send files, then numbers, in as few calls as there can be: each takes milliseconds."""
+    def _is_whole(self, run: Kept, digest: str) -> bool:
+        if run.digest != digest:
+            return False
+        return not self.verify or run.contents == mlflow_artifacts.contents(run.artifacts, self.uri)
+
+    def _log(self, run: Any, draft: Draft, digest: str, started: int | None) -> str:
+        """Send files, then numbers, in as few calls as there can be: each takes milliseconds.
+
+        Returns:
+            The digest of the files' names and sizes.
+        """
         from mlflow.entities import Metric, Param, RunTag
-        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
-        # What the client itself uses, after asking the server for the run that we hold.
-        artifacts: Any = get_artifact_repository(run.artifact_uri, tracking_uri=self.uri)
-        artifacts.log_artifacts(str(draft.folder))
+        contents = mlflow_artifacts.send(draft.folder, run.artifact_uri, self.uri)
+        # The digest is the last word: a run without it is incomplete, to be replaced.
+        last = {"nst.artifacts": contents, "nst.record": digest}
         begin = started or _now()
         metrics = [Metric(key, value, begin + late, at) for key, value, at, late in draft.points]
         params = [Param(key, value) for key, value in draft.params.items()]
@@ -198,8 +226,11 @@ class Tracker:
         for first in range(room, len(metrics), BATCH):
             self._client.log_batch(run.run_id, metrics=metrics[first : first + BATCH])
         self._client.log_batch(run.run_id, metrics[:room], params, tags)
+        return contents
 
     def _experiment(self, name: str, note: str) -> str:
+        from mlflow.exceptions import MlflowException
+
         found = self._client.get_experiment_by_name(name)
         if found is not None:
             if found.lifecycle_stage == "deleted":
@@ -210,18 +241,12 @@ class Tracker:
         artifacts = (self.store.root.parent / "artifacts" / name).resolve()
         location = artifacts.as_uri() if local else None
         tags = {"mlflow.note.content": note}
-        return str(self._client.create_experiment(name, artifact_location=location, tags=tags))
-
-    def _runs(self, experiment: str) -> dict[str, tuple[str, str]]:
-        found: dict[str, tuple[str, str]] = {}
-        token = None
-        while True:
-            page = self._client.search_runs([experiment], max_results=1000, page_token=token)
-            for run in page:
-                if key := run.data.tags.get("nst.key"):
-                    found.setdefault(key, (run.info.run_id, run.data.tags.get("nst.record", "")))
-            if not (token := page.token):
-                return found
+        try:
+            return str(self._client.create_experiment(name, artifact_location=location, tags=tags))
+        except MlflowException:  # another process was faster, or the answer was lost
+            if (found := self._client.get_experiment_by_name(name)) is None:
+                raise
+            return str(found.experiment_id)
 
 
 _NOTE = (
@@ -241,53 +266,24 @@ _SUMMARY_NOTE = (
 @contextmanager
 def _reported(uri: str) -> Iterator[None]:
     """Turn what MLflow or its transport raises into one error of ours."""
-    _hush()
+    mlflow_client.hush()
+    import alembic.util
     import mlflow.exceptions
     import requests
     import sqlalchemy.exc
 
     try:
         yield
+    except alembic.util.CommandError as error:
+        raise TrackingError(
+            f"MLflow at {uri}: {error}. Another MLflow than {mlflow.__version__} made it, most "
+            "likely a newer one: upgrade MLflow here, or track elsewhere with --tracking-uri."
+        ) from error
     except (
         mlflow.exceptions.MlflowException, requests.RequestException,
-        sqlalchemy.exc.SQLAlchemyError, OSError,
+        sqlalchemy.exc.SQLAlchemyError, sqlite3.Error, OSError,
     ) as error:  # fmt: skip
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise TrackingError(f"MLflow at {uri}: {first}") from error
-
-
-def _hush() -> None:
-    """Ask MLflow for silence; it decides while it is imported whether it reports to its makers."""
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-
-
-def _connect(uri: str) -> Any:
-    import logging
-
-    from mlflow import MlflowClient
-
-    for name in ("mlflow", "alembic"):  # migrations of a fresh database are nobody's news
-        logging.getLogger(name).setLevel(logging.WARNING)
-    client = MlflowClient(tracking_uri=uri)
-    if uri.startswith("http"):
-        _preflight(client)
-    else:
-        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-    return client
-
-
-def _preflight(client: Any) -> None:
-    """Ask the server once, briefly: by default MLflow would try for four minutes."""
-    knobs = ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT")
-    before = {knob: os.environ.get(knob) for knob in knobs}
-    os.environ.update(dict(zip(knobs, ("1", "5"), strict=True)))
-    try:
-        client.search_experiments(max_results=1)
-    finally:
-        for knob, value, default in zip(knobs, before.values(), ("3", "20"), strict=True):
-            os.environ[knob] = value if value is not None else default
+        raise TrackingError(f"MLflow at {uri}: {reason(error)}") from error
 
 
 def _source_tags() -> dict[str, str]:

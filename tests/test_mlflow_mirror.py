@@ -69,8 +69,8 @@ def finish(mirror: Mirror, store: Store) -> None:
 def test_nothing_is_waited_for_and_all_is_there_in_the_end(
     store: Store, uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gate, connect = threading.Event(), tracking._connect
-    monkeypatch.setattr(tracking, "_connect", lambda uri: (gate.wait(60), connect(uri))[1])
+    gate, connect = threading.Event(), tracking.connect
+    monkeypatch.setattr(tracking, "connect", lambda uri: (gate.wait(60), connect(uri))[1])
     mirror = Mirror(store, uri, pytest.fail)
     for seed in range(5):
         mirror.cell(record(seed))
@@ -215,7 +215,7 @@ def test_cells_wait_for_the_import_and_the_database_and_for_nothing_that_cannot_
     def refused(uri: str) -> MlflowClient:
         raise TrackingError(f"{uri} does not answer.")
 
-    monkeypatch.setattr(tracking, "_connect", refused)
+    monkeypatch.setattr(tracking, "connect", refused)
     broken = Mirror(store, uri, told.append)
     broken.settle()
     broken.stop()

@@ -1,0 +1,282 @@
+"""A real MLflow server on this machine, and a proxy of our own before it that can misbehave."""
+
+from __future__ import annotations
+
+import http.client
+import http.server
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+WRITES = (
+    "/create", "/update", "/delete", "/restore", "/log-batch", "/set-tag", "/set-experiment-tag",
+    "/delete-tag", "/log-inputs",
+)  # fmt: skip
+
+
+@dataclass
+class Server:
+    """`mlflow server` with a database and a folder of artifacts; can be killed and started anew."""
+
+    folder: Path
+    port: int = 0
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def database(self) -> str:
+        return f"sqlite:///{self.folder / 'server.db'}"
+
+    def start(self, *prefix: str) -> None:
+        """Begin to start; `wait` says when it answers.
+
+        Args:
+            prefix: A command that runs the server, such as `prlimit --fsize=1000`.
+        """
+        self.folder.mkdir(exist_ok=True)
+        self.port = self.port or free_port()
+        log = (self.folder / "server.log").open("ab")
+        self.process = subprocess.Popen(
+            [*prefix, sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1",
+             "--port", str(self.port), "--backend-store-uri", self.database, "--workers", "1",
+             "--artifacts-destination", str(self.folder / "artifacts")],
+            stdout=log, stderr=log, start_new_session=True,
+            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},  # half its start
+        )  # fmt: skip
+        log.close()
+
+    def wait(self, seconds: float = 180) -> None:
+        """Wait until it answers."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            with suppress(OSError):
+                urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=1).close()
+                return
+            time.sleep(0.05)
+        raise TimeoutError((self.folder / "server.log").read_text(errors="replace")[-2000:])
+
+    def kill(self) -> None:
+        """End it and its workers as a power cut would."""
+        if self.process is not None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+
+@dataclass
+class Proxy:
+    """Passes requests on to a server, unless `plan` names a fault for one."""
+
+    port: int  # of the server
+    plan: Plan = lambda number, request: None  # well
+    asked: list[str] = field(default_factory=list)  # `POST /api/2.0/mlflow/runs/create`
+    closing: threading.Event = field(default_factory=threading.Event)
+    _server: http.server.ThreadingHTTPServer | None = None
+    _own: int = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._own}"
+
+    @property
+    def writes(self) -> list[str]:
+        """What was asked for that changes something."""
+        return [text for text in self.asked if text.startswith("PUT") or text.endswith(WRITES)]
+
+    def up(self) -> None:
+        """Listen, on the same port as before."""
+        handler = type("Handler", (Passing,), {"proxy": self})
+        self.closing = threading.Event()
+        self._server = _Listener(("127.0.0.1", self._own), handler)
+        self._own = self._server.server_port
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def down(self) -> None:
+        """Refuse connections from now on; requests that hang are let go."""
+        self.closing.set()
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+
+
+class _Listener(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def handle_error(self, *_: object) -> None:
+        """Take no notice of clients that left."""
+
+
+class Passing(http.server.BaseHTTPRequestHandler):
+    """One request."""
+
+    proxy: Proxy
+    protocol_version = "HTTP/1.1"
+    timeout = 60
+
+    def do_GET(self) -> None:
+        self.body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        request = f"{self.command} {self.path.partition('?')[0]}"
+        self.proxy.asked.append(request)
+        (self.proxy.plan(len(self.proxy.asked), request) or pass_on)(self)
+
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815 - the names that are called
+
+    def answer(self) -> tuple[int, str, bytes]:
+        """Return what the server answers."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.proxy.port, timeout=60)
+        try:
+            headers = {k: v for k, v in self.headers.items() if k.lower() != "connection"}
+            connection.request(self.command, self.path, self.body, headers)
+            got = connection.getresponse()
+            return got.status, got.getheader("Content-Type", "text/plain"), got.read()
+        finally:
+            connection.close()
+
+    def send(self, status: int, kind: str, body: bytes, most: int | None = None) -> None:
+        """Send an answer, or no more than the beginning of one."""
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[:most])
+        if most is not None:
+            self.close_connection = True
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+Fault: TypeAlias = Callable[[Passing], None]
+Plan: TypeAlias = Callable[[int, str], Fault | None]
+"""What to do to which request: its number, from 1, and `POST /api/2.0/...`."""
+
+
+def well(number: int, request: str) -> Fault | None:
+    """Do nothing to any."""
+
+
+def after(most: int, fault: Fault) -> Plan:
+    """Do something to every request but the first ones."""
+    return lambda number, request: fault if number > most else None
+
+
+def some(fault: Fault, *which: str) -> Plan:
+    """Do something to every third request of a kind."""
+    asked = Counter[str]()
+
+    def plan(number: int, request: str) -> Fault | None:
+        kind = next((each for each in which if each in request), "")
+        asked[kind] += 1
+        return fault if kind and asked[kind] % 3 == 1 else None
+
+    return plan
+
+
+def pass_on(request: Passing) -> None:
+    """Do what a proxy does."""
+    try:
+        answer = request.answer()
+    except (OSError, http.client.HTTPException):
+        request.close_connection = True  # the server is not there: nor are we
+        return
+    request.send(*answer)
+
+
+def hang(request: Passing) -> None:
+    """Take the request and say nothing until the proxy goes down."""
+    request.close_connection = True
+    request.proxy.closing.wait(600)
+
+
+def lose(request: Passing) -> None:
+    """Break off without a word; the server never hears of it."""
+    request.close_connection = True
+
+
+def lose_answer(request: Passing) -> None:
+    """Have it done, and break off without telling."""
+    request.answer()
+    request.close_connection = True
+
+
+def keep_answer(request: Passing) -> None:
+    """Have it done, and say nothing until the proxy goes down."""
+    request.answer()
+    hang(request)
+
+
+def cut_answer(request: Passing) -> None:
+    """Have it done, and break off in the middle of the answer."""
+    status, kind, body = request.answer()
+    request.send(status, kind, body, len(body) // 2)
+
+
+def status(code: int) -> Fault:
+    """Answer with an error in place of the server."""
+    return lambda request: request.send(code, "text/plain", b"no")
+
+
+def kill(server: Server, when: str) -> Fault:
+    """End the server before it hears of the request, amid its work or before its answer.
+
+    It is started anew at once.
+    """
+
+    def fault(request: Passing) -> None:
+        request.close_connection = True
+        if when == "amid":
+            threading.Timer(0.01, server.kill).start()
+        if when != "before":
+            with suppress(OSError, http.client.HTTPException):
+                request.answer()
+        while server.process is not None and when == "amid":
+            time.sleep(0.01)
+        server.kill()
+        server.start()
+
+    return fault
+
+
+def say(body: bytes, kind: str = "text/html") -> Fault:
+    """Answer something of another kind, as another web server at this port would."""
+    return lambda request: request.send(200, kind, body)
+
+
+def late(seconds: float) -> Fault:
+    """Pass on after a while."""
+
+    def fault(request: Passing) -> None:
+        request.proxy.closing.wait(seconds)
+        pass_on(request)
+
+    return fault
+
+
+@contextmanager
+def proxied(port: int) -> Iterator[Proxy]:
+    """Run a proxy before the server at a port."""
+    proxy = Proxy(port)
+    proxy.up()
+    try:
+        yield proxy
+    finally:
+        proxy.down()
+
+
+def free_port() -> int:
+    """Return a port that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
