@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,73 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import seeds
-from harness.records import Record
-from harness.store import Store
+from tests.faults import ROOT, SLOW, Bench, site
 
-ROOT = Path(__file__).parents[1]
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the method that misbehaves is installed."""
-    folder = tmp_path_factory.mktemp("site")
-    shutil.copy(ROOT / "tests" / "trouble.py", folder / "trouble.py")
-    info = folder / "trouble-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: trouble\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[nstbench.methods]\ntrouble = trouble\n")
-    return folder
-
-
-class Bench:
-    """A suite of the misbehaving method in a folder, and its runs."""
-
-    def __init__(self, folder: Path, site: Path, methods: str, **more: str) -> None:
-        self.folder, self.site = folder, site
-        self.store = Store(folder, "faults")
-        keys = {"contents": "{coffee: {builtin: coffee}}", "styles": "{grass: {builtin: grass}}",
-                "metrics": "[]", **more}  # fmt: skip
-        lines = [f"{key}: {value}" for key, value in keys.items()]
-        text = "\n".join(["version: 1", "name: faults", "encoder: random", "sizes: [32]", *lines])
-        self.path = folder / "faults.yaml"
-        self.path.write_text(f"{text}\nmethods:\n{methods}", encoding="utf-8")
-
-    def start(self, *options: str) -> subprocess.Popen[str]:
-        """Begin a run, in a group of its own."""
-        command = [sys.executable, "-m", "harness.cli", "run", self.path, "--out", self.folder,
-                   "--offline", "--no-track", *options]  # fmt: skip
-        return subprocess.Popen(
-            command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": f"{self.site}{os.pathsep}{ROOT}"},
-            start_new_session=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )  # fmt: skip
-
-    def run(self, *options: str, code: int = 0) -> str:
-        """Run to the end; return what it said."""
-        process = self.start(*options)
-        stdout, stderr = process.communicate(timeout=280)
-        assert process.returncode == code, stdout + stderr
-        assert "Traceback" not in stderr
-        return stdout + stderr
-
-    def records(self) -> dict[str, Record]:
-        """The records of the latest run by variant and content."""
-        found = self.store.records(self.store.run())
-        return {f"{r.cell.params.get('way')} {r.cell.content.name}": r for r in found}
-
-    def done(self) -> list[str]:
-        """Every stylization that came to its end, in all runs."""
-        path = self.folder / "done"
-        return path.read_text().splitlines() if path.exists() else []
-
-    def wait_for(self, process: subprocess.Popen[str], lines: int) -> None:
-        """Wait until so many stylizations have come to their end."""
-        deadline = time.monotonic() + 120
-        while len(self.done()) < lines and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.02)
-        assert process.poll() is None
+__all__ = ["site"]
 
 
 WAYS = {
@@ -157,9 +91,6 @@ def test_a_run_ends_when_too_many_cells_have_failed(
     assert f"{6 - left} failed: the run ends here" in told
     # The worker is up to two cells ahead: it is not made to break off.
     assert 6 - left <= len(list(bench.store.records(bench.store.run()))) <= 8 - left
-
-
-SLOW = "  trouble: {{params: {{way: well, seconds: {seconds}, folder: {folder}}}}}\n"
 
 
 def test_ctrl_c_ends_after_the_running_cell_and_twice_ends_now(tmp_path: Path, site: Path) -> None:
@@ -242,73 +173,3 @@ def test_the_turn_of_a_dead_process_is_taken_over(tmp_path: Path, site: Path) ->
     subprocess.run(command, check=False, cwd=ROOT)
     assert (bench.store.root / ".holder").exists()
     assert "waiting" not in bench.run()
-
-
-def finished(bench: Bench) -> dict[str, str]:
-    """The pixels of every cell that is done."""
-    return {r.cell.id: r.image_sha256 for r in bench.store.all_records() if r.ok}
-
-
-def drawn_by(bench: Bench) -> dict[str, str]:
-    """The mark that each stored cell leaves when it is stylized, by its id."""
-    cells = [record.cell for record in bench.store.all_records() if record.ok]
-    return {c.id: str(seeds.derive(c.seed, c.content.name, c.style.name)) for c in cells}
-
-
-def kill_at_random(bench: Bench, kills: int, rng: random.Random) -> Counter[str]:
-    """Kill runs at random moments, starting again each time; count what went wrong."""
-    found: Counter[str] = Counter()
-    for number in range(kills):
-        before, marks, lines = finished(bench), drawn_by(bench), len(bench.done())
-        process = bench.start()
-        time.sleep(rng.uniform(0.5, 3.0) if number % 4 == 0 else rng.uniform(3.0, 9.0))
-        process.send_signal(rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM]))
-        _, stderr = process.communicate()
-        after = finished(bench)  # reads every record: one that is not whole would raise
-        again = set(bench.done()[lines:])
-        found["tracebacks"] += "Traceback" in stderr
-        found["lost"] += sum(after.get(cell) != pixels for cell, pixels in before.items())
-        found["doubled"] += sum(marks[cell] in again for cell in before)
-        found["finished by then"] += process.returncode in (0, 3)
-    return found
-
-
-def survives(folder: Path, site: Path, cells: int, kills: int) -> Counter[str]:
-    """Kill runs of a suite, let it end, and compare with a run that nothing happened to."""
-    for name in ("broken", "whole"):
-        (folder / name).mkdir()
-    numbers = list(range(cells))
-    broken, whole = (
-        Bench(folder / name, site, SLOW.format(seconds=0.3, folder=folder / name),
-              seeds=json.dumps(numbers))
-        for name in ("broken", "whole")
-    )  # fmt: skip
-    found = kill_at_random(broken, kills, random.Random(0))
-    broken.run()
-    whole.run()
-    ours, theirs = (
-        {r.cell.seed: r.image_sha256 for r in b.store.all_records()} for b in (broken, whole)
-    )
-    found["missing in the end"] = len(theirs.keys() - ours.keys())
-    found["other pixels"] = sum(ours[seed] != theirs[seed] for seed in ours)
-    return found
-
-
-NOTHING_WRONG = {
-    "tracebacks": 0, "lost": 0, "doubled": 0, "missing in the end": 0, "other pixels": 0
-}  # fmt: skip
-
-
-def test_killed_at_any_moment_nothing_is_lost_or_done_twice(tmp_path: Path, site: Path) -> None:
-    found = survives(tmp_path, site, cells=8, kills=3)
-    assert {what: found[what] for what in NOTHING_WRONG} == NOTHING_WRONG
-
-
-@pytest.mark.slow
-def test_two_hundred_kills_over_sixty_cells(tmp_path: Path, site: Path) -> None:
-    found: Counter[str] = Counter()
-    for part in range(10):  # twenty kills finish about sixty cells; then anew
-        (tmp_path / str(part)).mkdir()
-        found += survives(tmp_path / str(part), site, cells=60, kills=20)
-    print(dict(found))
-    assert {what: found[what] for what in NOTHING_WRONG} == NOTHING_WRONG

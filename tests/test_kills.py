@@ -1,0 +1,87 @@
+"""Runs that are killed at random moments lose nothing, and do nothing twice."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from harness import seeds
+from tests.faults import SLOW, Bench, site
+
+__all__ = ["site"]
+
+
+def finished(bench: Bench) -> dict[str, str]:
+    """The pixels of every cell that is done."""
+    return {r.cell.id: r.image_sha256 for r in bench.store.all_records() if r.ok}
+
+
+def drawn_by(bench: Bench) -> dict[str, str]:
+    """The mark that each stored cell leaves when it is stylized, by its id."""
+    cells = [record.cell for record in bench.store.all_records() if record.ok]
+    return {c.id: str(seeds.derive(c.seed, c.content.name, c.style.name)) for c in cells}
+
+
+def kill_at_random(bench: Bench, kills: int, rng: random.Random) -> Counter[str]:
+    """Kill runs at random moments, starting again each time; count what went wrong."""
+    found: Counter[str] = Counter()
+    for number in range(kills):
+        before, marks, lines = finished(bench), drawn_by(bench), len(bench.done())
+        process = bench.start()
+        time.sleep(rng.uniform(0.5, 3.0) if number % 4 == 0 else rng.uniform(3.0, 9.0))
+        process.send_signal(rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM]))
+        _, stderr = process.communicate()
+        after = finished(bench)  # reads every record: one that is not whole would raise
+        again = set(bench.done()[lines:])
+        found["tracebacks"] += "Traceback" in stderr
+        found["lost"] += sum(after.get(cell) != pixels for cell, pixels in before.items())
+        found["doubled"] += sum(marks[cell] in again for cell in before)
+        found["finished by then"] += process.returncode in (0, 3)
+    return found
+
+
+def survives(folder: Path, site: Path, cells: int, kills: int) -> Counter[str]:
+    """Kill runs of a suite, let it end, and compare with a run that nothing happened to."""
+    for name in ("broken", "whole"):
+        (folder / name).mkdir()
+    numbers = list(range(cells))
+    broken, whole = (
+        Bench(folder / name, site, SLOW.format(seconds=0.3, folder=folder / name),
+              seeds=json.dumps(numbers))
+        for name in ("broken", "whole")
+    )  # fmt: skip
+    found = kill_at_random(broken, kills, random.Random(0))
+    broken.run()
+    whole.run()
+    ours, theirs = (
+        {r.cell.seed: r.image_sha256 for r in b.store.all_records()} for b in (broken, whole)
+    )
+    found["missing in the end"] = len(theirs.keys() - ours.keys())
+    found["other pixels"] = sum(ours[seed] != theirs[seed] for seed in ours)
+    return found
+
+
+NOTHING_WRONG = {
+    "tracebacks": 0, "lost": 0, "doubled": 0, "missing in the end": 0, "other pixels": 0
+}  # fmt: skip
+
+
+def test_killed_at_any_moment_nothing_is_lost_or_done_twice(tmp_path: Path, site: Path) -> None:
+    found = survives(tmp_path, site, cells=6, kills=2)
+    assert {what: found[what] for what in NOTHING_WRONG} == NOTHING_WRONG
+
+
+@pytest.mark.slow
+def test_two_hundred_kills_over_sixty_cells(tmp_path: Path, site: Path) -> None:
+    found: Counter[str] = Counter()
+    for part in range(10):  # twenty kills finish about sixty cells; then anew
+        (tmp_path / str(part)).mkdir()
+        found += survives(tmp_path / str(part), site, cells=60, kills=20)
+    print(dict(found))
+    assert {what: found[what] for what in NOTHING_WRONG} == NOTHING_WRONG
