@@ -147,14 +147,16 @@ def alive(group: int) -> list[str]:
     return [row[2] for row in rows if int(row[0]) == group and not row[1].startswith("Z")]
 
 
-def test_two_runs_at_once_do_no_cell_twice(tmp_path: Path, site: Path) -> None:
+@pytest.mark.parametrize("many", [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_runs_at_once_do_no_cell_twice(tmp_path: Path, site: Path, many: int) -> None:
     methods = SLOW.format(seconds=1.1, folder=tmp_path)  # a quick one would be repeated
     bench = Bench(tmp_path, site, methods, seeds="[0,1,2,3]")
-    processes = [bench.start() for _ in range(2)]
+    processes = [bench.start() for _ in range(many)]
     told = [process.communicate(timeout=200) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], told
-    second = next(out for out, _ in told if "waiting for it to end" in out)
-    assert "0 to run, 4 reused" in second
+    assert [process.returncode for process in processes] == [0] * many, told
+    waited = [out for out, _ in told if "waiting for it to end" in out]
+    assert len(waited) == many - 1
+    assert all("0 to run, 4 reused" in out for out in waited)
     assert len(bench.done()) == 4
 
 
