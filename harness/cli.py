@@ -47,6 +47,7 @@ class Commands(click.Group):
             if not (message := disk.told(error)):
                 raise
             click.echo(message, err=True)
+            disk.drop_output()
             sys.exit(WRONG_USE)
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)

@@ -75,6 +75,12 @@ def told(error: OSError) -> str:
     )
 
 
+def drop_output() -> None:
+    """Forget what standard output still holds: Python would try it once more and end with 120."""
+    with suppress(OSError, ValueError):  # it may be no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def ensure_room(folder: Path, size: int) -> None:
     """See that so many bytes can be written, before the first of them is.
 

@@ -6,7 +6,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +43,7 @@ def connect(uri: str) -> Any:
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     if uri.startswith("sqlite:"):
         with _made_by_one(_path(uri)) as path:
-            with closing(sqlite3.connect(path)) as file:  # MLflow would try for two minutes
-                file.execute("PRAGMA schema_version")
+            sqlite3.connect(path).close()  # what cannot be opened MLflow would try for two minutes
             return MlflowClient(tracking_uri=uri)
     client = MlflowClient(tracking_uri=uri)
     if uri.startswith("http"):

@@ -37,17 +37,15 @@ class Server:
     def database(self) -> str:
         return f"sqlite:///{self.folder / 'server.db'}"
 
-    def start(self, *prefix: str) -> None:
-        """Begin to start; `wait` says when it answers.
-
-        Args:
-            prefix: A command that runs the server, such as `prlimit --fsize=1000`.
-        """
+    def start(self) -> None:
+        """Begin to start, if it has not; `wait` says when it answers."""
+        if self.process is not None:
+            return
         self.folder.mkdir(exist_ok=True)
         self.port = self.port or free_port()
         log = (self.folder / "server.log").open("ab")
         self.process = subprocess.Popen(
-            [*prefix, sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1",
+            [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1",
              "--port", str(self.port), "--backend-store-uri", self.database, "--workers", "1",
              "--artifacts-destination", str(self.folder / "artifacts")],
             stdout=log, stderr=log, start_new_session=True,
@@ -228,11 +226,8 @@ def status(code: int) -> Fault:
     return lambda request: request.send(code, "text/plain", b"no")
 
 
-def kill(server: Server, when: str) -> Fault:
-    """End the server before it hears of the request, amid its work or before its answer.
-
-    It is started anew at once.
-    """
+def kill(server: Server, when: str, *, anew: bool) -> Fault:
+    """End the server before it hears of the request, amid its work, or after; start it anew."""
 
     def fault(request: Passing) -> None:
         request.close_connection = True
@@ -244,7 +239,8 @@ def kill(server: Server, when: str) -> Fault:
         while server.process is not None and when == "amid":
             time.sleep(0.01)
         server.kill()
-        server.start()
+        if anew:
+            server.start()
 
     return fault
 

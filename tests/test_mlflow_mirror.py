@@ -154,7 +154,7 @@ def test_a_server_that_hangs_does_not_hold_up_ctrl_c(
     mirror = Mirror(store, uri, pytest.fail)
     mirror.cell(record(0))
     assert begun.wait(60)
-    mirror.stop()
+    assert mirror.stop() == 1  # told as left out: nobody knows what became of it
     assert not mirror.working
     over.set()
 

@@ -266,6 +266,7 @@ def told(store: Store, uri: str) -> str:
     said: list[str] = []
     mirror = Mirror(store, uri, said.append)
     mirror.settle()
+    assert said  # within its bound, long before MLflow itself would give up
     mirror.summary(run_of(store), store.all_records(), [store.write_report("<html></html>")])
     assert not mirror.working
     (warning,) = said
@@ -440,22 +441,36 @@ def test_whatever_the_server_does_the_run_ends_well_and_sync_completes_it(
 def test_after_ten_kills_of_the_server_everything_is_there_exactly_once(
     server: Server, tmp_path: Path
 ) -> None:
-    chance, begin = random.Random(20), time.monotonic()
+    chance, begin, commands = random.Random(20), time.monotonic(), 0
+    kills: list[str] = []
     with proxied(server.port) as proxy:
         case = Case(tmp_path, "ten-kills", 10, proxy)
-        for count in range(10):
+        next_kill = chance.randint(1, 20)
+
+        def plan(number: int, request: str) -> Fault | None:
+            nonlocal next_kill
+            if len(kills) == 10 or len(proxy.writes) < next_kill:
+                return None
+            when, anew = chance.choice(["before", "amid", "after"]), chance.random() < 0.5
+            kills.append(f"killed {when} {request}, {'started at once' if anew else 'left dead'}")
+            next_kill = len(proxy.writes) + chance.randint(1, 20)
+            return kill(server, when, anew=anew)
+
+        proxy.plan = plan
+        while len(kills) < 10:
+            server.start()
             server.wait()
-            first = server.process
-            proxy.asked.clear()
-            at, when = chance.randint(1, 40), chance.choice(["before", "amid", "after"])
-            proxy.plan = lambda n, _, at=at, when=when: kill(server, when) if n == at else None
-            said = case.run() if count == 0 else [case("sync", case.path).stderr.strip()]
-            assert server.process is not first
-            print(f"killed {when} request {at}, {proxy.asked[at - 1]}: {(said or ['-'])[0][:150]}")
+            if commands == 0:
+                assert len(case.run()) <= 1
+            else:
+                assert case("sync", case.path).returncode in {0, 2}
+            commands += 1
+        server.start()
         server.wait()
-        proxy.plan = well
         sent = case.sync()
-    print(f"the last sync sent {sent} of {case.cells + 3}; {time.monotonic() - begin:.0f} s in all")
+    print("\n".join(kills))
+    print(f"{commands} commands and a last sync, which sent {sent} of {case.cells + 3}; "
+          f"{time.monotonic() - begin:.0f} s in all")  # fmt: skip
 
 
 @pytest.mark.slow
