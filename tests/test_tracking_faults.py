@@ -507,7 +507,7 @@ def disk(folder: Path, size: str) -> Iterator[Callable[[str], None]]:
     try:
         yield lambda options: subprocess.run(
             ["mount", "-o", f"remount,{options}", folder], check=True
-        )  # type: ignore[return-value]
+        )
     finally:
         subprocess.run(["umount", "-l", folder], check=True)
 
