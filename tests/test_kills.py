@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import signal
 import time
 from collections import Counter
@@ -15,6 +16,14 @@ from harness import seeds
 from tests.faults import SLOW, Bench, site
 
 __all__ = ["site"]
+
+
+ORPHAN = re.compile(
+    r'Traceback[^\n]*\n  File "<string>", line 1, in <module>\n(?:  [^\n]*\n)*?'
+    r"  [^\n]*, in spawn_main\n(?:  [^\n]*\n)*?  [^\n]*, in _main\n(?:  [^\n]*\n)*EOFError: .*"
+)
+"""What Python itself prints where a process is killed in the millisecond between the birth of its
+worker and telling it what to be: once in 300 kills. Nobody is left who could catch it."""
 
 
 def finished(bench: Bench) -> dict[str, str]:
@@ -39,9 +48,9 @@ def kill_at_random(bench: Bench, kills: int, rng: random.Random) -> Counter[str]
         _, stderr = process.communicate()
         after = finished(bench)  # reads every record: one that is not whole would raise
         again = set(bench.done()[lines:])
-        if "Traceback" in stderr:
+        if "Traceback" in ORPHAN.sub("", stderr):
             found["tracebacks"] += 1
-            print(stderr)  # once in two hundred; to be explained
+            print(stderr)
         found["lost"] += sum(after.get(cell) != pixels for cell, pixels in before.items())
         found["doubled"] += sum(marks[cell] in again for cell in before)
         found["finished by then"] += process.returncode in (0, 3)
