@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from harness.claims import ClaimRow
     from harness.conduct import Rules
     from harness.display import Display
+    from harness.executors.cluster import Fleet
     from harness.findings import Finding
     from harness.prepare import Options, Prepared
     from harness.suite import Suite
@@ -93,8 +94,8 @@ _suite_arguments = _options(
                       "--set gatys.iterations=50."),
 )  # fmt: skip
 _device_option = click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True,
-    envvar="NSTBENCH_DEVICE", help="Where to compute.",
+    "--device", default="auto", show_default=True, metavar="auto|cpu|cuda|NAME",
+    envvar="NSTBENCH_DEVICE", help="Where to compute; NAME is a part of a GPU's.",
 )  # fmt: skip
 _encoder_option = click.option(
     "--encoder", default="", envvar="NSTBENCH_ENCODER",
@@ -126,6 +127,17 @@ _deterministic_option = click.option(
     help="The same images, bit by bit, whenever this machine makes them with as many threads; "
          "what was made without is made again.",
 )  # fmt: skip
+_executor_options = _options(
+    click.option("--executor", type=click.Choice(["local", "ray"]), default="local",
+                 show_default=True, envvar="NSTBENCH_EXECUTOR",
+                 help="One cell at a time on this machine, or on all GPUs that Ray has."),
+    click.option("--address", default="", metavar="auto|HOST:PORT", envvar="NSTBENCH_ADDRESS",
+                 help="Of a Ray cluster that this machine is part of; else one of its own here."),
+    click.option("--gpu-share", type=click.FloatRange(0, 1, min_open=True), default=1.0,
+                 show_default=True, envvar="NSTBENCH_GPU_SHARE",
+                 help="Of a GPU that each of Ray's workers takes; less than 1 only with "
+                      "--throughput: they disturb each other's clocks."),
+)  # fmt: skip
 _tracking_option = click.option(
     "--tracking-uri", default="", envvar="NSTBENCH_TRACKING_URI",
     help="MLflow; else MLFLOW_TRACKING_URI, else <out>/mlflow.db.",
@@ -136,6 +148,7 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="For program
 @main.command()
 @_suite_options
 @_deterministic_option
+@_executor_options
 @_tracking_option
 @click.option("--no-track", is_flag=True, envvar="NSTBENCH_NO_TRACK", help="Leave MLflow out.")
 @click.option(
@@ -165,7 +178,7 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="For program
 @click.option("--fail-fast", is_flag=True, help="End it at the first: --max-failures 1.")
 def run(
     tracking_uri: str, no_track: bool, throughput: int, timeout: float | None, max_failures: str,
-    *, fail_fast: bool, **options: Any,
+    executor: str, address: str, gpu_share: float, *, fail_fast: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Run a suite: stylize, measure, log to MLflow, render the page.
 
@@ -178,13 +191,21 @@ def run(
             "not what it is alone, bit by bit, and which cells share a batch depends on what is "
             "done already. Leave out one of them."
         )
-    from harness.conduct import Rules
+    if throughput == 1 and gpu_share < 1:
+        raise UsageError(
+            f"--gpu-share {gpu_share:g} is for --throughput alone: workers that share a GPU "
+            "disturb each other's clocks, and timed cells have a whole one."
+        )
+    from harness import conduct
+
+    fleet = _fleet(executor, address, options["device"], gpu_share)
 
     def rules(prepared: Prepared) -> Rules:
         failures = 1 if fail_fast else _failures(max_failures, len(prepared.plan.todo))
-        return Rules(throughput, timeout, failures)
+        where = conduct.on_this_machine if fleet is None else conduct.on_a_fleet(fleet)
+        return conduct.Rules(throughput, timeout, failures, where)
 
-    _carry_out(options, rules, tracking_uri, no_track=no_track)
+    _carry_out(options, rules, tracking_uri, no_track=no_track, fleet=fleet)
 
 
 @main.command()
@@ -200,14 +221,14 @@ def score(tracking_uri: str, no_track: bool, **options: Any) -> None:
 
 def _carry_out(
     options: Mapping[str, Any], rules: Callable[[Prepared], Rules], tracking_uri: str,
-    *, no_track: bool, only_score: bool = False,
+    *, no_track: bool, only_score: bool = False, fleet: Fleet | None = None,
 ) -> None:  # fmt: skip
     from harness.display import Display
     from harness.tracking import tracking_uri as resolve
     from harness.turns import turn
 
     def ready() -> Prepared:
-        prepared = _prepare(**options)
+        prepared = _prepare(**options, hardware=fleet.hardware if fleet else None)
         plan = replace(prepared.plan, scores_only=only_score)
         return replace(prepared, plan=plan)
 
@@ -216,7 +237,7 @@ def _carry_out(
     with turn(prepared.store.root, shown.waits) as waited:
         if waited:
             prepared = ready()  # much is done by now
-        shown.announce(prepared)
+        shown.announce(prepared, fleet)
         if not prepared.plan.entries:
             raise UsageError("Nothing of this suite can run here; the reasons stand above.")
         out = prepared.store.root.parent
@@ -270,18 +291,22 @@ def _failures(text: str, cells: int) -> int | None:
 @main.command()
 @_suite_options
 @_deterministic_option
+@_executor_options
 @click.option("--explain", is_flag=True, help="Say of each cell why it runs.")
 @_json_option
-def plan(explain: bool, as_json: bool, **options: Any) -> None:
+def plan(
+    executor: str, address: str, gpu_share: float, *, explain: bool, as_json: bool, **options: Any
+) -> None:
     """Show what `run` would do, and why, without doing it."""
     from harness import display
     from harness.plan import explained
 
-    prepared = _prepare(**options)
+    fleet = _fleet(executor, address, options["device"], gpu_share)
+    prepared = _prepare(**options, hardware=fleet.hardware if fleet else None)
     if as_json:
         click.echo(json.dumps(_plan_json(prepared), indent=1))
         return
-    display.Display(_console()).announce(prepared)
+    display.Display(_console()).announce(prepared, fleet)
     why = explained(prepared.plan, prepared.store.all_records()) if explain else None
     click.echo("\n".join(display.entry_lines(prepared.plan, why)))
 
@@ -548,6 +573,17 @@ def _tell(findings: Iterable[Finding], *, as_json: bool) -> NoReturn:
     sys.exit(INCOMPLETE if any(finding.state == "bad" for finding in told) else 0)
 
 
+def _fleet(executor: str, address: str, device: str, share: float) -> Fleet | None:
+    """Return the nodes of a cluster, unless cells are to run on this machine."""
+    if executor == "local":
+        if address:
+            raise UsageError(f"--address {address} is for --executor ray.")
+        return None
+    from harness.executors import cluster
+
+    return cluster.muster(cluster.connect(address), device, share)
+
+
 def _prepare(
     suite: Path, profile: str, overrides: Iterable[str], mirror: str,
     weights: Sequence[str], **rest: Any,
@@ -561,14 +597,13 @@ def _prepare(
 
 def _load(path: Path, profile: str, overrides: Iterable[str], options: Options) -> Suite:
     from harness import suite as suites
-    from harness.devices import find_device
     from harness.suite import marked_yaml
 
     path = _suite_file(path)
     if profile == "auto":
         data, _ = marked_yaml.load(path)
         profiles = data.get("profiles") if isinstance(data, dict) else None
-        wanted = "quick" if find_device(options.device) == "cpu" else "full"
+        wanted = "quick" if options.found_device == "cpu" else "full"
         profile = wanted if isinstance(profiles, dict) and wanted in profiles else "none"
     return suites.load(path, "" if profile == "none" else profile, overrides)
 

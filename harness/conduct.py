@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from harness import snapshots
 from harness.display import Display
+from harness.executors import Executor
 from harness.executors.local import LocalExecutor
 from harness.images import to_png
-from harness.jobs import Outcome
+from harness.jobs import Outcome, Setup
 from harness.mlflow_mirror import Mirror
 from harness.prepare import Prepared
 from harness.records import Calibration, Cell, Failure, Record, Run
 from harness.stopping import Stopping
 from harness.store import Store
+
+if TYPE_CHECKING:
+    from harness.executors.cluster import Fleet
+
+
+def on_this_machine(setup: Setup, display: Display, timeout: float | None) -> Executor:
+    """Run cells here, one after the other."""
+    return LocalExecutor(setup, display.progress, timeout)
+
+
+def on_a_fleet(fleet: Fleet) -> Callable[[Setup, Display, float | None], Executor]:
+    """Run cells wherever a cluster has room."""
+    from harness.executors.ray import RayExecutor
+
+    return lambda setup, display, timeout: RayExecutor(fleet, setup, display, timeout)
 
 
 @dataclass(frozen=True)
@@ -25,6 +42,7 @@ class Rules:
     together: int = 1  # cells that may run in one batch, for throughput
     timeout: float | None = None  # seconds that a cell may take, its fit included
     failures: int | None = None  # so many failed cells end the run
+    executor: Callable[[Setup, Display, float | None], Executor] = on_this_machine
 
 
 def run_cells(
@@ -55,7 +73,7 @@ def run_cells(
     store.write_run(run)
     todo = [entry.cell for entry in prepared.plan.todo]
     if todo:
-        executor = LocalExecutor(prepared.setup, display.progress, rules.timeout)
+        executor = rules.executor(prepared.setup, display, rules.timeout)
         stopping.act = executor.finish
         display.start(todo)
         paces = _work(executor, prepared, rules, display, mirror)
@@ -73,7 +91,7 @@ def run_cells(
 
 
 def _work(
-    executor: LocalExecutor, prepared: Prepared, rules: Rules, display: Display, mirror: Mirror
+    executor: Executor, prepared: Prepared, rules: Rules, display: Display, mirror: Mirror
 ) -> tuple[Calibration, ...]:
     """Have a worker go through the jobs; return how fast it was before and after."""
     failed = 0

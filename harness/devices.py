@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -16,19 +17,33 @@ DRIVERS = ("nvcuda.dll", "amdhip64.dll") if sys.platform == "win32" else ("libcu
 AMD_ON_LINUX = Path("/dev/kfd")  # torch brings the library; the kernel's door tells
 
 
+@dataclass(frozen=True)
+class Hardware:
+    """What cells run on, where that is not this machine."""
+
+    device: str
+    bfloat16: bool  # where that is fast
+
+
 @cache
 def find_device(asked: str) -> str:
-    """Return `cpu` or the GPU's name; `auto` takes a GPU where there is one.
+    """Return `cpu` or the GPU's name.
+
+    Args:
+        asked: `auto` takes a GPU where there is one; `cpu`; `cuda`; or a part of a GPU's name.
 
     Raises:
-        UsageError: A GPU was asked for, and torch sees none.
+        UsageError: A GPU was asked for, and torch sees none, or another one.
     """
     if asked == "cpu" or (asked == "auto" and not _has_driver()):
         return "cpu"
     import torch  # a second or more, and only torch knows whether it can use the driver
 
     if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
+        name = torch.cuda.get_device_name()
+        if asked not in {"auto", "cuda"} and asked.lower() not in name.lower():
+            raise UsageError(f"--device {asked}: this machine has cpu and {name}.")
+        return name
     if asked == "auto":
         return "cpu"
     raise UsageError(f"--device {asked}: torch {torch.__version__} sees no CUDA device here.")

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -20,6 +20,7 @@ from harness.prepare import Prepared
 from harness.records import Cell, Record, Score
 
 if TYPE_CHECKING:
+    from harness.executors.cluster import Fleet
     from harness.fetch import Need
     from harness.findings import Finding
     from harness.rubbish import Heap
@@ -29,6 +30,8 @@ SHORT_PHASES = {"fit": "fitting", "stylize": "stylizing", "measure": "measuring"
 MARKS = {"good": ("✓", "green"), "fair": ("!", "yellow"), "bad": ("✗", "red")}
 NEED_COLORS = {"stands in": "yellow", "missing": "red"}
 COLORS = {"done": "green", "diverged": "yellow", "skipped": "yellow"}
+MOST_LINES = 12
+"""Of workers that are shown at a time."""
 ACTIONS: tuple[Action, ...] = ("run", "reuse", "score")
 
 
@@ -39,13 +42,16 @@ class Display:
         self.console = console
         self._cells: dict[str, Cell] = {}
         self._done = 0
+        self._lines: dict[str, TaskID] = {}  # of each worker, by its place
 
-    def announce(self, prepared: Prepared) -> None:
+    def announce(self, prepared: Prepared, fleet: Fleet | None = None) -> None:
         """Print where the suite runs, what stands in, and the plan line."""
         facts, suite = prepared.facts, prepared.suite
         profile = f", profile {suite.profile}" if suite.profile else ""
         self._say(f"[bold]{suite.name}[/]{profile} on {facts.device}, encoder {facts.encoder.name} "
                   f"({facts.encoder.origin})")  # fmt: skip
+        for line in fleet.lines() if fleet else ():
+            self._say(line)
         for warning in prepared.warnings:
             self._say(f"[yellow]! {escape(warning)}[/]")
         for line in plan_lines(prepared.plan):
@@ -54,7 +60,7 @@ class Display:
     def start(self, cells: Sequence[Cell]) -> None:
         """Begin the progress display over the cells that will run."""
         self._cells = {cell.id: cell for cell in cells}
-        self._estimate = Estimate(cells)
+        self._estimate, self._workers = Estimate(cells), 1
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),
@@ -62,19 +68,33 @@ class Display:
             console=self.console,
         )
         self._all = self._progress.add_task("cells", total=len(cells), of=self._of())
-        self._one = self._progress.add_task("starting the worker", total=None, of="")
+        self._lines = {"": self._progress.add_task("starting the worker", total=None, of="")}
         self._live = Live(self._progress, console=self.console, refresh_per_second=8)
         if self.console.is_terminal:
             self._live.start()
 
-    def progress(self, cell_id: str, phase: str, index: int, of: int) -> None:
-        """Show where the running cell stands."""
+    def progress(self, cell_id: str, phase: str, index: int, of: int, place: str = "") -> None:
+        """Show where a running cell stands, and at which place where there are several."""
         cell = self._cells.get(cell_id)
-        if cell is not None:
-            text = f"{SHORT_PHASES.get(phase, phase)} {escape(cell.name)}"
+        if cell is not None and (line := self._lines.get(place)) is not None:
+            text = f"{escape(place)} {SHORT_PHASES.get(phase, phase)} {escape(cell.name)}".lstrip()
             self._progress.update(
-                self._one, description=text, completed=index, total=of, of=f"{index}/{of}"
+                line, description=text, completed=index, total=of, of=f"{index}/{of}"
             )
+
+    def staffed(self, places: Sequence[str]) -> None:
+        """Show a line for each worker, of as many as there is room for."""
+        for gone in self._lines.keys() - set(places):
+            self._progress.remove_task(self._lines.pop(gone))
+        for place in places:
+            if place not in self._lines:
+                self._lines[place] = self._progress.add_task(
+                    f"{escape(place)} begins", total=None, of="", visible=False
+                )
+        for number, line in enumerate(self._lines.values()):
+            self._progress.update(line, visible=number < MOST_LINES)
+        self._workers = max(1, len(places))
+        self._progress.update(self._all, of=self._of())
 
     def finished(self, record: Record) -> None:
         """Print a line for a finished cell and move the bars on."""
@@ -85,7 +105,7 @@ class Display:
         head = f"\\[{self._done}/{len(self._cells)}] [{color}]{record.status}[/]"
         line = f"{head} {escape(record.cell.name)}  {_seconds(record)}{_scores(record.scores)}"
         if not self.console.is_terminal:
-            line += f"  left {_left(self._estimate)}"
+            line += f"  left {self._left()}"
         self._say(line)
         if record.failure is not None:
             self._say(f"    [{color}]{escape(record.failure.message)}[/]")
@@ -122,7 +142,16 @@ class Display:
             self._live.stop()
 
     def _of(self) -> str:
-        return f"{self._done}/{len(self._cells)}, {_left(self._estimate)} left"
+        hidden = len(self._lines) - MOST_LINES
+        more = f", {hidden} more workers" if hidden > 0 else ""
+        return f"{self._done}/{len(self._cells)}, {self._left()} left{more}"
+
+    def _left(self) -> str:
+        seconds = self._estimate.seconds()
+        if seconds is None:
+            return "?"
+        minutes, rest = divmod(round(seconds / self._workers), 60)
+        return f"{minutes}:{rest:02d}"
 
     def _say(self, text: str) -> None:
         self.console.print(text, highlight=False, soft_wrap=not self.console.is_terminal)
@@ -190,14 +219,6 @@ def _seconds(record: Record) -> str:
 
 def _scores(scores: Sequence[Score]) -> str:
     return "".join(f"  {s.name} {s.value:.3f}" for s in scores if s.value is not None)
-
-
-def _left(estimate: Estimate) -> str:
-    seconds = estimate.seconds()
-    if seconds is None:
-        return "?"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02d}"
 
 
 def print_needs(console: Console, needs: Sequence[Need]) -> None:

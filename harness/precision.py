@@ -13,7 +13,7 @@ FAST_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
 """What Linux calls a processor's own bfloat16 products: Intel, AMD; the last is ARM's word."""
 
 
-def resolve(asked: Precision | str, device: str) -> str:
+def resolve(asked: Precision | str, device: str, *, fast: bool | None = None) -> str:
     """Return `float32` or `bfloat16`; `auto` takes bfloat16 where it is about twice as fast.
 
     Losses and Gram matrices are float32 in any case.
@@ -21,10 +21,12 @@ def resolve(asked: Precision | str, device: str) -> str:
     Args:
         asked: What the suite or the command line says.
         device: `cpu`, or a GPU's name.
+        fast: Whether it is fast at bfloat16, where that is not for this machine to tell.
     """
     if asked != "auto":
         return asked
-    fast = bool(FAST_FLAGS & _processor_flags()) if device == "cpu" else _gpu_has_it()
+    if fast is None:
+        fast = bool(FAST_FLAGS & _processor_flags()) if device == "cpu" else _gpu_has_it()
     return "bfloat16" if fast else "float32"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness import encoders, environment, plan, precision
 from harness.batches import batches
-from harness.devices import find_device
+from harness.devices import Hardware, find_device
 from harness.downloads import Network
 from harness.errors import (
     ImageError,
@@ -45,6 +45,12 @@ class Options:
     offline: bool = False
     fresh: bool = False
     deterministic: bool = False
+    hardware: Hardware | None = None  # unless it is this machine's
+
+    @property
+    def found_device(self) -> str:
+        """What cells run on: `cpu`, or a GPU's name."""
+        return self.hardware.device if self.hardware else find_device(self.device)
 
 
 @dataclass(frozen=True)
@@ -205,13 +211,14 @@ def _facts(
             named[name] = str(error)
     contents = {name: _image(gallery, source) for name, source in suite.contents.items()}
     styles = {name: _image(gallery, source) for name, source in suite.styles.items()}
-    device = find_device(options.device)
+    device = options.found_device
+    fast = options.hardware.bfloat16 if options.hardware else None
     facts = Facts(
         contents=contents,
         styles=styles,
         encoder=encoder,
         device=device,
-        precision=precision.resolve(options.precision or suite.precision, device),
+        precision=precision.resolve(options.precision or suite.precision, device, fast=fast),
         training=training.use,
         encoders=named,
     )

@@ -96,7 +96,7 @@ class LocalExecutor:
         self.environment: Mapping[str, str] = setup.environment
         """Of the worker, as soon as it has started."""
         self._on_progress, self._timeout = on_progress, timeout
-        self._folder = _temporary()
+        self._folder = temporary_folder()
         self._log = Path(self._folder.name) / "worker.log"
         # Not a queue: its lock would stay locked where a worker is killed while it holds it.
         self._messages, self._other_end = context.Pipe(duplex=False)
@@ -119,6 +119,17 @@ class LocalExecutor:
     def start(self) -> None:
         """Start the worker; the first job need not wait for it then."""
         self._pool.schedule(worker.awake)
+
+    def wait_for_worker(self) -> None:
+        """Start it, and wait until it has imported what it needs.
+
+        Raises:
+            WorkerError: It cannot be started.
+        """
+        try:
+            self._pool.schedule(worker.awake).result()
+        except (ProcessExpired, BrokenProcessPool):
+            raise self._stillborn() from None
 
     def run(self, batches: Iterable[Sequence[Job]]) -> Iterator[Outcome]:
         """Yield the outcome of every job, in order; those of a batch run together.
@@ -193,7 +204,7 @@ class LocalExecutor:
         try:
             path = self._result(parcel)
         except BrokenProcessPool:
-            raise WorkerError(f"The worker process does not start:\n{self._last_words()}") from None
+            raise self._stillborn() from None
         except TimeoutError:
             message = f"It did not end within {self._timeout:g} s; --timeout sets how many."
             yield from self._lost(parcel, "timeout", Failure("Timeout", message))
@@ -261,6 +272,9 @@ class LocalExecutor:
         failure = Failure("Untried", f"Its fit ended in {why}; it is not tried again in this run.")
         return Outcome(Record(cell, "failed", failure=failure))
 
+    def _stillborn(self) -> WorkerError:
+        return WorkerError(f"The worker process does not start:\n{self._last_words()}")
+
     def _last_words(self) -> str:
         """Take what a dead worker has left in its log."""
         text = self._log.read_text(errors="replace") if self._log.exists() else ""
@@ -277,7 +291,12 @@ class LocalExecutor:
                 self._on_progress(cell_id, phase, index, of)
 
 
-def _temporary() -> tempfile.TemporaryDirectory[str]:
+def temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    """Return a folder that goes when its owner does.
+
+    Raises:
+        StoreError: There is no place for one.
+    """
     try:
         return tempfile.TemporaryDirectory(prefix="nstbench-", ignore_cleanup_errors=True)
     except OSError as error:

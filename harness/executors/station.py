@@ -1,0 +1,153 @@
+"""What stands on a node of a cluster: a supervised worker there, its outcomes sent as they come.
+
+It is the local executor, with another to fetch for it and to write for it: what a time-out or a
+crash means is the same on one machine and on many.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from harness import environment
+from harness.executors.freight import Freight, NodeCache
+from harness.executors.local import LocalExecutor
+from harness.jobs import Job, Setup
+from harness.records import Calibration
+from harness.store import Store
+
+Message: TypeAlias = tuple[Any, ...]
+"""("at", cell id, phase, index, of), ("outcome", Outcome) or ("checkpoint", fit id, bytes)."""
+
+TELL_SECONDS = 1.0
+"""How far a phase is, no more often: hundreds of stations may tell one driver."""
+
+
+class Station:
+    """One worker of a run; Ray calls it from two threads, `run` and the rest.
+
+    Args:
+        depot: Of the driver, see below.
+        threads: That cells compute with.
+        timeout: Seconds that a cell may take.
+    """
+
+    def __init__(self, depot: Any, threads: int, timeout: float | None) -> None:
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # of the worker; Ray has set its own
+        self._depot, self._timeout = depot, timeout
+        self._cache = NodeCache(self._read)
+        self._scratch = tempfile.TemporaryDirectory(prefix="nstbench-", ignore_cleanup_errors=True)
+        self._store = Store(Path(self._scratch.name), "station")  # of checkpoints
+        self._messages: queue.SimpleQueue[Message | BaseException | None] = queue.SimpleQueue()
+        self._told: tuple[str, str, float] = ("", "", 0.0)
+        self._fit_id, self._kept_at = "", 0  # the running fit, and when its checkpoint was made
+
+    def begin(self, setup: Freight) -> Mapping[str, str]:
+        """Start the worker; return its environment when it is there.
+
+        Raises:
+            HashError: What was sent is not what arrived.
+            WorkerError: It does not start.
+        """
+        found: Setup = self._cache.unpack(setup)
+        around = {**environment.describe(found.device), "node": socket.gethostname()}
+        self._executor = LocalExecutor(
+            replace(found, environment=around, store=self._store), self._progress, self._timeout
+        )
+        self._executor.wait_for_worker()
+        return self._executor.environment
+
+    def run(
+        self, shard: Freight, only: Collection[str], checkpoint: Freight | None
+    ) -> Iterator[Message]:
+        """Yield what becomes of a shard's cells.
+
+        Args:
+            shard: A sequence of batches of jobs.
+            only: Ids of the cells that are to run; others are done.
+            checkpoint: Of their training, as bytes, where there is one.
+        """
+        batches: list[list[Job]] = self._cache.unpack(shard)
+        todo = [[job for job in batch if job.cell.id in only] for batch in batches]
+        self._fit_id = batches[0][0].cell.fit_id
+        self._store.drop_checkpoint(self._fit_id)
+        if checkpoint is not None:
+            self._store.checkpoint_path(self._fit_id).parent.mkdir(parents=True, exist_ok=True)
+            self._store.write_checkpoint(self._fit_id, self._cache.unpack(checkpoint))
+        self._kept_at = self._checkpoint_time()
+        worker = threading.Thread(target=self._work, args=[list(filter(None, todo))], daemon=True)
+        worker.start()
+        while (message := self._messages.get()) is not None:
+            if isinstance(message, BaseException):
+                raise message
+            yield message
+        self._store.drop_checkpoint(self._fit_id)
+
+    def finish(self) -> None:
+        """Let the running cell come to its end and begin no other."""
+        self._executor.finish()
+
+    def calibrations(self) -> list[Calibration]:
+        """Have the machine's pace measured again."""
+        return self._executor.calibrations()
+
+    def close(self) -> None:
+        """End the worker now, and leave nothing."""
+        self._executor.close(now=True)
+        self._scratch.cleanup()
+
+    def _read(self, names: Sequence[str]) -> list[bytes]:
+        import ray
+
+        found: list[bytes] = ray.get(self._depot.read.remote(names))
+        return found
+
+    def _work(self, batches: Sequence[Sequence[Job]]) -> None:
+        try:
+            for outcome in self._executor.run(batches):
+                self._messages.put(("outcome", outcome))
+        except BaseException as error:
+            self._messages.put(error)
+        else:
+            self._messages.put(None)
+
+    def _progress(self, cell_id: str, phase: str, index: int, of: int) -> None:
+        """Pass on what begins, and now and then how far it is; and the checkpoint on the way."""
+        now = time.monotonic()
+        *before, when = self._told
+        if [cell_id, phase] == before and now - when < TELL_SECONDS:
+            return
+        self._told = (cell_id, phase, now)
+        self._messages.put(("at", cell_id, phase, index, of))
+        made = self._checkpoint_time()
+        if made > self._kept_at:
+            self._kept_at = made
+            state = self._store.checkpoint_path(self._fit_id).read_bytes()
+            self._messages.put(("checkpoint", self._fit_id, state))
+
+    def _checkpoint_time(self) -> int:
+        path = self._store.checkpoint_path(self._fit_id)
+        return path.stat().st_mtime_ns if path.exists() else 0
+
+
+class Depot:
+    """Stands on the driver's machine and hands out its files by name."""
+
+    def __init__(self) -> None:
+        self._paths: dict[str, Path] = {}
+
+    def offer(self, paths: Mapping[str, Path]) -> None:
+        """Take note of where files are."""
+        self._paths.update(paths)
+
+    def read(self, names: Sequence[str]) -> list[bytes]:
+        """Return their bytes."""
+        return [self._paths[name].read_bytes() for name in names]
