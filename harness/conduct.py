@@ -7,11 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from harness import snapshots
 from harness.display import Display
+from harness.encoded import encoded
 from harness.executors import Executor
 from harness.executors.local import LocalExecutor
-from harness.images import to_png
 from harness.jobs import Outcome, Setup
 from harness.mlflow_mirror import Mirror
 from harness.prepare import Prepared
@@ -129,13 +128,12 @@ def _mark(store: Store, cells: Sequence[Cell]) -> None:
 
 
 def _keep(store: Store, outcome: Outcome) -> None:
-    png = None if outcome.pixels is None else to_png(outcome.pixels)
+    files = outcome.files or encoded(outcome)
     if outcome.fitted is not None:
         store.write_fit(outcome.record.cell, *outcome.fitted)
     if outcome.record.status == "diverged":
         store.drop_checkpoint(outcome.record.cell.fit_id)  # what went wrong is not gone on with
-    if png is None and store.image(outcome.record.cell.id) and outcome.record.ok:
+    if files.png is None and store.image(outcome.record.cell.id) and outcome.record.ok:
         store.rewrite(outcome.record)  # only its scores are new
     else:
-        kept = {step: snapshots.encode(pixels) for step, pixels in outcome.snapshots.items()}
-        store.write(outcome.record, png, outcome.trace, kept)
+        store.write(outcome.record, files.png, outcome.trace, files.webps)

@@ -51,7 +51,7 @@ class Display:
         self._say(f"[bold]{suite.name}[/]{profile} on {facts.device}, encoder {facts.encoder.name} "
                   f"({facts.encoder.origin})")  # fmt: skip
         for line in fleet.lines() if fleet else ():
-            self._say(line)
+            self._say(f"[yellow]{escape(line)}[/]" if line.startswith("!") else escape(line))
         for warning in prepared.warnings:
             self._say(f"[yellow]! {escape(warning)}[/]")
         for line in plan_lines(prepared.plan):

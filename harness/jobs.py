@@ -53,10 +53,19 @@ class Outcome:
     """A record with what does not fit into it."""
 
     record: Record
-    pixels: NDArray[np.uint8] | None = None  # not yet a PNG: the parent has the time to encode
+    pixels: NDArray[np.uint8] | None = None  # not yet a PNG: others have the time to encode
     trace: Sequence[TracePoint] = ()
     snapshots: Mapping[int, NDArray[np.uint8]] = field(default_factory=dict)  # by step
     fitted: tuple[bytes, dict[str, Any]] | None = None  # newly fitted tensors to keep, and facts
+    files: Encoded | None = None  # in place of pixels and snapshots
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """The images of an outcome as files."""
+
+    png: bytes | None
+    webps: Mapping[int, bytes]  # by step
 
 
 def score_name(metric: Any) -> str:

@@ -45,9 +45,11 @@ class Bench:
         self.path = folder / "faults.yaml"
         self.path.write_text(f"{text}\nmethods:\n{methods}", encoding="utf-8")
 
-    def start(self, *options: str) -> subprocess.Popen[str]:
+    def start(
+        self, *options: str, how: tuple[str, str] = ("-m", "harness.cli")
+    ) -> subprocess.Popen[str]:
         """Begin a run, in a group of its own."""
-        command = [sys.executable, "-m", "harness.cli", "run", self.path, "--out", self.folder,
+        command = [sys.executable, *how, "run", self.path, "--out", self.folder,
                    "--offline", "--no-track", *options]  # fmt: skip
         return subprocess.Popen(
             command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

@@ -17,13 +17,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.faults import ROOT, SLOW, Bench, site
+from tests.test_checkpoints import OFTEN
 
 if TYPE_CHECKING:
     from ray.cluster_utils import Cluster
 
 __all__ = ["site"]
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    # Ray leaves the files of its processes' addresses open.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 STORE_BYTES = 80 * 2**20
 """Of each node's shared memory: the smallest that Ray takes."""
@@ -180,6 +185,44 @@ def test_ctrl_c_ends_after_the_running_cells(
     assert "Traceback" not in stderr
     done = [r for r in bench.store.all_records() if r.ok]
     assert len(done) == len(bench.done()) < 12  # none was cut off
+
+
+def test_a_training_goes_on_elsewhere_from_its_last_checkpoint(
+    cluster: Cluster, nodes: Callable[[], Any], tmp_path: Path, site: Path
+) -> None:
+    there = [nodes(), nodes()]
+    methods = "  johnson: {params: {width: 0.25, steps: 150, batch_size: 2, crop: 32}}\n"
+    (tmp_path / "whole").mkdir()
+    whole = Bench(tmp_path / "whole", site, methods)
+    whole.run()
+    bench = Bench(tmp_path, site, methods)
+    process = bench.start(*through_ray(cluster), how=("-c", OFTEN))
+    deadline = time.monotonic() + 120
+    while not list(bench.store.root.glob("checkpoints/*/state.safetensors")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    began = [(tmp_path / f"cache-{n}" / "freight").exists() for n in (0, 1)]
+    assert sum(began) == 1  # one training needs one worker
+    cluster.remove_node(there[began.index(True)], allow_graceful=False)
+    stdout, stderr = process.communicate(timeout=200)
+    assert process.returncode == 0, stdout + stderr
+    (resumed,), (unbroken,) = bench.store.all_records(), whole.store.all_records()
+    assert any(note.startswith("The training was resumed at step") for note in resumed.notes)
+    assert resumed.image_sha256 == unbroken.image_sha256
+
+
+def test_a_node_that_comes_later_is_taken(
+    cluster: Cluster, nodes: Callable[[], Any], tmp_path: Path, site: Path
+) -> None:
+    nodes()
+    bench = Bench(tmp_path, site, ONCE.format(folder=tmp_path), seeds=str(list(range(24))))
+    process = bench.start(*through_ray(cluster))
+    bench.wait_for(process, lines=1)
+    nodes()
+    stdout, stderr = process.communicate(timeout=200)
+    assert process.returncode == 0, stdout + stderr
+    assert "2 on 2 of Ray's nodes" in bench.store.run().environment["workers"]
 
 
 def test_what_cells_need_comes_once_to_each_node_and_is_what_was_sent(

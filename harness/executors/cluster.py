@@ -15,9 +15,11 @@ from typing import Any
 
 from harness import environment, precision
 from harness.devices import Hardware, find_device
-from harness.errors import UsageError, WorkerError
+from harness.errors import UsageError
 
 INSTALL = "pip install 'nstbench[ray]'"
+
+_OURS = environment.versions()["nstbench"]
 
 CENSUS_SECONDS = 120.0
 """A node's first process takes seconds to start, and one of a large cluster's may be slow."""
@@ -41,11 +43,24 @@ class Fleet:
     """The nodes that a run takes: all of one device, since that is part of what a cell is."""
 
     ray: Any  # connected
+    census: Census  # hears of nodes that come later
     device: str
     nodes: tuple[Node, ...]
     threads: int  # of each worker
     share: float = 1.0  # of a GPU that a worker takes
     others: tuple[Node, ...] = ()  # of other devices: left alone
+    complaints: tuple[str, ...] = ()  # of nodes that cannot be used
+
+    def takes(self, node: Node) -> bool:
+        """Tell whether a node that came later is one for this run."""
+        return _fits(node, self.device) and self.slots(node) > 0
+
+    @property
+    def of_a_worker(self) -> dict[str, float]:
+        """What a worker takes of its node, in Ray's words."""
+        if self.device == "cpu":
+            return {"num_cpus": self.threads}
+        return {"num_cpus": 1, "num_gpus": self.share}
 
     def slots(self, node: Node) -> int:
         """Return how many workers a node has room for."""
@@ -65,9 +80,11 @@ class Fleet:
         """Say where cells run, what is left alone, and in what the nodes differ."""
         places = ", ".join(f"{node.name} ({self.slots(node)})" for node in self.nodes)
         yield f"{self.workers} workers on {_nodes(len(self.nodes))}: {places}"
-        for device in dict.fromkeys(node.device for node in self.others):
-            names = ", ".join(node.name for node in self.others if node.device == device)
-            yield f"not used: {names} ({device}); --device names another device"
+        idle = [node for node in self.others if node.gpus]
+        for device in dict.fromkeys(node.device for node in idle):
+            names = ", ".join(node.name for node in idle if node.device == device)
+            yield f"not used: {names} ({device}); --device takes them instead"
+        yield from (f"! {complaint}" for complaint in self.complaints)
         for package in ("torch", "numpy", "commit"):
             found = Counter(node.versions.get(package, "") or "none" for node in self.nodes)
             if len(found) > 1:
@@ -113,25 +130,35 @@ def muster(ray: Any, asked: str, share: float = 1.0) -> Fleet:
     Args:
         ray: Connected.
         asked: `auto` takes the GPUs that there are most of, else processors; `cuda` insists on
-            GPUs; `cpu`; or a GPU's name, or part of it.
+            GPUs; `cpu`; or a part of a GPU's name.
         share: Of a GPU that each worker takes.
 
     Raises:
-        UsageError: No node has what was asked for, or one has another nstbench.
-        WorkerError: A node does not answer.
+        UsageError: No node has what was asked for.
     """
-    nodes = [node for node in _census(ray) if node.gpus or node.cores]
-    _same_nstbench(nodes)
+    census = Census(ray)
+    census.there()
+    answers = list(census.answers(CENSUS_SECONDS))
+    nodes = [answer for answer in answers if isinstance(answer, Node)]
+    complaints = tuple(answer for answer in answers if isinstance(answer, str))
+    if not nodes:
+        raise UsageError("No node of the cluster can be used. " + ". ".join(complaints))
     device = choose(nodes, asked)
-    chosen = tuple(n for n in nodes if (n.cores if device == "cpu" else n.device == device))
+    chosen = [node for node in nodes if _fits(node, device)]
     return Fleet(
-        ray,
+        ray=ray,
+        census=census,
         device=device,
-        nodes=chosen,
+        nodes=tuple(chosen),
         threads=_threads(chosen, device),
         share=share,
-        others=tuple(n for n in nodes if n not in chosen),
+        others=tuple(node for node in nodes if node not in chosen),
+        complaints=complaints,
     )
+
+
+def _fits(node: Node, device: str) -> bool:
+    return node.cores > 0 if device == "cpu" else node.device == device
 
 
 def choose(nodes: Sequence[Node], asked: str) -> str:
@@ -151,36 +178,54 @@ def choose(nodes: Sequence[Node], asked: str) -> str:
     return max(names, key=lambda device: count[device])
 
 
-def _census(ray: Any) -> list[Node]:
-    """Ask every node what it is; one that leaves meanwhile is left out."""
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+class Census:
+    """Asks every node what it is, once."""
 
-    there = {node["NodeID"]: node for node in ray.nodes() if node["Alive"]}
-    ask = ray.remote(num_cpus=0, max_retries=0)(look_at_this_node)
-    asked = {
-        ask.options(
-            scheduling_strategy=NodeAffinitySchedulingStrategy(id_, soft=False)
-        ).remote(): id_
-        for id_ in there
-    }
-    _, silent = ray.wait(list(asked), num_returns=len(asked), timeout=CENSUS_SECONDS)
-    found = []
-    for answer, id_ in asked.items():
-        name = there[id_]["NodeManagerHostname"]
-        if answer in silent:
-            raise WorkerError(f"{name} does not answer after {CENSUS_SECONDS:g} s.")
-        try:
-            found.append(_node(id_, there[id_]["Resources"], ray.get(answer)))
-        except ray.exceptions.RayTaskError as error:
-            raise UsageError(f"{name} cannot run nstbench: {_last(error)}") from None
-        except ray.exceptions.RayError:
-            continue
-    return found
+    def __init__(self, ray: Any) -> None:
+        self._ray = ray
+        self._known: set[str] = set()
+        self._asked: dict[Any, Mapping[str, Any]] = {}  # who has not answered yet
+
+    def there(self) -> set[str]:
+        """Return the ids of the nodes that are alive, and ask those that are new."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        alive = {node["NodeID"]: node for node in self._ray.nodes() if node["Alive"]}
+        ask = self._ray.remote(num_cpus=0, max_retries=0)(look_at_this_node)
+        for id_ in alive.keys() - self._known:
+            only_there = NodeAffinitySchedulingStrategy(id_, soft=False)
+            self._asked[ask.options(scheduling_strategy=only_there).remote()] = alive[id_]
+        self._known |= alive.keys()
+        return set(alive)
+
+    def answers(self, seconds: float = 0.0) -> Iterator[Node | str]:
+        """Yield what nodes answer within that time; a complaint where one cannot be used."""
+        asked = list(self._asked)
+        heard, silent = self._ray.wait(asked, num_returns=len(asked), timeout=seconds) \
+            if asked else ([], [])  # fmt: skip
+        for answer in heard:
+            facts = self._asked.pop(answer)
+            name = facts["NodeManagerHostname"]
+            try:
+                node = _node(facts, self._ray.get(answer))
+            except self._ray.exceptions.RayTaskError as error:
+                yield f"{name} is left out: {_last(error)}"
+            except self._ray.exceptions.RayError:
+                continue  # it left meanwhile
+            else:
+                theirs = node.versions["nstbench"]
+                other = f"{name} is left out: it has nstbench {theirs}, this machine {_OURS}"
+                yield node if theirs == _OURS else other
+        if seconds:
+            yield from (
+                f"{self._asked[one]['NodeManagerHostname']} does not answer" for one in silent
+            )
 
 
-def _node(id_: str, resources: Mapping[str, float], told: Mapping[str, Any]) -> Node:
-    gpus = int(resources.get("GPU", 0)) if told["device"] != "cpu" else 0
-    return Node(id_, gpus=gpus, cores=int(resources.get("CPU", 0)), **told)
+def _node(facts: Mapping[str, Any], told: Mapping[str, Any]) -> Node:
+    has = facts["Resources"]
+    gpus = int(has.get("GPU", 0)) if told["device"] != "cpu" else 0
+    return Node(facts["NodeID"], gpus=gpus, cores=int(has.get("CPU", 0)), **told)
 
 
 def look_at_this_node() -> dict[str, Any]:
@@ -207,17 +252,6 @@ def about_this_machine() -> dict[str, Any]:
         "bfloat16": precision.resolve("auto", device) == "bfloat16",
         "versions": {**environment.versions(), "commit": environment.commit()},
     }
-
-
-def _same_nstbench(nodes: Sequence[Node]) -> None:
-    ours = environment.versions()["nstbench"]
-    for node in nodes:
-        theirs = node.versions["nstbench"]
-        if theirs != ours:
-            raise UsageError(
-                f"{node.name} has nstbench {theirs or 'not installed'}, this machine {ours}. "
-                "All nodes need the same: what a cell is would not be the same there."
-            )
 
 
 def _threads(nodes: Sequence[Node], device: str) -> int:

@@ -18,21 +18,27 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from harness import environment
+from harness.encoded import encoded
 from harness.executors.freight import Freight, NodeCache
 from harness.executors.local import LocalExecutor
-from harness.jobs import Job, Setup
+from harness.jobs import Job, Outcome, Setup
 from harness.records import Calibration
 from harness.store import Store
 
 Message: TypeAlias = tuple[Any, ...]
 """("at", cell id, phase, index, of), ("outcome", Outcome) or ("checkpoint", fit id, bytes)."""
 
+
 TELL_SECONDS = 1.0
 """How far a phase is, no more often: hundreds of stations may tell one driver."""
 
 
+class _Messages(queue.SimpleQueue["Message | Outcome | BaseException | None"]):
+    """What becomes of one shard, and None at its end."""
+
+
 class Station:
-    """One worker of a run; Ray calls it from two threads, `run` and the rest.
+    """One worker of a run; Ray calls it from several threads.
 
     Args:
         depot: Of the driver, see below.
@@ -46,7 +52,8 @@ class Station:
         self._cache = NodeCache(self._read)
         self._scratch = tempfile.TemporaryDirectory(prefix="nstbench-", ignore_cleanup_errors=True)
         self._store = Store(Path(self._scratch.name), "station")  # of checkpoints
-        self._messages: queue.SimpleQueue[Message | BaseException | None] = queue.SimpleQueue()
+        self._messages = _Messages()  # of the shard that runs
+        self._running = threading.Lock()  # by one shard at a time; the next one waits here
         self._told: tuple[str, str, float] = ("", "", 0.0)
         self._fit_id, self._kept_at = "", 0  # the running fit, and when its checkpoint was made
 
@@ -68,7 +75,7 @@ class Station:
     def run(
         self, shard: Freight, only: Collection[str], checkpoint: Freight | None
     ) -> Iterator[Message]:
-        """Yield what becomes of a shard's cells.
+        """Yield what becomes of a shard's cells, once an earlier one is through.
 
         Args:
             shard: A sequence of batches of jobs.
@@ -77,19 +84,14 @@ class Station:
         """
         batches: list[list[Job]] = self._cache.unpack(shard)
         todo = [[job for job in batch if job.cell.id in only] for batch in batches]
-        self._fit_id = batches[0][0].cell.fit_id
-        self._store.drop_checkpoint(self._fit_id)
-        if checkpoint is not None:
-            self._store.checkpoint_path(self._fit_id).parent.mkdir(parents=True, exist_ok=True)
-            self._store.write_checkpoint(self._fit_id, self._cache.unpack(checkpoint))
-        self._kept_at = self._checkpoint_time()
-        worker = threading.Thread(target=self._work, args=[list(filter(None, todo))], daemon=True)
-        worker.start()
-        while (message := self._messages.get()) is not None:
+        state = self._cache.unpack(checkpoint) if checkpoint else None
+        messages, work = _Messages(), [list(filter(None, todo)), state]
+        threading.Thread(target=self._work, args=[messages, *work], daemon=True).start()
+        while (message := messages.get()) is not None:
             if isinstance(message, BaseException):
                 raise message
-            yield message
-        self._store.drop_checkpoint(self._fit_id)
+            # Here: the worker is at the next cell by now, and the driver has many to hear.
+            yield ("outcome", _light(message)) if isinstance(message, Outcome) else message
 
     def finish(self) -> None:
         """Let the running cell come to its end and begin no other."""
@@ -110,14 +112,29 @@ class Station:
         found: list[bytes] = ray.get(self._depot.read.remote(names))
         return found
 
-    def _work(self, batches: Sequence[Sequence[Job]]) -> None:
-        try:
-            for outcome in self._executor.run(batches):
-                self._messages.put(("outcome", outcome))
-        except BaseException as error:
-            self._messages.put(error)
-        else:
-            self._messages.put(None)
+    def _work(
+        self, messages: _Messages, batches: Sequence[Sequence[Job]], state: bytes | None
+    ) -> None:
+        with self._running:
+            try:
+                self._messages = messages
+                self._take_up(batches[0][0].cell.fit_id, state)
+                for outcome in self._executor.run(batches):
+                    messages.put(outcome)
+                self._store.drop_checkpoint(self._fit_id)
+            except BaseException as error:
+                messages.put(error)
+            else:
+                messages.put(None)
+
+    def _take_up(self, fit_id: str, state: bytes | None) -> None:
+        """Lay down what an earlier station left of a training."""
+        self._fit_id = fit_id
+        self._store.drop_checkpoint(fit_id)
+        if state is not None:
+            self._store.checkpoint_path(fit_id).parent.mkdir(parents=True, exist_ok=True)
+            self._store.write_checkpoint(fit_id, state)
+        self._kept_at = self._checkpoint_time()
 
     def _progress(self, cell_id: str, phase: str, index: int, of: int) -> None:
         """Pass on what begins, and now and then how far it is; and the checkpoint on the way."""
@@ -136,6 +153,10 @@ class Station:
     def _checkpoint_time(self) -> int:
         path = self._store.checkpoint_path(self._fit_id)
         return path.stat().st_mtime_ns if path.exists() else 0
+
+
+def _light(outcome: Outcome) -> Outcome:
+    return replace(outcome, pixels=None, snapshots={}, files=encoded(outcome))
 
 
 class Depot:
