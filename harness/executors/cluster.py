@@ -21,6 +21,7 @@ INSTALL = "pip install 'nstbench[ray]'"
 
 _OURS = environment.versions()["nstbench"]
 
+KNOCK_SECONDS = 5.0
 CENSUS_SECONDS = 120.0
 """A node's first process takes seconds to start, and one of a large cluster's may be slow."""
 
@@ -112,14 +113,17 @@ def connect(address: str) -> Any:
         )
     _quieten(ray)
     try:
+        if address not in {"", "auto"}:
+            _knock(address)
         ray.init(
             address=address or "local", log_to_driver=False, logging_level=logging.ERROR,
             include_dashboard=None if address else False,
         )  # fmt: skip
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise UsageError(
             f"--address {address or 'local'}: no cluster answers there ({_first(error)}). "
-            "`ray start --head` begins one, and says its address."
+            "`ray start --head` begins one, and says its address. If it asks for a token: "
+            "`--address auto` finds that on a node, RAY_AUTH_MODE=token elsewhere."
         ) from None
     return ray
 
@@ -261,6 +265,14 @@ def _threads(nodes: Sequence[Node], device: str) -> int:
     fewest = min(node.cores for node in nodes)
     asked = os.environ.get("OMP_NUM_THREADS", "")
     return min(int(asked), fewest) if asked.isdecimal() and int(asked) else fewest
+
+
+def _knock(address: str) -> None:
+    """Raise unless somebody listens there: Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if not (host and port.isdecimal()):
+        raise ValueError("it is not like HOST:6379")
+    socket.create_connection((host, int(port)), KNOCK_SECONDS).close()
 
 
 def _quieten(ray: Any) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import groupby
 from typing import Any, Protocol
@@ -61,7 +61,8 @@ class RayExecutor:
     ) -> None:
         self.finishing = False  # no further cell begins
         self._ray, self._watch, self._store = fleet.ray, watch, setup.store
-        self._crew = Crew(fleet, setup, timeout, watch.warn)
+        with self._told():
+            self._crew = Crew(fleet, setup, timeout, watch.warn)
         self._waiting: deque[Shard] = deque()
         self._told_to_finish = False
         self._deaths = 0  # in a row, on nodes that live
@@ -90,15 +91,16 @@ class RayExecutor:
             WorkerError: No worker can be started, or no node is left.
         """
         upcoming = self._shards(batches)
-        while True:
-            self._crew.look_after()
-            if self.finishing:
-                self._pass_it_on()
-            self._hand_out(upcoming)
-            if not self._waiting and not any(post.tasks for post in self._crew.posts):
-                return
-            for post, task in self._who_speaks():
-                yield from self._hear(post, task)
+        with self._told():
+            while True:
+                self._crew.look_after()
+                if self.finishing:
+                    self._pass_it_on()
+                self._hand_out(upcoming)
+                if not self._waiting and not any(post.tasks for post in self._crew.posts):
+                    return
+                for post, task in self._who_speaks():
+                    yield from self._hear(post, task)
 
     def finish(self) -> None:
         """Let running cells come to their end and begin no other; a signal handler may call it."""
@@ -111,6 +113,19 @@ class RayExecutor:
     def close(self, *, now: bool = False) -> None:
         """Close all stations: those that are at a cell, too."""
         self._crew.close(now=now)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turn what Ray raises where no station is to blame into an error of ours."""
+        try:
+            yield
+        except self._ray.exceptions.RayTaskError:
+            raise  # a bug of ours
+        except self._ray.exceptions.RayError as error:
+            why = str(error).strip().splitlines()[0]
+            raise WorkerError(
+                f"The cluster failed: {why} The same command goes on from here."
+            ) from error
 
     def _shards(self, batches: Iterable[Sequence[Job]]) -> Iterator[Shard]:
         """Put together what shares a training; what does not train can go anywhere by itself."""

@@ -23,6 +23,16 @@ class Done:
     seconds: float
     peak_mb: float  # of the command alone, without its workers
     output: str
+    samples: tuple[Sample, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a process had used at a moment of the shared clock."""
+
+    at: float
+    memory_mb: float
+    cpu_seconds: float
 
 
 class _Watch:
@@ -30,6 +40,8 @@ class _Watch:
 
     def __init__(self, pid: int) -> None:
         self.peak_mb = 0.0
+        self.samples: list[Sample] = []
+        self._stat = Path(f"/proc/{pid}/stat")
         self._status = Path(f"/proc/{pid}/status")
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look)
@@ -48,6 +60,14 @@ class _Watch:
                 for line in self._status.read_text(encoding="ascii").splitlines():
                     if line.startswith("VmHWM:"):
                         self.peak_mb = int(line.split()[1]) * 1024 / 1e6
+                    if line.startswith("VmRSS:"):
+                        memory = int(line.split()[1]) * 1024 / 1e6
+                        self.samples.append(Sample(time.monotonic(), memory, self._cpu()))
+
+    def _cpu(self) -> float:
+        """Return seconds of the processor, its own and the system's for it."""
+        after_name = self._stat.read_text(encoding="ascii").rpartition(")")[2].split()
+        return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def python(*arguments: str | Path, env: Mapping[str, str] | None = None) -> Done:
@@ -65,7 +85,7 @@ def python(*arguments: str | Path, env: Mapping[str, str] | None = None) -> Done
     seconds = time.perf_counter() - begin
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} ended with {process.returncode}:\n{output}")
-    return Done(seconds, watch.peak_mb, output)
+    return Done(seconds, watch.peak_mb, output, tuple(watch.samples))
 
 
 def nstbench(*arguments: str | Path, env: Mapping[str, str] | None = None) -> Done:
