@@ -503,8 +503,36 @@ def sync(suites: Sequence[str], out: Path, tracking_uri: str) -> None:
             tracker.cell(record)
         tracker.variants(records)
         if paths := store.page_paths():
-            tracker.report(finished, paths)
+            tracker.report(finished, records, paths)
         click.echo(f"{name}: {len(records)} cells at {tracker.uri}, {tracker.sent} runs sent")
+
+
+@main.command()
+@click.argument("experiment")
+@_out_option
+@click.option("--tracking-uri", default="", envvar="NSTBENCH_TRACKING_URI",
+              help="MLflow; else MLFLOW_TRACKING_URI.")  # fmt: skip
+def pull(experiment: str, out: Path, tracking_uri: str) -> None:
+    """Take from MLflow what anyone has done of a suite, and render the page; safe to repeat.
+
+    EXPERIMENT is the suite's name. Finished cells that are here already stay as they are, and `run`
+    goes on from all of them. Whatever is broken is left out and named.
+    Ends with 3 where something was left out.
+    """
+    from harness import mlflow_pull
+    from harness.turns import turn
+    from reports import page
+
+    store = _store(experiment, out)
+    remote = mlflow_pull.Remote(store.suite, mlflow_pull.tracking_uri(out, tracking_uri))
+    with turn(store.root, lambda holder: click.echo(f"! {holder} runs this suite; waiting")):
+        pulled = mlflow_pull.pull(remote, store)
+        path = page.write(store) if store.began() else None
+    for line in pulled.lines(store.suite):
+        click.echo(line)
+    if path:
+        click.echo(f"page    {path}, of the run of {store.run().started[:19]} UTC")
+    sys.exit(INCOMPLETE if pulled.left_out else 0)
 
 
 @main.command()
@@ -693,7 +721,8 @@ def _closing_lines(console: Console, prepared: Prepared, uri: str, page: Path) -
     if uri:
         out = prepared.store.root.parent
         command = "nstbench ui" + ("" if out == Path("runs") else f" --out {out}")
-        console.print(f"MLflow  {command}   ({uri})", highlight=False, soft_wrap=True)
+        where = uri if uri.startswith("http") else f"{command}   ({uri})"
+        console.print(f"MLflow  {where}", highlight=False, soft_wrap=True)
     console.print(f"page    {page}", highlight=False, soft_wrap=True)
 
 

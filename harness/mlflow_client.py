@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from harness.errors import TrackingError
+
 KNOBS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -59,6 +61,29 @@ def reason(error: Exception) -> str:
         path = str(getattr(gave_up, "url", "")).partition("?")[0]
         return f"{str(cause).rpartition('): ')[2]} ({path})"
     return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+@contextmanager
+def reported(uri: str) -> Iterator[None]:
+    """Turn what MLflow or its transport raises into one error of ours."""
+    hush()
+    import alembic.util
+    import mlflow.exceptions
+    import requests
+    import sqlalchemy.exc
+
+    try:
+        yield
+    except alembic.util.CommandError as error:
+        raise TrackingError(
+            f"MLflow at {uri}: {error}. Another MLflow than {mlflow.__version__} made it, most "
+            "likely a newer one: upgrade MLflow here, or track elsewhere with --tracking-uri."
+        ) from error
+    except (
+        mlflow.exceptions.MlflowException, requests.RequestException,
+        sqlalchemy.exc.SQLAlchemyError, sqlite3.Error, OSError,
+    ) as error:  # fmt: skip
+        raise TrackingError(f"MLflow at {uri}: {reason(error)}") from error
 
 
 @contextmanager

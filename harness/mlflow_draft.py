@@ -6,10 +6,11 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
+from zipfile import ZipFile
 
 from PIL import Image as Pillow
 
@@ -28,9 +29,20 @@ class Draft:
     points: Sequence[Point] = ()
     tags: dict[str, str] = field(default_factory=dict)
 
-    def file(self, path: Path) -> None:
-        """Add a file under its own name."""
-        shutil.copyfile(path, self.folder / path.name)
+    def file(self, path: Path, folder: str = "") -> None:
+        """Add a file under its own name, in a folder where one is given."""
+        (self.folder / folder).mkdir(exist_ok=True)
+        shutil.copyfile(path, self.folder / folder / path.name)
+
+    def bundle(self, name: str, paths: Iterable[Path]) -> None:
+        """Add files as one, a zip file that compresses nothing."""
+        with ZipFile(self.folder / name, "w") as file:
+            for path in paths:
+                file.write(path, path.name)
+
+    def text(self, name: str, text: str) -> None:
+        """Add a text as a file."""
+        (self.folder / name).write_text(text, encoding="utf-8", newline="\n")
 
     def image(self, picture: Pillow.Image, key: str, step: int, file: Path | None = None) -> None:
         """Add an image as `MlflowClient.log_image` would, for the UI's image grids.

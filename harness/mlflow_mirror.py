@@ -85,7 +85,7 @@ class Mirror:
             slow: Is called where it takes more than a moment.
         """
         self._give(lambda tracker: tracker.variants(records))
-        self._give(lambda tracker: tracker.report(run, paths))
+        self._give(lambda tracker: tracker.report(run, records, paths))
         self._give(None)
         if self._thread.is_alive():
             self._thread.join(MOMENT_SECONDS)

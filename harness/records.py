@@ -332,3 +332,8 @@ class Run:
     def aim(self) -> tuple[Any, ...]:
         """What it set out to do: runs that agree in this have the same results."""
         return (self.cells, self.skipped, self.metrics, self.claims, self.encoder)
+
+    @cached_property
+    def plan_id(self) -> str:
+        """Names its cells together as `Cell.id` names one."""
+        return digest({"cells": self.cells})

@@ -92,7 +92,7 @@ class Store:
     ) -> None:
         """Keep what came of a cell; an earlier record of the same cell is replaced."""
         with self._whole(self.root / "cells" / record.cell.id) as folder:
-            (folder / "record.json").write_text(_dump(record), encoding="utf-8")
+            (folder / "record.json").write_text(dump(record), encoding="utf-8")
             if png is not None:
                 (folder / "image.png").write_bytes(png)
             if trace:
@@ -105,7 +105,7 @@ class Store:
     def rewrite(self, record: Record) -> None:
         """Replace a cell's record alone; its image and trace stay."""
         with self._writing(), disk.replacing(self.record_path(record.cell.id)) as temporary:
-            temporary.write_text(_dump(record), encoding="utf-8")
+            temporary.write_text(dump(record), encoding="utf-8")
 
     def read(self, cell_id: str) -> Record | None:
         """Return the record of a cell, or None where there is none yet."""
@@ -116,8 +116,7 @@ class Store:
                 text = file.read()
         except FileNotFoundError:
             return None
-        record: Record = _parse(_RECORD, text, path)
-        return record
+        return parse_record(text, path)
 
     def image(self, cell_id: str) -> Path | None:
         """Return where the stylized image of a cell is, if it has one."""
@@ -135,9 +134,7 @@ class Store:
         if not path.exists():
             return []
         with path.open(newline="", encoding="utf-8") as file:
-            rows = csv.reader(file)
-            names = next(rows)[3:]
-            return [_trace_point(row, names) for row in rows]
+            return parse_trace(file)
 
     def trace_path(self, cell_id: str) -> Path:
         """Return where the loss curve of a cell is kept."""
@@ -154,7 +151,17 @@ class Store:
             self._remember(before, suite="")
         if not (before and _repeats(run, before)):
             self._remember(run, self._read_text("suite.yaml"))
-        self._write_text("run.json", _dump(run))
+        self._write_text("run.json", dump(run))
+
+    def take_in(self, run: Run, suite: str) -> None:
+        """Keep a run from elsewhere as a moment, and as the latest one where none is newer."""
+        before = self._last()
+        if before and not self._history():
+            self._remember(before, suite="")
+        self._remember(run, suite)
+        if before is None or before.started <= run.started:
+            self._write_text("suite.yaml", suite)
+            self._write_text("run.json", dump(run))
 
     def run(self) -> Run:
         """Return the invocation that this store is about, the latest unless it was taken `at` one.
@@ -181,6 +188,11 @@ class Store:
         """
         history = [_load(_RUN, path) for path in self._history()] or [self.run()]
         return [list(alike)[-1] for _, alike in groupby(history, key=lambda run: run.aim)]
+
+    def began(self) -> set[str]:
+        """Return when the runs began that are known here."""
+        latest = [self.root / "run.json"] if (self.root / "run.json").exists() else []
+        return {_load(_RUN, path).started for path in (*self._history(), *latest)}
 
     def at(self, moment: Run) -> Store:
         """Return this store as it was about an earlier run."""
@@ -305,7 +317,7 @@ class Store:
         return run
 
     def _remember(self, run: Run, suite: str) -> None:
-        self._write_text(f"{_history_name(run)}.json", _dump(run))
+        self._write_text(f"{_history_name(run)}.json", dump(run))
         if suite:
             self._write_text(f"{_history_name(run)}.yaml", suite)
 
@@ -363,9 +375,33 @@ def _history_name(run: Run) -> str:
     return f"history/{re.sub('[^0-9A-Za-z+.]+', '-', run.started)}"
 
 
-def _dump(data: Record | Run) -> str:
+def dump(data: Record | Run) -> str:
+    """Return a record or a run as it is stored, and as `parse_record` and `parse_run` read it."""
     # NaN and infinity are not JSON; a score that has no finite value is None with a reason.
     return json.dumps(asdict(data), indent=1, ensure_ascii=False, allow_nan=False, default=list)
+
+
+def parse_record(text: bytes, name: str) -> Record:
+    """Return the record that a text holds.
+
+    Raises:
+        RecordError: It holds none; the message begins with the name.
+    """
+    record: Record = _parse(_RECORD, text, name)
+    return record
+
+
+def parse_run(text: bytes, name: str) -> Run:
+    """Return the run that a text holds, as `parse_record` does."""
+    run: Run = _parse(_RUN, text, name)
+    return run
+
+
+def parse_trace(lines: Iterable[str]) -> list[TracePoint]:
+    """Return the loss curve that the lines of a table hold."""
+    rows = csv.reader(lines)
+    names = next(rows)[3:]
+    return [_trace_point(row, names) for row in rows]
 
 
 def _load(adapter: TypeAdapter[Any], path: Path) -> Any:

@@ -2,7 +2,8 @@
 
 Experiment `<suite>` holds one flat run per cell (nested runs vanish from the UI's charts);
 `<suite>-summary` one run per variant, whose images are keyed by pair so that the UI's own image
-grid becomes the matrix of pairs and variants, and one run with the page.
+grid becomes the matrix of pairs and variants, and one run with the page for each plan.
+Together they hold what `mlflow_pull` makes a store of.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import getpass
 import hashlib
 import json
 import os
-import sqlite3
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -24,19 +24,26 @@ from typing import Any, TypeVar
 
 from PIL import Image as Pillow
 
-from harness import mlflow_artifacts, mlflow_client, mlflow_views
+from harness import mlflow_artifacts, mlflow_views
 from harness.errors import TrackingError
-from harness.mlflow_client import briefly, connect, reason
+from harness.mlflow_client import briefly, connect, reported
 from harness.mlflow_draft import Draft, Point
 from harness.mlflow_kept import Kept, forget_lost, kept, marks
 from harness.records import Record, Run, TracePoint, without_trials
-from harness.store import IMAGE_FORMATS, Store
+from harness.redaction import redact
+from harness.store import IMAGE_FORMATS, Store, dump
 
 CURVE_POINTS = 200
 """Per key: 200 points take 0.1 s; the whole curve is the artifact trace.csv."""
 
+SNAPSHOTS, INPUTS = "snapshots.zip", "inputs"
+"""A file and a folder that the UI has no use for: `pull` has. Each file is a request or two."""
+
 MOST_SNAPSHOTS = 4
 """Besides the stylized image: the UI's image grid has a slider over them."""
+
+REPORT = "report "
+"""How the keys of runs begin that hold a page."""
 
 SUMMARY_PIXELS = 384
 BATCH = 1000
@@ -58,7 +65,7 @@ def experiments(uri: str) -> int:
     Raises:
         TrackingError: It cannot be reached.
     """
-    with _reported(uri):
+    with reported(uri):
         return len(connect(uri).search_experiments())
 
 
@@ -78,7 +85,7 @@ class Tracker:
         """
         self.store, self.uri, self.verify = store, uri, verify
         self.sent = 0
-        with _reported(uri):
+        with reported(uri):
             self._client = connect(uri)
             self.cells = self._experiment(store.suite, _NOTE)
             self.summary = self._experiment(f"{store.suite}-summary", _SUMMARY_NOTE)
@@ -99,15 +106,18 @@ class Tracker:
             **({"nst.notes": "; ".join(record.notes)[:500]} if record.notes else {}),
         }
         started = _milliseconds(record.started)
+        on_the_way = list(self.store.snapshots(cell.id).items())
+        digest = _digest(record, [path.name for _, path in on_the_way])
         with self._run(
-            self.cells, cell.id, cell.name, _digest(record), tags, started, failed=not record.ok
+            self.cells, cell.id, cell.name, digest, tags, started, failed=not record.ok
         ) as draft:
             if draft is None:
                 return
             trace = self.store.trace(cell.id)
             draft.params = _params(record)
             draft.points = [*_finals(record), *_curves(trace)]
-            on_the_way = list(self.store.snapshots(cell.id).items())
+            if on_the_way:
+                draft.bundle(SNAPSHOTS, [path for _, path in on_the_way])
             for step, path in thinned(on_the_way, MOST_SNAPSHOTS):
                 with Pillow.open(path, formats=IMAGE_FORMATS) as picture:
                     draft.image(picture.convert("RGB"), "stylized", step)
@@ -140,17 +150,42 @@ class Tracker:
         runs = {key: there.run_id for key, there in self._known[self.summary].items()}
         mlflow_views.write(self._client, self.cells, self.summary, records, runs)
 
-    def report(self, run: Run, paths: Sequence[Path]) -> None:
-        """Mirror the page and the table."""
-        digest = hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
-        name = f"report {run.started[:16]}"
-        with self._run(self.summary, "report", name, digest, {}, None, failed=False) as draft:
+    def report(self, run: Run, records: Sequence[Record], paths: Sequence[Path]) -> None:
+        """Mirror the page and its tables, and with them what else it takes to make it elsewhere.
+
+        Of runs of other cells there is another one: a team's pages do not replace each other.
+        """
+        inputs = self._inputs(records)
+        texts = {"run.json": dump(run), "suite.yaml": self.store.suite_text()}
+        texts = {name: redact(text) for name, text in texts.items()}
+        files = [path.read_bytes() for path in (*paths, *inputs)]
+        whole = b"".join([*files, *(text.encode() for text in texts.values())])
+        digest = hashlib.sha256(whole).hexdigest()
+        key, name = f"{REPORT}{run.plan_id}", f"report {run.started[:16]}"
+        with self._run(self.summary, key, name, digest, {}, None, failed=False) as draft:
             if draft is not None:
                 for path in paths:
                     draft.file(path)
-        with _reported(self.uri):
+                for path in inputs:
+                    draft.file(path, INPUTS)
+                for file, text in texts.items():
+                    draft.text(file, text)
+        with reported(self.uri):
+            self._drop_first_report()
             for experiment in self._known:
                 forget_lost(self._client, experiment)
+
+    def _inputs(self, records: Sequence[Record]) -> list[Path]:
+        """Return where contents and styles are, as far as they were kept."""
+        cells = [record.cell for record in records]
+        uses = {self.store.input_path(i, c.size) for c in cells for i in (c.content, c.style)}
+        return sorted(path for path in uses if path.exists())
+
+    def _drop_first_report(self) -> None:
+        """Delete the page of an earlier version, which kept one for all runs."""
+        known = self._known[self.summary]
+        if "report" in known and "nst.variant" not in known["report"].tags:
+            self._client.delete_run(known.pop("report").run_id)
 
     def _summary_image(self, draft: Draft, record: Record) -> None:
         if (image := self.store.image(record.cell.id)) is None:
@@ -170,7 +205,7 @@ class Tracker:
         Yields None where the run is there already.
         """
         ended = "FAILED" if failed else "FINISHED"
-        with _reported(self.uri):
+        with reported(self.uri):
             old = self._known[experiment].get(key)
             if old is not None and self._is_whole(old, digest):
                 if old.status != ended:  # whoever wrote it died just before the end
@@ -193,12 +228,12 @@ class Tracker:
                 try:
                     contents = self._log(run, draft, digest, started)
                 except BaseException:
-                    with suppress(TrackingError), _reported(self.uri), briefly(retries=0):
+                    with suppress(TrackingError), reported(self.uri), briefly(retries=0):
                         self._client.set_terminated(run.run_id, "KILLED")
                     raise
             self._client.set_terminated(run.run_id, ended)
             self._known[experiment][key] = Kept(
-                run.run_id, digest, ended, run.artifact_uri, contents
+                run.run_id, digest, ended, run.artifact_uri, contents, tags
             )
             self.sent += 1
 
@@ -259,31 +294,8 @@ _NOTE = (
 _SUMMARY_NOTE = (
     "One run per variant, with its means over all cells. Under *Views*, *Pairs × variants* is the "
     "matrix of images: choose the chart symbol above the list. The UI shows images of ten runs at "
-    "once, so further variants have further views. The run `report` holds the page, report.html."
+    "once, so further variants have further views. A run `report` holds a page, report.html."
 )
-
-
-@contextmanager
-def _reported(uri: str) -> Iterator[None]:
-    """Turn what MLflow or its transport raises into one error of ours."""
-    mlflow_client.hush()
-    import alembic.util
-    import mlflow.exceptions
-    import requests
-    import sqlalchemy.exc
-
-    try:
-        yield
-    except alembic.util.CommandError as error:
-        raise TrackingError(
-            f"MLflow at {uri}: {error}. Another MLflow than {mlflow.__version__} made it, most "
-            "likely a newer one: upgrade MLflow here, or track elsewhere with --tracking-uri."
-        ) from error
-    except (
-        mlflow.exceptions.MlflowException, requests.RequestException,
-        sqlalchemy.exc.SQLAlchemyError, sqlite3.Error, OSError,
-    ) as error:  # fmt: skip
-        raise TrackingError(f"MLflow at {uri}: {reason(error)}") from error
 
 
 def _source_tags() -> dict[str, str]:
@@ -377,9 +389,10 @@ def _means(records: Sequence[Record]) -> Iterator[Point]:
     yield "n/failed", float(sum(not record.ok for record in records)), 0, 0
 
 
-def _digest(record: Record) -> str:
+def _digest(record: Record, names: Sequence[str] = ()) -> str:
+    """Return a digest of what is sent: of the record, and the names of files that it has not."""
     text = json.dumps(asdict(record), sort_keys=True, default=list)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256("\n".join([text, *names]).encode()).hexdigest()
 
 
 def _milliseconds(started: str) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from harness.redaction import redact
 from harness.results import plain
 from reports import text
 
@@ -40,6 +41,6 @@ def _environment() -> Environment:
         "breakable": text.breakable,
         "duration": text.duration,
         "plain": plain,
-        "redact": text.redact,
+        "redact": redact,
     }
     return environment

@@ -10,7 +10,6 @@ from markupsafe import Markup, escape
 NONE = "–"
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _BREAKS = re.compile(r"(?<=[,_/=])|(?=\[)|(?<=--)")
-_CREDENTIALS = re.compile(r"(?<=//)[^/@\s]+(?=@)")
 
 
 def number(value: float | None) -> str:
@@ -59,11 +58,6 @@ def duration(seconds: float) -> str:
 def breakable(name: str) -> Markup:
     """Let a long name break after its punctuation, and nowhere else."""
     return Markup("<wbr>").join(escape(part) for part in _BREAKS.split(name))
-
-
-def redact(text: str) -> str:
-    """Hide user names and passwords in URLs: a page gets mailed around."""
-    return _CREDENTIALS.sub("…", text)
 
 
 def _scaled(value: float) -> tuple[float, int]:

@@ -32,10 +32,11 @@ class Server:
     folder: Path
     port: int = 0
     process: subprocess.Popen[bytes] | None = None
+    backend: str = ""  # a file of its own unless given
 
     @property
     def database(self) -> str:
-        return f"sqlite:///{self.folder / 'server.db'}"
+        return self.backend or f"sqlite:///{self.folder / 'server.db'}"
 
     def start(self) -> None:
         """Begin to start, if it has not; `wait` says when it answers."""

@@ -92,7 +92,23 @@ def test_mlflow_holds_flat_cells_with_curves_and_images_and_the_summary(out: Pat
     assert {f.path for f in client.list_artifacts(report.info.run_id)} == {
         "report.html",
         "results.csv",
+        "run.json",
+        "suite.yaml",
+        "inputs",
     }
+
+
+def test_a_colleague_makes_the_same_page_from_mlflow_alone_and_goes_on_from_there(
+    out: Path, tmp_path: Path
+) -> None:
+    done = nstbench(
+        "pull", "smoke", "--out", tmp_path, "--tracking-uri", f"sqlite:///{out}/mlflow.db"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    theirs, ours = (folder / "smoke" / "report.html" for folder in (out, tmp_path))
+    assert ours.read_bytes() == theirs.read_bytes()
+    plan = nstbench("plan", SMOKE, "--out", tmp_path, "--offline")
+    assert f"0 to run, {CELLS} reused" in plan.stdout
 
 
 def test_the_page_shows_every_cell_and_the_table_has_every_row(out: Path) -> None:
@@ -328,7 +344,9 @@ def test_an_unreachable_server_costs_a_warning_and_no_result(tmp_path: Path) -> 
     assert (tmp_path / "long" / "report.html").exists()
 
 
-@pytest.mark.parametrize("command", ["run", "plan", "report", "list", "check", "sync", "ui"])
+@pytest.mark.parametrize(
+    "command", ["run", "plan", "report", "list", "check", "sync", "pull", "ui"]
+)
 def test_every_command_has_help(command: str) -> None:
     done = nstbench(command, "--help")
     assert done.returncode == 0

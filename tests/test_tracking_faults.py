@@ -116,7 +116,8 @@ def sync(store: Store, uri: str) -> int:
     for each in records:
         tracker.cell(each)
     tracker.variants(records)
-    tracker.report(run_of(store), store.page_paths() or [store.write_report("<html></html>")])
+    pages = store.page_paths() or [store.write_report("<html></html>")]
+    tracker.report(run_of(store), records, pages)
     return tracker.sent
 
 

@@ -10,9 +10,9 @@ from typing import Any
 from markupsafe import Markup
 
 from harness.records import Cell, ImageUse
+from harness.redaction import redact
 from reports.pictures import Picture
 from reports.templating import fill
-from reports.text import redact
 from reports.view import View
 
 title = "Provenance"

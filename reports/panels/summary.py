@@ -7,8 +7,9 @@ from collections import Counter
 from markupsafe import Markup
 
 from harness.records import Run
+from harness.redaction import redact
 from reports.templating import fill
-from reports.text import duration, redact
+from reports.text import duration
 from reports.view import View
 
 title = "This run"
