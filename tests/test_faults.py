@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.turns import turn
 from tests.faults import ROOT, SLOW, Bench, site
 
 __all__ = ["site"]
@@ -55,6 +56,7 @@ def test_a_method_that_misbehaves_spoils_its_own_cell_and_no_other(
     assert "exit code 0" in why("vanishes")
     assert why("prints").strip().startswith("printed: look at me")
     assert why("leaves threads").strip() == "left threads running: idler"
+    assert "SIGSEGV" in (bench.store.root / "report.html").read_text(encoding="utf-8")
     segfault = found["segfaults coffee"]
     assert segfault.failure is not None
     assert "trouble.py" in segfault.failure.traceback  # the place, from the worker's last words
@@ -103,6 +105,8 @@ def test_ctrl_c_ends_after_the_running_cell_and_twice_ends_now(tmp_path: Path, s
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stdout + stderr
     assert "ending after this cell" in stdout
+    assert "The same command goes on from here" in stdout
+    assert "Traceback" not in stderr
     assert len(bench.done()) == 2
     assert [r.status for r in bench.store.all_records()] == ["done"] * 2
     assert (bench.store.root / "report.html").exists()
@@ -169,9 +173,9 @@ with turn(Path(sys.argv[1]), print):
 """
 
 
-def test_the_turn_of_a_dead_process_is_taken_over(tmp_path: Path, site: Path) -> None:
-    bench = Bench(tmp_path, site, "  identity:\n")
-    command = [sys.executable, "-c", TAKES_ITS_TURN, str(bench.store.root)]
+def test_the_turn_of_a_dead_process_is_taken_over(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", TAKES_ITS_TURN, str(tmp_path)]
     subprocess.run(command, check=False, cwd=ROOT)
-    assert (bench.store.root / ".holder").exists()
-    assert "waiting" not in bench.run()
+    assert (tmp_path / ".holder").exists()
+    with turn(tmp_path, on_wait=pytest.fail) as waited:
+        assert not waited

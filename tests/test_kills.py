@@ -37,13 +37,13 @@ def drawn_by(bench: Bench) -> dict[str, str]:
     return {c.id: str(seeds.derive(c.seed, c.content.name, c.style.name)) for c in cells}
 
 
-def kill_at_random(bench: Bench, kills: int, rng: random.Random) -> Counter[str]:
-    """Kill runs at random moments, starting again each time; count what went wrong."""
+def kill_at_random(bench: Bench, kills: int, latest: float, rng: random.Random) -> Counter[str]:
+    """Kill runs within so many seconds, starting again each time; count what went wrong."""
     found: Counter[str] = Counter()
     for number in range(kills):
         before, marks, lines = finished(bench), drawn_by(bench), len(bench.done())
         process = bench.start()
-        time.sleep(rng.uniform(0.5, 3.0) if number % 4 == 0 else rng.uniform(3.0, 9.0))
+        time.sleep(rng.uniform(0.5, 3.0) if number % 4 == 0 else rng.uniform(3.0, latest))
         process.send_signal(rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM]))
         _, stderr = process.communicate()
         after = finished(bench)  # reads every record: one that is not whole would raise
@@ -57,7 +57,7 @@ def kill_at_random(bench: Bench, kills: int, rng: random.Random) -> Counter[str]
     return found
 
 
-def survives(folder: Path, site: Path, cells: int, kills: int) -> Counter[str]:
+def survives(folder: Path, site: Path, cells: int, kills: int, latest: float) -> Counter[str]:
     """Kill runs of a suite, let it end, and compare with a run that nothing happened to."""
     for name in ("broken", "whole"):
         (folder / name).mkdir()
@@ -67,7 +67,7 @@ def survives(folder: Path, site: Path, cells: int, kills: int) -> Counter[str]:
               seeds=json.dumps(numbers))
         for name in ("broken", "whole")
     )  # fmt: skip
-    found = kill_at_random(broken, kills, random.Random(0))
+    found = kill_at_random(broken, kills, latest, random.Random(0))
     broken.run()
     whole.run()
     ours, theirs = (
@@ -84,7 +84,7 @@ NOTHING_WRONG = {
 
 
 def test_killed_at_any_moment_nothing_is_lost_or_done_twice(tmp_path: Path, site: Path) -> None:
-    found = survives(tmp_path, site, cells=6, kills=2)
+    found = survives(tmp_path, site, cells=4, kills=2, latest=5.0)
     assert {what: found[what] for what in NOTHING_WRONG} == NOTHING_WRONG
 
 
@@ -93,6 +93,6 @@ def test_two_hundred_kills_over_sixty_cells(tmp_path: Path, site: Path) -> None:
     found: Counter[str] = Counter()
     for part in range(10):  # twenty kills finish about sixty cells; then anew
         (tmp_path / str(part)).mkdir()
-        found += survives(tmp_path / str(part), site, cells=60, kills=20)
+        found += survives(tmp_path / str(part), site, cells=60, kills=20, latest=9.0)
     print(dict(found))
     assert {what: found[what] for what in NOTHING_WRONG} == NOTHING_WRONG

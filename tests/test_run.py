@@ -6,10 +6,8 @@ import csv
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -187,48 +185,18 @@ def test_a_suite_that_does_not_exist_names_those_that_come_along() -> None:
     assert "artists" in done.stderr
 
 
-LONG = """\
+BRIEF = """\
 version: 1
-name: long
+name: brief
 encoder: random
 sizes: [64]
 contents: {coffee: {builtin: coffee}}
 styles: {grass: {builtin: grass}}
 methods:
   identity:
-  gatys: {params: {optimizer: adam, iterations: 150}}
-seeds: [0, 1, 2, 3, 4, 5]
+  gatys: {params: {optimizer: adam, iterations: 2}}
 metrics: [ssim]
 """
-
-
-def test_ctrl_c_ends_cleanly_and_the_same_command_goes_on(tmp_path: Path) -> None:
-    from harness.store import Store
-
-    path = tmp_path / "long.yaml"
-    path.write_text(LONG, encoding="utf-8")
-    arguments = ["run", str(path), "--out", str(tmp_path), "--no-track", "--offline"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "harness.cli", *arguments], text=True, stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        # A shell that starts the tests in the background has them ignore Ctrl-C, and all below.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )  # fmt: skip
-    store = Store(tmp_path, "long")
-    deadline = time.monotonic() + 120
-    while len(store.all_records()) < 4 and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130, stdout + stderr
-    assert "The same command goes on from here" in stdout
-    assert "Traceback" not in stderr
-    kept = len(store.all_records())
-    assert 4 <= kept < 12
-    again = nstbench(*arguments)
-    assert again.returncode == 0
-    assert f"{12 - kept} to run, {kept} reused" in again.stdout
-    assert len(list(store.records(store.run()))) == 12
 
 
 PLUGIN = '''\
@@ -280,22 +248,6 @@ metrics: [ssim]
     return {record.cell.name: record for record in store.records(store.run())}
 
 
-def test_a_crash_takes_its_own_cell_and_no_other(tmp_path: Path) -> None:
-    packages.install(tmp_path / "site", "fragile", PLUGIN)
-    statuses = run_frail(
-        tmp_path,
-        "{camera: {builtin: camera}, coffee: {builtin: coffee}, moon: {builtin: moon}}",
-        "{fragile: , identity: }",
-        env=packages.path(tmp_path / "site"),
-    )
-    assert [r.status for r in statuses.values()].count("done") == 5
-    crashed = statuses["fragile/coffee--grass/s0"]
-    assert crashed.status == "crashed"
-    assert crashed.failure is not None
-    assert "SIGKILL" in crashed.failure.message
-    assert "SIGKILL" in (tmp_path / "frail" / "report.html").read_text(encoding="utf-8")
-
-
 BATCHED = PLUGIN.replace(
     "    def fit(self",
     """    mixes_styles: ClassVar[bool] = True
@@ -332,16 +284,13 @@ def test_a_batch_that_crashes_is_run_again_cell_by_cell(tmp_path: Path) -> None:
 
 
 def test_an_unreachable_server_costs_a_warning_and_no_result(tmp_path: Path) -> None:
-    path = tmp_path / "long.yaml"
-    path.write_text(
-        LONG.replace("seeds: [0, 1, 2, 3, 4, 5]", "seeds: [0]").replace("150", "2"),
-        encoding="utf-8",
-    )
+    path = tmp_path / "brief.yaml"
+    path.write_text(BRIEF, encoding="utf-8")
     done = nstbench("run", path, "--out", tmp_path, "--tracking-uri", "http://127.0.0.1:1")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "nstbench sync" in done.stdout
     assert "Traceback" not in done.stderr
-    assert (tmp_path / "long" / "report.html").exists()
+    assert (tmp_path / "brief" / "report.html").exists()
 
 
 @pytest.mark.parametrize(
@@ -411,5 +360,5 @@ def test_stand_ins_are_named_everywhere_and_never_share_a_record_with_the_real_t
     assert tags[painted.cell.id]["nst.stand_in"] == "great-wave"
     assert "nst.stand_in" not in tags[real.cell.id]
 
-    again = nstbench(*arguments)
+    again = nstbench("plan", *arguments[1:])
     assert "0 to run, 1 reused" in again.stdout

@@ -189,6 +189,7 @@ class Census:
         self._ray = ray
         self._known: set[str] = set()
         self._asked: dict[Any, Mapping[str, Any]] = {}  # who has not answered yet
+        self._names: Counter[str] = Counter()  # machines may be called alike
 
     def there(self) -> set[str]:
         """Return the ids of the nodes that are alive, and ask those that are new."""
@@ -211,7 +212,7 @@ class Census:
             facts = self._asked.pop(answer)
             name = facts["NodeManagerHostname"]
             try:
-                node = _node(facts, self._ray.get(answer))
+                node = self._node(facts, self._ray.get(answer))
             except self._ray.exceptions.RayTaskError as error:
                 yield f"{name} is left out: {_last(error)}"
             except self._ray.exceptions.RayError:
@@ -225,11 +226,18 @@ class Census:
                 f"{self._asked[one]['NodeManagerHostname']} does not answer" for one in silent
             )
 
-
-def _node(facts: Mapping[str, Any], told: Mapping[str, Any]) -> Node:
-    has = facts["Resources"]
-    gpus = int(has.get("GPU", 0)) if told["device"] != "cpu" else 0
-    return Node(facts["NodeID"], gpus=gpus, cores=int(has.get("CPU", 0)), **told)
+    def _node(self, facts: Mapping[str, Any], told: Mapping[str, Any]) -> Node:
+        has, name = facts["Resources"], told["name"]
+        self._names[name] += 1
+        return Node(
+            id=facts["NodeID"],
+            name=name if self._names[name] == 1 else f"{name}-{self._names[name]}",
+            device=told["device"],
+            gpus=int(has.get("GPU", 0)) if told["device"] != "cpu" else 0,
+            cores=int(has.get("CPU", 0)),
+            bfloat16=told["bfloat16"],
+            versions=told["versions"],
+        )
 
 
 def look_at_this_node() -> dict[str, Any]:
