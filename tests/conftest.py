@@ -21,6 +21,19 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # several at a time: a core for each, a
     torch.set_num_threads(1)
 
 
+LONGEST_FIRST = [
+    "test_faults", "test_run", "test_claims_run", "test_mlflow_mirror", "test_report_compare",
+    "test_report_browser", "test_report_claims", "test_bad_suites", "test_kills",
+    "test_deterministic", "test_checkpoints", "test_pull",
+]  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the long files: each goes to one process, and none should be left for the end."""
+    rank = {name: number for number, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
+
+
 @pytest.fixture(autouse=True)
 def _closed_machine(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory

@@ -123,6 +123,7 @@ def teacher(tmp_path_factory):
     return load(*find("vgg19", Shelf(Network(offline=True), {"vgg19": path})))
 
 
+@pytest.mark.slow
 def test_distillation_regresses_layer_by_layer_and_then_learns(tmp_path, teacher):
     photographs = []
     for name in ("a", "b"):

@@ -84,7 +84,10 @@ def test_a_fit_that_hangs_is_waited_for_once_and_not_for_every_content(
     assert [found[f"None {c}"].status for c in ("coffee", "camera", "moon")] == ["done"] * 3
 
 
-@pytest.mark.parametrize(("limit", "left"), [(["--fail-fast"], 5), (["--max-failures", "50%"], 3)])
+@pytest.mark.parametrize(
+    ("limit", "left"),
+    [(["--max-failures", "50%"], 3), pytest.param(["--fail-fast"], 5, marks=pytest.mark.slow)],
+)
 def test_a_run_ends_when_too_many_cells_have_failed(
     tmp_path: Path, site: Path, limit: list[str], left: int
 ) -> None:

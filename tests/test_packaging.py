@@ -79,8 +79,8 @@ def test_the_readmes_method_is_short_and_keeps_the_contract(tmp_path: Path) -> N
     assert "the same seed gives the same image: ok" in done.stdout
 
 
-def test_ruff_and_mypy_have_nothing_to_say() -> None:
-    for command in (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]):
+def test_ruff_has_nothing_to_say() -> None:
+    for command in (["ruff", "check", "."], ["ruff", "format", "--check", "."]):
         done = subprocess.run(
             [sys.executable, "-m", *command], capture_output=True, text=True, check=False, cwd=ROOT
         )
