@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 VGG19_BLOCKS, VGG16_BLOCKS = (2, 2, 4, 4, 4), (2, 2, 3, 3, 3)
+VGG_CHANNELS = (64, 128, 256, 512, 512)
 RANDOM_CHANNELS = (24, 48, 96, 128, 128)
 RANDOM_RECIPE = f"VGG-19 with channels {RANDOM_CHANNELS}, He-normal weights, zero biases, version 1"
 
@@ -70,8 +71,8 @@ INCEPTION_LAYERS = (
 )  # fmt: skip
 
 ARCHITECTURES = {
-    "vgg19": Architecture(_vgg_layers(VGG19_BLOCKS), lambda: _torchvision("vgg19")),
-    "vgg16": Architecture(_vgg_layers(VGG16_BLOCKS), lambda: _torchvision("vgg16")),
+    "vgg19": Architecture(_vgg_layers(VGG19_BLOCKS), lambda: _vgg(VGG19_BLOCKS, VGG_CHANNELS)),
+    "vgg16": Architecture(_vgg_layers(VGG16_BLOCKS), lambda: _vgg(VGG16_BLOCKS, VGG_CHANNELS)),
     "squeezenet1_1": Architecture(SQUEEZENET_LAYERS, lambda: _torchvision("squeezenet1_1")),
     "alexnet": Architecture(ALEXNET_LAYERS, lambda: _torchvision("alexnet")),
     "inception_v3": Architecture(
@@ -103,17 +104,32 @@ def random_vgg(seed: int) -> nn.Module:
     from torch import nn
 
     generator = torch.Generator().manual_seed(seed)
-    modules: list[nn.Module] = []
-    channels = 3
-    for convolutions, width in zip(VGG19_BLOCKS, RANDOM_CHANNELS, strict=True):
-        for _ in range(convolutions):
-            convolution = nn.utils.skip_init(nn.Conv2d, channels, width, 3, padding=1)
+    network = _vgg(VGG19_BLOCKS, RANDOM_CHANNELS).to_empty(device="cpu")
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            deviation = math.sqrt(2 / (9 * module.in_channels))
             with torch.no_grad():
-                convolution.weight.normal_(0, math.sqrt(2 / (9 * channels)), generator=generator)
-                convolution.bias.zero_()
-            modules += [convolution, nn.ReLU()]
-            channels = width
-        modules.append(nn.MaxPool2d(2, 2))
+                module.weight.normal_(0, deviation, generator=generator)
+                nn.init.zeros_(module.get_parameter("bias"))
+    return network
+
+
+def _vgg(blocks: Sequence[int], channels: Sequence[int]) -> nn.Module:
+    """Build a VGG's convolutions as torchvision names them, without torchvision.
+
+    Importing that brings the whole compiler of torch: a second and a half of every worker's start.
+    """
+    import torch
+    from torch import nn
+
+    modules: list[nn.Module] = []
+    before = 3
+    with torch.device("meta"):
+        for convolutions, width in zip(blocks, channels, strict=True):
+            for _ in range(convolutions):
+                modules += [nn.Conv2d(before, width, 3, padding=1), nn.ReLU()]
+                before = width
+            modules.append(nn.MaxPool2d(2, 2))
     network = nn.Module()
     network.features = nn.Sequential(*modules)
     return network

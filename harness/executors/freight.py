@@ -12,10 +12,11 @@ import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from filelock import FileLock
+from numpy.typing import NDArray
 
 from harness import disk
 from harness.downloads import ELSEWHERE, file_sha256
@@ -29,6 +30,9 @@ LARGE_BYTES = 4096
 
 LOAD_BYTES = 64 * 2**20
 """So much is asked for at a time; a larger piece comes alone."""
+
+
+Piece: TypeAlias = "NDArray[Any] | bytes"
 
 
 @dataclass(frozen=True)
@@ -84,9 +88,9 @@ class Packer:
             self._take(name, path)
         return self._names[path]
 
-    def _piece(self, what: Any) -> str:
-        data = pickle.dumps(what, protocol=pickle.HIGHEST_PROTOCOL)
-        name = hashlib.sha256(data).hexdigest()
+    def _piece(self, what: Piece) -> str:
+        data, suffix = (what, ".bytes") if isinstance(what, bytes) else (_npy(what), ".npy")
+        name = f"{hashlib.sha256(data).hexdigest()}{suffix}"
         if name not in self._sizes:
             path = self._folder / name
             with disk.writing(self._folder, parcels.ELSEWHERE):
@@ -102,7 +106,7 @@ class Packer:
 
 class _Pickler(pickle.Pickler):
     def __init__(
-        self, file: io.BytesIO, names: Mapping[str, str], piece: Callable[[Any], str]
+        self, file: io.BytesIO, names: Mapping[str, str], piece: Callable[[Piece], str]
     ) -> None:
         super().__init__(file, protocol=pickle.HIGHEST_PROTOCOL)
         self._names, self._piece = names, piece
@@ -119,6 +123,13 @@ class _Pickler(pickle.Pickler):
             return None
         self.met[name] = None
         return kind, name
+
+
+def _npy(what: NDArray[Any]) -> bytes:
+    """Return an array as a file that runs nothing when it is read, as a pickle would."""
+    buffer = io.BytesIO()
+    np.save(buffer, what, allow_pickle=False)
+    return buffer.getvalue()
 
 
 def _bytes(what: Any) -> int:
@@ -193,7 +204,7 @@ class _Unpickler(pickle.Unpickler):
         path = self._folder / name
         if kind == "piece":
             if name not in self._kept:
-                self._kept[name] = pickle.loads(path.read_bytes())
+                self._kept[name] = path.read_bytes() if path.suffix == ".bytes" else np.load(path)
             return self._kept[name]
         return str(path) if kind == "str" else path
 
