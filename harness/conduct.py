@@ -74,7 +74,7 @@ def run_cells(
     if todo:
         executor = rules.executor(prepared.setup, display, rules.timeout)
         stopping.act = executor.finish
-        display.start(todo)
+        display.start(todo, prepared.earlier())
         paces = _work(executor, prepared, rules, display, mirror)
         run = replace(
             run,

@@ -57,10 +57,17 @@ class Display:
         for line in plan_lines(prepared.plan):
             self._say(line)
 
-    def start(self, cells: Sequence[Cell]) -> None:
-        """Begin the progress display over the cells that will run."""
+    def start(self, cells: Sequence[Cell], earlier: Iterable[Record] = ()) -> None:
+        """Begin the progress display over the cells that will run.
+
+        Args:
+            cells: Those.
+            earlier: Records of their variants, that tell how long they may take.
+        """
         self._cells = {cell.id: cell for cell in cells}
         self._estimate, self._workers = Estimate(cells), 1
+        for record in earlier:
+            self._estimate.learn(record)
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=24),

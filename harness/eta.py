@@ -1,4 +1,4 @@
-"""How long the rest will take, from what was seen so far; nothing where nothing was seen."""
+"""How long the rest will take, from what was seen so far, in this run or else in earlier ones."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from harness.records import Cell, Record
+from harness.records import Cell, Record, Timing
 
 Kind = tuple[str, str]
 """A variant and its label: cells of one kind take about as long as each other."""
@@ -35,6 +35,12 @@ class Estimate:
         self._fits_left = Counter(self._fits.values())
         self._stylize: dict[str, _Mean] = defaultdict(_Mean)
         self._fit: dict[str, _Mean] = defaultdict(_Mean)
+        self._before: dict[str, Timing] = {}  # by variant, of earlier runs
+
+    def learn(self, record: Record) -> None:
+        """Take what an earlier run took for a guide, until this one knows better."""
+        if record.timing is not None:
+            self._before[record.cell.variant] = record.timing
 
     def finished(self, record: Record) -> None:
         """Take a record's seconds into account."""
@@ -52,7 +58,12 @@ class Estimate:
 
     def seconds(self) -> float | None:
         """Return the seconds left, or None while a method that is yet to run was never seen."""
-        parts = [*_parts(self._left, self._stylize), *_parts(self._fits_left, self._fit)]
+        stylize = {v: t.stylize_seconds * t.repeats for v, t in self._before.items()}
+        fit = {variant: timing.fit_seconds for variant, timing in self._before.items()}
+        parts = [
+            *_parts(self._left, self._stylize, stylize),
+            *_parts(self._fits_left, self._fit, fit),
+        ]
         known = [seconds for seconds in parts if seconds is not None]
         return sum(known) if len(known) == len(parts) else None
 
@@ -61,8 +72,11 @@ def _kind(cell: Cell) -> Kind:
     return (cell.variant, cell.label)
 
 
-def _parts(left: Counter[Kind], seen: dict[str, _Mean]) -> Iterable[float | None]:
+def _parts(
+    left: Counter[Kind], seen: dict[str, _Mean], before: dict[str, float]
+) -> Iterable[float | None]:
     for kind, count in left.items():
         if count:
             known = next((seen[key] for key in kind if key in seen), None)
-            yield count * known.total / known.count if known else None
+            each = known.total / known.count if known else before.get(kind[0])
+            yield None if each is None else count * each

@@ -24,7 +24,7 @@ from harness.images import Gallery, to_png
 from harness.jobs import Job, Setup, blank_score, score_name
 from harness.mirror import open_mirror
 from harness.plan import Entry, Facts, Plan
-from harness.records import Cell, EncoderUse, ImageUse, Run, Score
+from harness.records import Cell, EncoderUse, ImageUse, Record, Run, Score
 from harness.registry import METHODS
 from harness.store import Store
 from harness.suite import Suite
@@ -93,6 +93,14 @@ class Prepared:
         if kept and self.setup.deterministic and not kept[1].get("deterministic"):
             return None
         return kept
+
+    def earlier(self) -> Iterator[Record]:
+        """Yield a record of each variant that is to run, where an earlier run left one."""
+        unknown = {entry.cell.variant for entry in self.plan.todo}
+        for cell in self.plan.cells:
+            if cell.variant in unknown and (record := self.store.read(cell.id)) and record.timing:
+                unknown.discard(cell.variant)
+                yield record
 
     def write_inputs(self) -> None:
         """Keep contents and styles as they are used, for the page and for anyone who checks."""

@@ -136,3 +136,23 @@ def test_the_estimate_knows_nothing_before_it_has_seen_every_method(
     estimate.finished(Record(cells[0], "done", timing=timing))
     # two cells are left, each with a fit of its own (another seed): 2 * (2 + 4) seconds
     assert estimate.seconds() == 12
+
+
+def test_an_earlier_run_tells_how_long_it_will_take_until_this_one_knows_better(
+    write_suite: Write, tmp_path: Path
+) -> None:
+    from harness.eta import Estimate
+    from harness.records import Timing
+
+    ready = prepared(write_suite(SUITE + "seeds: [0, 1, 2]\n"), tmp_path)
+    cells = ready.plan.cells
+    assert list(ready.earlier()) == []
+    before = Timing(4.0, False, 2.0, 1, 0.0, 0, None, None, "process")
+    ready.store.write(Record(cells[0], "failed", timing=before), None, [])
+    estimate = Estimate(cells)
+    for record in ready.earlier():
+        estimate.learn(record)
+    assert estimate.seconds() == 3 * (2 + 4)
+    now = dataclasses.replace(before, fit_seconds=1.0, stylize_seconds=0.5)
+    estimate.finished(Record(cells[0], "done", timing=now))
+    assert estimate.seconds() == 2 * (0.5 + 1)
