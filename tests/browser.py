@@ -23,6 +23,16 @@ FLAGS = [
 ]
 
 
+FRAME = """html => {
+  const frame = document.createElement("iframe");
+  frame.sandbox = "allow-scripts";
+  frame.style = "position: fixed; inset: 0; width: 100%; height: 100%; border: 0";
+  frame.src = URL.createObjectURL(new Blob([html], {type: "text/html"}));
+  document.body.append(frame);
+}"""
+"""As MLflow shows an artifact."""
+
+
 def without(reason: str) -> None:
     """Skip on a laptop, fail where a browser was promised."""
     if os.environ.get("CI"):

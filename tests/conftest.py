@@ -7,12 +7,16 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 
+from tests.browser import launched
 from tests.web import Web, running
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
@@ -53,6 +57,13 @@ def web_server() -> Iterator[Web]:
     """A web server of our own, empty."""
     with running() as web:
         yield web
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """A real browser; without one the test is skipped."""
+    with launched() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ from harness.records import (
 )
 from harness.store import Store
 from reports import page
-from tests.browser import launched, quiet
+from tests.browser import quiet
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -85,12 +85,6 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
             command="nstbench run " + "suites/artists.yaml," * 20, claims=CLAIMS, finished=True)
     )  # fmt: skip
     return page.write(store).as_uri()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with launched() as browser:
-        yield browser
 
 
 @pytest.fixture

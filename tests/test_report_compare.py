@@ -14,7 +14,7 @@ from PIL import Image
 
 from reports import page
 from reports.templating import static
-from tests.browser import launched, quiet
+from tests.browser import FRAME, quiet
 from tests.test_report import CAT, CUP, HOSTILE, WAVE, cell, png, record, store_of
 from tests.test_report_browser import SCHEMES, WIDTHS
 
@@ -49,12 +49,6 @@ def evil(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return page.write(store_of(tmp_path_factory.mktemp("runs"), records))
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with launched() as browser:
-        yield browser
-
-
 @pytest.fixture
 def window(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
     """A window; whatever the browser complains about or asks for fails the test."""
@@ -72,16 +66,6 @@ def opened(window: Page, path: Path) -> Page:
     window.goto(path.as_uri())
     thumbnails(window).first.click()
     return window
-
-
-FRAME = """html => {
-  const frame = document.createElement("iframe");
-  frame.sandbox = "allow-scripts";
-  frame.style = "position: fixed; inset: 0; width: 100%; height: 100%; border: 0";
-  frame.src = URL.createObjectURL(new Blob([html], {type: "text/html"}));
-  document.body.append(frame);
-}"""
-"""As MLflow shows an artifact."""
 
 
 @pytest.fixture(params=["file", "frame"])

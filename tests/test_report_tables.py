@@ -13,7 +13,7 @@ import pytest
 from harness.records import Failure, ImageUse, Record, Timing
 from reports import page, scatter
 from reports.view import Column
-from tests.browser import launched, quiet
+from tests.browser import FRAME, quiet
 from tests.test_report import CAT, CUP, cell, record, store_of
 from tests.test_report_browser import WIDTHS
 
@@ -45,12 +45,6 @@ def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return page.write(store_of(tmp_path_factory.mktemp("runs"), all_))
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with launched() as browser:
-        yield browser
-
-
 @pytest.fixture
 def window(chromium: Browser) -> Iterator[Page]:
     """An empty window; whatever the browser complains about or asks for fails the test."""
@@ -64,16 +58,6 @@ def window(chromium: Browser) -> Iterator[Page]:
 def opened(window: Page, html: Path) -> Page:
     window.goto(html.as_uri())
     return window
-
-
-FRAME = """html => {
-  const frame = document.createElement("iframe");
-  frame.sandbox = "allow-scripts";
-  frame.width = frame.height = 900;
-  frame.src = URL.createObjectURL(new Blob([html], {type: "text/html"}));
-  document.body.append(frame);
-}"""
-"""As MLflow shows an artifact."""
 
 
 def variants(window: Page) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,7 @@ from harness.store import Store
 from reports import page
 from reports.panels import timeline
 from reports.view import View
-from tests.browser import launched, quiet
+from tests.browser import quiet
 from tests.test_report import CAT, CUP, cell, png, record, store_of
 from tests.test_report_tables import FRAME
 
@@ -84,12 +83,6 @@ def test_pairs_that_would_make_the_page_too_heavy_are_left_out_and_counted(
 
 def test_a_suite_without_optimisations_has_no_time_line(tmp_path: Path) -> None:
     assert timeline.render(View(store_of(tmp_path, [record(cell("johnson"))]))) is None
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with launched() as browser:
-        yield browser
 
 
 def shown(window: Page) -> list[str]:

@@ -17,7 +17,7 @@ from harness import environment, precision
 from harness.devices import Hardware, find_device
 from harness.errors import UsageError
 
-INSTALL = "pip install 'nstbench[ray]'"
+INSTALL = "pip install 'ray>=2.60'"
 
 _OURS = environment.versions()["nstbench"]
 
