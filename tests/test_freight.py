@@ -72,6 +72,20 @@ def test_a_file_becomes_the_nodes_copy_wherever_it_is_named(wire: Wire, tmp_path
     assert copy.read_bytes() == b"weights"
 
 
+def test_a_relative_name_is_known_as_it_was_written(
+    wire: Wire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("net.pth").write_bytes(b"net")
+    sent = job()
+    sent = replace(sent, cell=replace(sent.cell, params={"checkpoint": "./net.pth"},
+                                      files={"checkpoint": "0" * 64}))  # fmt: skip
+    found = wire.node.unpack(wire.packer.pack([sent], files_of_job(sent)))
+    copy = Path(found[0].cell.params["checkpoint"])
+    assert copy.parent == tmp_path / "node"
+    assert copy.read_bytes() == b"net"
+
+
 def test_a_file_that_nothing_names_is_not_sent(wire: Wire, tmp_path: Path) -> None:
     path = tmp_path / "weights.pth"
     path.write_bytes(b"weights")
@@ -114,5 +128,5 @@ def test_a_jobs_files_are_its_methods_and_its_stored_image(tmp_path: Path) -> No
     own = job(image=image)
     own = replace(own, cell=replace(own.cell, params={"checkpoint": str(net)},
                                     files={"checkpoint": "0" * 64}))  # fmt: skip
-    assert files_of_job(own) == [net, image]
+    assert files_of_job(own) == [str(net), image]
     assert files_of_job(job()) == []

@@ -50,9 +50,9 @@ def files_of(setup: Setup) -> list[Path]:
     return [*weights, *setup.training_files]
 
 
-def files_of_job(job: Job) -> list[Path]:
+def files_of_job(job: Job) -> list[Path | str]:
     """Return the files that a cell needs besides: its method's, and its image to be scored."""
-    own = [Path(job.cell.params[name]) for name in job.cell.files]
+    own = [job.cell.params[name] for name in job.cell.files]
     return own if job.image is None else [*own, job.image]
 
 
@@ -70,9 +70,14 @@ class Packer:
         self._sizes: dict[str, int] = {}
         self._new: dict[str, Path] = {}
 
-    def pack(self, what: Any, files: Iterable[Path] = ()) -> Freight:
-        """Pack something; where it names one of the files, it will name the node's copy."""
-        names = {str(path): self._file(path) for path in files}
+    def pack(self, what: Any, files: Iterable[Path | str] = ()) -> Freight:
+        """Pack something; where it names one of the files, it will name the node's copy.
+
+        Args:
+            what: Anything that can be pickled.
+            files: By the very names that it has for them.
+        """
+        names = {str(path): self._file(Path(path)) for path in files}
         buffer = io.BytesIO()
         pickler = _Pickler(buffer, names, self._piece)
         pickler.dump(what)
