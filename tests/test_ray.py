@@ -242,3 +242,23 @@ def test_what_cells_need_comes_once_to_each_node_and_is_what_was_sent(
         assert suffixes[".png"] == 2  # both photographs, though nothing names the driver's folder
         for piece in pieces:
             assert piece.stem == hashlib.sha256(piece.read_bytes()).hexdigest()
+
+
+def test_ctrl_c_twice_ends_now(
+    cluster: Cluster, nodes: Callable[[], Any], tmp_path: Path, site: Path
+) -> None:
+    nodes(), nodes()
+    methods = "  identity:\n  trouble: {params: {way: sleeps}}\n"
+    bench = Bench(tmp_path, site, methods, seeds="[0, 1]")
+    process = bench.start(*through_ray(cluster))
+    deadline = time.monotonic() + 120
+    while len(bench.store.all_records()) < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)  # identity is done, and both workers sleep
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        time.sleep(1)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stdout + stderr
+    assert "Traceback" not in stderr
+    statuses = Counter(record.status for record in bench.store.all_records())
+    assert statuses == {"done": 2, "interrupted": 2}

@@ -43,6 +43,11 @@ class Shard:
         """The id of its first cell's fit: of all cells, where they train."""
         return next(iter(self.left.values())).fit_id
 
+    @property
+    def variant(self) -> str:
+        """The variant of its cells."""
+        return next(iter(self.left.values())).variant if self.left else ""
+
     def batch(self, cell_id: str) -> list[Cell]:
         """Return what is left of the batch that a cell is in; nothing for another shard's."""
         return [self.left[id_] for id_ in self.together.get(cell_id, ()) if id_ in self.left]

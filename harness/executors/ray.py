@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import groupby
+from math import inf
 from typing import Any, Protocol
 
 from harness.errors import NstbenchError, WorkerError
@@ -66,7 +67,7 @@ class RayExecutor:
         self._waiting: deque[Shard] = deque()
         self._told_to_finish = False
         self._deaths = 0  # in a row, on nodes that live
-        self._seconds = QUICK_SECONDS  # that the last batch took
+        self._seconds: dict[str, float] = {}  # that the last batch of each variant took
         self._turn = 0  # whose it is to be heard first
 
     @property
@@ -157,13 +158,21 @@ class RayExecutor:
                 self._give(idle)
             elif self._gathered(upcoming, 1 + opening) and self._crew.open_one():
                 continue
-            elif self._seconds < QUICK_SECONDS and (soon := self._with_tasks(1)) and self._waiting:
+            elif self._waiting and (soon := self._ready_soon()):
                 self._give(soon)
             else:
                 return
 
     def _with_tasks(self, number: int) -> Post | None:
         return next((post for post in self._crew.ready if len(post.tasks) == number), None)
+
+    def _ready_soon(self) -> Post | None:
+        """Return a station whose only shard is of a variant that was quick."""
+        posts = (post for post in self._crew.ready if len(post.tasks) == 1)
+        quick = (
+            p for p in posts if self._seconds.get(p.tasks[0].shard.variant, inf) < QUICK_SECONDS
+        )
+        return next(quick, None)
 
     def _gathered(self, upcoming: Iterator[Shard], number: int) -> bool:
         """Have so many shards wait, and tell whether there are so many."""
@@ -235,8 +244,8 @@ class RayExecutor:
             (outcome,) = what
             self._deaths = 0
             now = time.monotonic()
-            self._seconds, task.begun = now - task.begun, now
             record = outcome.record
+            self._seconds[record.cell.variant], task.begun = now - task.begun, now
             before = task.shard.attempts.get(record.cell.id, ())
             # The station's copy of a cell may name files of its node.
             cell = task.shard.left.pop(record.cell.id)
