@@ -198,7 +198,7 @@ def run(
         )
     from harness import conduct
 
-    fleet = _fleet(executor, address, options["device"], gpu_share)
+    fleet = _fleet(executor, address, gpu_share, options)
 
     def rules(prepared: Prepared) -> Rules:
         failures = 1 if fail_fast else _failures(max_failures, len(prepared.plan.todo))
@@ -301,7 +301,7 @@ def plan(
     from harness import display
     from harness.plan import explained
 
-    fleet = _fleet(executor, address, options["device"], gpu_share)
+    fleet = _fleet(executor, address, gpu_share, options)
     prepared = _prepare(**options, hardware=fleet.hardware if fleet else None)
     if as_json:
         click.echo(json.dumps(_plan_json(prepared), indent=1))
@@ -601,15 +601,19 @@ def _tell(findings: Iterable[Finding], *, as_json: bool) -> NoReturn:
     sys.exit(INCOMPLETE if any(finding.state == "bad" for finding in told) else 0)
 
 
-def _fleet(executor: str, address: str, device: str, share: float) -> Fleet | None:
+def _fleet(
+    executor: str, address: str, share: float, options: Mapping[str, Any]
+) -> Fleet | None:  # fmt: skip
     """Return the nodes of a cluster, unless cells are to run on this machine."""
     if executor == "local":
         if address:
             raise UsageError(f"--address {address} is for --executor ray.")
         return None
+    from harness import suite as suites
     from harness.executors import cluster
 
-    return cluster.muster(cluster.connect(address), device, share)
+    suites.load(_suite_file(options["suite"]), "", options["overrides"])  # sooner than a cluster
+    return cluster.muster(cluster.connect(address), options["device"], share)
 
 
 def _prepare(
