@@ -601,9 +601,7 @@ def _tell(findings: Iterable[Finding], *, as_json: bool) -> NoReturn:
     sys.exit(INCOMPLETE if any(finding.state == "bad" for finding in told) else 0)
 
 
-def _fleet(
-    executor: str, address: str, share: float, options: Mapping[str, Any]
-) -> Fleet | None:  # fmt: skip
+def _fleet(executor: str, address: str, share: float, options: Mapping[str, Any]) -> Fleet | None:
     """Return the nodes of a cluster, unless cells are to run on this machine."""
     if executor == "local":
         if address:

@@ -66,6 +66,16 @@ def chromium() -> Iterator[Browser]:
         yield browser
 
 
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A fresh database: MLflow takes seconds to make one."""
+    from harness import mlflow_client
+
+    path = tmp_path_factory.mktemp("tables") / "mlflow.db"
+    mlflow_client.connect(f"sqlite:///{path}")
+    return path
+
+
 @pytest.fixture(scope="session")
 def random_encoder() -> Any:
     from harness import encoders

@@ -72,6 +72,17 @@ class Server:
             self.process = None
 
 
+@contextmanager
+def serving(server: Server) -> Iterator[Server]:
+    """Have a server answer, and end it whatever happens."""
+    server.start()
+    try:
+        server.wait()
+        yield server
+    finally:
+        server.kill()
+
+
 @dataclass
 class Proxy:
     """Passes requests on to a server, unless `plan` names a fault for one."""

@@ -17,7 +17,7 @@ from click.testing import Result
 from mlflow import MlflowClient
 from PIL import Image as Pillow
 
-from harness import mlflow_artifacts, mlflow_client, snapshots, tracking, vetting
+from harness import mlflow_artifacts, snapshots, tracking, vetting
 from harness.errors import RecordError
 from harness.images import to_png
 from harness.mlflow_draft import Draft
@@ -70,14 +70,6 @@ def send(store: Store, uri: str) -> int:
     tracker.variants(records)
     tracker.report(store.run(), records, store.page_paths())
     return tracker.sent
-
-
-@pytest.fixture(scope="module")
-def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh database: MLflow takes seconds to make one."""
-    path = tmp_path_factory.mktemp("tables") / "mlflow.db"
-    mlflow_client.connect(f"sqlite:///{path}")
-    return path
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -77,6 +78,14 @@ EVERYTHING = """\
   gatys: {params: {iterations: 6}, axes: {optimizer: [lbfgs, adam]}}
   johnson: {params: {width: 0.25, steps: 4, batch_size: 2}, axes: {norm: [instance, batch]}}
 """
+
+
+def under_way(cluster: Cluster, folder: Path, site: Path) -> tuple[Bench, subprocess.Popen[str]]:
+    """A run of twelve cells of which four are done."""
+    bench = Bench(folder, site, ONCE.format(folder=folder), seeds=str(list(range(12))))
+    process = bench.start(*through_ray(cluster))
+    bench.wait_for(process, lines=4)
+    return bench, process
 
 
 def test_the_same_bits_as_on_one_machine(
@@ -159,9 +168,7 @@ def test_a_driver_that_is_killed_and_started_again_completes_the_set_once(
     cluster: Cluster, nodes: Callable[[], Any], tmp_path: Path, site: Path
 ) -> None:
     nodes(), nodes()
-    bench = Bench(tmp_path, site, ONCE.format(folder=tmp_path), seeds=str(list(range(12))))
-    process = bench.start(*through_ray(cluster))
-    bench.wait_for(process, lines=4)
+    bench, process = under_way(cluster, tmp_path, site)
     process.send_signal(signal.SIGKILL)
     process.wait()
     kept = {r.cell.id for r in bench.store.all_records() if r.ok}
@@ -176,9 +183,7 @@ def test_ctrl_c_ends_after_the_running_cells(
     cluster: Cluster, nodes: Callable[[], Any], tmp_path: Path, site: Path
 ) -> None:
     nodes(), nodes()
-    bench = Bench(tmp_path, site, ONCE.format(folder=tmp_path), seeds=str(list(range(12))))
-    process = bench.start(*through_ray(cluster))
-    bench.wait_for(process, lines=4)
+    bench, process = under_way(cluster, tmp_path, site)
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stdout + stderr

@@ -14,7 +14,7 @@ import pytest
 from harness import mlflow_pull
 from harness.store import Store
 from tests import postgres_server
-from tests.mlflow_server import Server, after, lose, proxied, status, well
+from tests.mlflow_server import Server, after, lose, proxied, serving, status, well
 from tests.test_pull import SEEDS, fill, pull, send
 from tests.test_run import nstbench
 from tests.test_tracking_faults import assert_exactly_once
@@ -45,14 +45,11 @@ def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with postgres_server.running() as backend:
-        server = Server(tmp_path_factory.mktemp("server"), backend=backend)
-        server.start()
-        try:
-            server.wait()
-            yield server
-        finally:
-            server.kill()
+    with (
+        postgres_server.running() as backend,
+        serving(Server(tmp_path_factory.mktemp("server"), backend=backend)) as server,
+    ):
+        yield server
 
 
 def driver(suite: Path, out: Path, uri: str) -> subprocess.Popen[str]:

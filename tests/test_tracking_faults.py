@@ -42,6 +42,7 @@ from tests.mlflow_server import (
     lose_answer,
     proxied,
     say,
+    serving,
     some,
     status,
     well,
@@ -83,14 +84,6 @@ def other() -> Iterator[subprocess.Popen[str]]:
     """A process that will be stuck in the middle of a record; its imports take their time."""
     with python(STUCK + TRACKING) as process:
         yield process
-
-
-@pytest.fixture(scope="module")
-def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh database: MLflow takes seconds to make one."""
-    path = tmp_path_factory.mktemp("tables") / "mlflow.db"
-    mlflow_client.connect(f"sqlite:///{path}")
-    return path
 
 
 @pytest.fixture
@@ -388,13 +381,8 @@ class Case:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """`mlflow server`."""
-    server = Server(tmp_path_factory.mktemp("server"))
-    server.start()
-    try:
-        server.wait()
+    with serving(Server(tmp_path_factory.mktemp("server"))) as server:
         yield server
-    finally:
-        server.kill()
 
 
 FIRST = 25

@@ -28,7 +28,6 @@ from harness.store import Store
 Message: TypeAlias = tuple[Any, ...]
 """("at", cell id, phase, index, of), ("outcome", Outcome) or ("checkpoint", fit id, bytes)."""
 
-
 TELL_SECONDS = 1.0
 """How far a phase is, no more often: hundreds of stations may tell one driver."""
 
@@ -85,8 +84,9 @@ class Station:
         batches: list[list[Job]] = self._cache.unpack(shard)
         todo = [[job for job in batch if job.cell.id in only] for batch in batches]
         state = self._cache.unpack(checkpoint) if checkpoint else None
-        messages, work = _Messages(), [list(filter(None, todo)), state]
-        threading.Thread(target=self._work, args=[messages, *work], daemon=True).start()
+        messages = _Messages()
+        work = (messages, list(filter(None, todo)), state)
+        threading.Thread(target=self._work, args=work, daemon=True).start()
         while (message := messages.get()) is not None:
             if isinstance(message, BaseException):
                 raise message
@@ -132,7 +132,6 @@ class Station:
         self._fit_id = fit_id
         self._store.drop_checkpoint(fit_id)
         if state is not None:
-            self._store.checkpoint_path(fit_id).parent.mkdir(parents=True, exist_ok=True)
             self._store.write_checkpoint(fit_id, state)
         self._kept_at = self._checkpoint_time()
 
