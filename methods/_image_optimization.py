@@ -14,7 +14,7 @@ from torch import Tensor
 from harness.errors import Diverged
 from harness.protocols import Context, Encoder, Image, Step
 from methods._gram import gram
-from methods._lbfgs import LBFGS
+from methods._lbfgs import LBFGS, UNBOUNDED
 from methods._losses import Target, total_variation
 from methods._passes import passes
 from methods._scaling import SpectralScaling, UniformScaling
@@ -161,6 +161,11 @@ def start(style: ImageOptimization, content: Image, context: Context) -> Image:
     return mean + recipe.noise_sigma * noise
 
 
+def bounds(recipe: Gatys) -> tuple[float, float]:
+    """Return the lowest and the highest value that a pixel may take on the way."""
+    return (0.0, 1.0) if recipe.bounded else UNBOUNDED
+
+
 def _encoder(recipe: Gatys, context: Context) -> Encoder:
     return context.encoder.with_options(pooling=recipe.pooling, scale=recipe.scale, upcast=False)
 
@@ -198,7 +203,8 @@ def _weighted(
 
 def _adam(recipe: Gatys, objective: Objective, images: Image) -> Image:
     scale = recipe.pixel_scale  # the unit of the learning rate
-    pixels = (images * scale).requires_grad_()
+    low, high = (scale * bound for bound in bounds(recipe))
+    pixels = (images * scale).clamp_(low, high).requires_grad_()
     optimizer = torch.optim.Adam([pixels], lr=recipe.learning_rate or 0.02, fused=True)
     while objective.passes < objective.end:
         images = pixels.detach() / scale
@@ -208,6 +214,7 @@ def _adam(recipe: Gatys, objective: Objective, images: Image) -> Image:
             objective.check(losses, images)
         pixels.grad = gradient.contiguous() / scale
         optimizer.step()
+        pixels.detach().clamp_(low, high)
     if not torch.isfinite(pixels).all():
         raise Diverged(objective.passes, objective.last_finite)
     return pixels.detach() / scale
@@ -221,6 +228,7 @@ def _lbfgs(recipe: Gatys, objective: Objective, images: Image) -> Image:
         first_step=FIRST_STEP,
         rate=recipe.learning_rate or 1.0,
         backtracking=recipe.line_search == "backtracking",
+        bounds=bounds(recipe),
     )
     while objective.passes < objective.end:
         losses, gradient = objective.evaluate(optimizer.point.view_as(images))

@@ -6,13 +6,16 @@ own line search, and nothing is read off the device.
 
 Source: Liu, Nocedal 1989 (Math. Programming 45); Nocedal 1980 (Math. of Computation 35) for the
     two-loop recursion, here with all pairs at once: its loops are two triangular systems in the
-    products s_i . y_j (Byrd, Nocedal, Schnabel 1994, Math. Programming 63).
+    products s_i . y_j (Byrd, Nocedal, Schnabel 1994, Math. Programming 63). Bounds by projection,
+    in the metric of the free numbers: Bertsekas 1982 (SIAM J. Control and Optimization 20).
 Deviations: - sufficient decrease and no curvature condition in the line search, so that an accepted
       point costs one evaluation; a pair without positive curvature is left out instead
     - the triangular systems are solved in float64: they are badly conditioned, and small
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
@@ -29,6 +32,8 @@ BOLDER = 4.0
 LEAST_COSINE = 1e-6
 """Between a step and the gradient's change; below it their product is float32's rounding."""
 
+UNBOUNDED = (-math.inf, math.inf)
+
 
 class LBFGS:
     """Minimises `len(start)` functions of as many numbers each.
@@ -41,6 +46,7 @@ class LBFGS:
         rate: Length of all later steps, as a multiple of the quasi-Newton step.
         backtracking: Shorten a step that did not decrease the function enough; without, every
             step is taken.
+        bounds: Lowest and highest value of every number, at `start` and at every later point.
     """
 
     def __init__(
@@ -52,9 +58,11 @@ class LBFGS:
         first_step: float,
         rate: float,
         backtracking: bool,
+        bounds: tuple[float, float] = UNBOUNDED,
     ) -> None:
         self.first_step, self.rate, self.backtracking = first_step, rate, backtracking
-        self.best = start.clone()
+        self.low, self.high = bounds
+        self.best = start.clamp(self.low, self.high)
         """(N, numbers): the last accepted points."""
         self.point = self.best
         """(N, numbers): where the functions and gradients are wanted next."""
@@ -75,12 +83,13 @@ class LBFGS:
             self._begin(value, gradient)
         else:
             self._continue(value, gradient)
-        self.point = torch.addcmul(self.best, _column(self._length, gradient), self._direction)
+        ahead = torch.addcmul(self.best, _column(self._length, gradient), self._direction)
+        self.point = ahead.clamp_(self.low, self.high)
+        self._fall = _dot(self.point - self.best, self._gradient)
 
     def _begin(self, value: Tensor, gradient: Tensor) -> None:
         self._value, self._gradient = value, gradient.clone()
         self._direction = -gradient
-        self._slope = -gradient.square().sum(1, dtype=torch.float64)
         self._length = self.first_step / gradient.abs().mean(1).double().clamp_min(1e-30)
         self._inverse.scaling.begin(self._length)
 
@@ -90,24 +99,30 @@ class LBFGS:
         self._value = torch.where(taken, value, self.value)
         self.best = _where(taken, self.point, self.best)
         self._gradient = _where(taken, gradient, self._gradient)
-        self._inverse.learn(step, change, taken)
-        direction = -self._inverse(self._gradient)
-        self._direction = _where(taken, direction, self._direction)
-        self._slope = _dot(self._direction, self._gradient)
+        # A number that a bound holds tells of the others' curvature, not of its own.
+        self._inverse.learn(step, change.masked_fill(step == 0, 0), taken)
+        self._direction = _where(taken, self._descent(), self._direction)
         # A function that bends downwards from the start tells nothing of how far to go: farther.
         blind = self._inverse.count == 0
         self._stride = torch.where(blind & taken, BOLDER * self._stride, self._stride)
         ahead = torch.where(blind, self._stride, self.rate)
         self._length = torch.where(taken, ahead, shorter)
 
+    def _descent(self) -> Tensor:
+        """Return the quasi-Newton direction of the numbers that no bound holds, 0 for the rest."""
+        down, up = self._gradient > 0, self._gradient < 0
+        held = ((self.best <= self.low) & down) | ((self.best >= self.high) & up)
+        free = self._gradient.masked_fill(held, 0)
+        return -self._inverse(free).masked_fill(held, 0)
+
     def _sufficient(self, value: Tensor) -> Tensor:
         if not self.backtracking:
             return torch.ones_like(value, dtype=torch.bool)
-        return value <= self.value + SUFFICIENT_DECREASE * self._length * self._slope
+        return value <= self.value + SUFFICIENT_DECREASE * self._fall.clamp_max(0)
 
     def _shorter(self, value: Tensor) -> Tensor:
         """Return the length at the lowest point of the parabola through all that is known."""
-        length, fall = self._length, self._slope * self._length
+        length, fall = self._length, self._fall
         lowest = -fall * length / (2 * (value - self.value - fall))
         lowest = torch.where(torch.isfinite(lowest), lowest, LONGEST * length)
         return torch.minimum(torch.maximum(lowest, SHORTEST * length), LONGEST * length)

@@ -3,8 +3,11 @@
 The common choice is one number, the newest pair's. Losses of deep features are no such thing: they
 bend a hundred times less along coarse, grey changes of an image than along fine, coloured ones. So
 `SpectralScaling` has a number for each of a few bands of spatial frequency, in each of three
-colours, learnt from the same pairs. An image then needs about two thirds of the passes to the same
-loss (128 px, gordicaleksa's objective: 265 in place of 400).
+colours, learnt from the same pairs.
+
+Numbers never rise with frequency. The encoder hardly sees the finest frequencies: their gradients
+change little, however far a step goes, and a number learnt from that grows with every step that it
+makes longer. A few hundred passes would bury the image under noise that no loss term sees.
 """
 
 from __future__ import annotations
@@ -84,7 +87,7 @@ class SpectralScaling:
         self.changed = torch.where(kept, MEMORY * self.changed + weight * changed, self.changed)
         common = (self.moved.sum((1, 2)) / self.changed.sum((1, 2))).sqrt()[:, None, None]
         numbers = (self.moved / self.changed).sqrt() / common
-        numbers = numbers.nan_to_num(1.0).clamp(1 / FARTHEST, FARTHEST)
+        numbers = numbers.nan_to_num(1.0).clamp(1 / FARTHEST, FARTHEST).cummin(2).values
         newest = (numbers * changed).sum((1, 2))  # y . H y, which the pair wants to be s . y
         numbers = numbers * (curvature / newest).to(step.dtype)[:, None, None]
         self.numbers = torch.where(kept, numbers, self.numbers)

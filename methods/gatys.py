@@ -32,7 +32,15 @@ if TYPE_CHECKING:
 VGG_CHANNELS = (64, 128, 256, 512, 512)
 
 
+PUBLISHED: dict[str, Any] = {
+    # What the recipes below leave out, and the defaults of `gatys` have.
+    "bounded": False,
+    "scaling": "uniform",
+    "tv_weight": 0.0,
+}
+
 GATYS_2016: dict[str, Any] = {
+    **PUBLISHED,
     # The paper: E_l = sum (dG)^2 / (4 N^2 M^2), that is a mean over G/M, times 1/4; w_l = 1/5.
     "style_layers": ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1"),
     "style_layer_weights": (0.05,) * 5,
@@ -50,10 +58,10 @@ GATYS_2016: dict[str, Any] = {
     "iterations": 500,
     "line_search": "none",
     "history": 100,
-    "scaling": "uniform",
 }
 
 NEURAL_STYLE: dict[str, Any] = {
+    **PUBLISHED,
     # jcjohnson/neural-style @07c4b82, neural_style.lua:22-49, 223-237, 532-548.
     "style_layers": RELU_1_TO_5,
     "content_layers": ("relu4_2",),
@@ -71,10 +79,10 @@ NEURAL_STYLE: dict[str, Any] = {
     "iterations": 1000,
     "line_search": "none",
     "history": 100,
-    "scaling": "uniform",
 }
 
 GORDICALEKSA: dict[str, Any] = {
+    **PUBLISHED,
     # gordicaleksa/pytorch-neural-style-transfer @a244dc6, neural_style_transfer.py:12-31, 88-106,
     # 147-166. It feeds 0..255 less the mean to weights trained on normalised input: scale "255".
     "style_layers": RELU_1_TO_5,
@@ -95,7 +103,6 @@ GORDICALEKSA: dict[str, Any] = {
     "iterations": 1000,
     "line_search": "strong_wolfe",
     "history": 100,
-    "scaling": "uniform",
 }
 
 
@@ -108,7 +115,7 @@ class Gatys:
     serves every encoder and every style. `preset` gives a published recipe to the digit.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     mixes_styles: ClassVar[bool] = True
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "gatys2016": GATYS_2016,
@@ -158,6 +165,7 @@ class Gatys:
         },
         # pystiche/pystiche @71217c2, _cli.py:364-485: mean over the five layers.
         "pystiche": {
+            **PUBLISHED,
             "style_layers": RELU_1_TO_5,
             "style_layer_weights": (0.2,) * 5,
             "content_layers": ("relu4_2",),
@@ -168,12 +176,12 @@ class Gatys:
             "iterations": 500,
             "line_search": "none",
             "history": 100,
-            "scaling": "uniform",
         },
         # lihanlian/basic-and-fast-neural-style-transfer @66a9656, basic_nst.py:63-97. Raw Grams:
         # the style loss grows with the image's area. Content is the third of its five captures,
         # relu3_1; its comment says conv4_2.
         "lihanlian-basic": {
+            **PUBLISHED,
             "style_layers": RELU_1_TO_5,
             "content_layers": ("relu3_1",),
             "balance": "absolute",
@@ -202,6 +210,7 @@ class Gatys:
     line_search: Literal["backtracking", "strong_wolfe", "none"] = "backtracking"  # L-BFGS only
     history: Annotated[int, Field(ge=1)] = 50  # L-BFGS only
     scaling: Literal["spectral", "uniform"] = "spectral"  # L-BFGS only: by frequency, or as usual
+    bounded: bool = True  # keep pixels in [0, 1] in every pass; else clamp only what is saved
 
     content_layers: tuple[str, ...] = ("relu4_2",)
     content_layer_weights: tuple[Weight, ...] | None = None  # 1 each
@@ -216,7 +225,7 @@ class Gatys:
     gram_divisor: GramDivisor = "hw"
     stand_in_layers: Mapping[str, str] = field(default_factory=lambda: dict(STAND_INS))
 
-    tv_weight: Weight = 0.0
+    tv_weight: Weight = 1.0
     tv_kind: Literal["l1", "l2"] = "l2"
     tv_reduction: Reduction = "mean"
 
@@ -239,10 +248,11 @@ class Gatys:
                     f"{kind}_layer_weights has {len(weights)} numbers for {len(layers)} "
                     f"{kind}_layers ({', '.join(layers)}); give one per layer"
                 )
-        if self.line_search == "strong_wolfe" and self.scaling != "uniform":
+        own = self.scaling == "spectral" or self.bounded
+        if self.optimizer == "lbfgs" and self.line_search == "strong_wolfe" and own:
             raise ValueError(
-                "line_search strong_wolfe is torch's own and scales uniformly; set scaling: "
-                "uniform, or line_search: backtracking"
+                "line_search strong_wolfe is torch's L-BFGS, which scales uniformly and has no "
+                "bounds; set scaling: uniform and bounded: false, or line_search: backtracking"
             )
         if list(self.scales) != sorted(set(self.scales)) or self.scales[-1:] != (1.0,):
             raise ValueError(f"scales are {self.scales}; let them rise and end at 1.0")

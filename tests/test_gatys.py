@@ -10,6 +10,8 @@ import torch
 from harness.errors import Diverged
 from methods.gatys import Gatys
 
+PLAIN: dict[str, Any] = {"scaling": "uniform", "bounded": False}  # as torch's L-BFGS is
+
 
 @pytest.fixture
 def images(photograph: Any) -> tuple[torch.Tensor, torch.Tensor]:
@@ -28,9 +30,7 @@ def losses(recipe: Gatys, images: Any, context: Any) -> list[float]:
 def test_the_budget_is_passes_of_the_encoder_and_is_kept_to_the_pass(
     optimizer: Any, line_search: Any, budget: int, images: Any, context: Any
 ) -> None:
-    recipe = Gatys(
-        optimizer=optimizer, line_search=line_search, scaling="uniform", iterations=budget
-    )
+    recipe = Gatys(optimizer=optimizer, line_search=line_search, iterations=budget, **PLAIN)
     assert len(losses(recipe, images, context)) == budget
 
 
@@ -84,7 +84,7 @@ def test_lbfgs_first_step_moves_pixels_by_a_tenth_of_a_grey_level(
         "evaluate",
         lambda self, x: (seen.append(x.detach().clone()), evaluate(self, x))[1],
     )
-    losses(Gatys(line_search=line_search, scaling="uniform", iterations=2), images, context)
+    losses(Gatys(line_search=line_search, iterations=2, **PLAIN), images, context)
     assert (seen[1] - seen[0]).abs().mean() == pytest.approx(0.1 / 255, rel=0.5)
 
 
@@ -94,7 +94,7 @@ def test_lbfgs_first_step_moves_pixels_by_a_tenth_of_a_grey_level(
         {},
         {"scaling": "uniform"},
         {"line_search": "none", "init": "noise"},
-        {"line_search": "strong_wolfe", "scaling": "uniform"},
+        {"line_search": "strong_wolfe", **PLAIN},
         {"optimizer": "adam"},
         {"scales": (0.5, 1.0), "tv_weight": 1.0},
     ],
@@ -148,9 +148,11 @@ def test_scales_that_do_not_rise_to_the_whole_size_are_refused() -> None:
             Gatys(scales=scales)
 
 
-def test_torchs_own_line_search_goes_with_uniform_scaling() -> None:
-    with pytest.raises(ValueError, match="set scaling: uniform, or line_search: backtracking"):
-        Gatys(line_search="strong_wolfe")
+@pytest.mark.parametrize("own", [{}, {"bounded": False}, {"scaling": "uniform"}])
+def test_torchs_own_line_search_needs_uniform_scaling_and_no_bounds(own: Any) -> None:
+    with pytest.raises(ValueError, match="set scaling: uniform and bounded: false, or line_search"):
+        Gatys(line_search="strong_wolfe", **own)
+    Gatys(line_search="strong_wolfe", optimizer="adam", **own)  # Adam searches no line
 
 
 def test_a_relative_loss_does_not_depend_on_the_weights_scale(images: Any, context: Any) -> None:
@@ -181,7 +183,8 @@ def test_a_run_that_explodes_ends_as_diverged_with_its_last_finite_image(
     optimizer: Any, images: Any, context: Any
 ) -> None:
     # A rate of 1e30 throws the pixels to where squares of features are no numbers any more.
-    recipe = Gatys(optimizer=optimizer, line_search="none", learning_rate=1e30, iterations=40)
+    params = {"optimizer": optimizer, "line_search": "none", "learning_rate": 1e30}
+    recipe = Gatys(**params, bounded=False, iterations=40)
     with pytest.raises(Diverged) as caught:
         recipe.fit(images[1], context())(images[0], context())
     assert caught.value.image is not None
@@ -204,7 +207,7 @@ def test_the_image_of_a_step_is_what_there_would_be_if_it_were_the_end(
         kept.append(step.image.clone())
         totals.append(float(step.losses["total"]))
 
-    recipe = Gatys(iterations=40, init="content", style_weight=30.0)
+    recipe = Gatys(iterations=20, style_weight=30.0, learning_rate=3.0)  # steps that overshoot
     where = replace(context(), on_step=keep)
     stylized = recipe.fit(images[1], where)(images[0], where)
     assert torch.equal(kept[-1], stylized)

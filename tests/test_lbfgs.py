@@ -177,3 +177,81 @@ def test_spectral_scaling_is_the_identity_times_a_number_where_all_bands_agree(
     scaling.learn(step, change, (step * change).sum(1).double(), torch.tensor([True, True]))
     gradient = torch.randn(2, images[0].numel(), generator=generator)
     assert torch.allclose(scaling(gradient), gradient / factors, rtol=1e-4, atol=1e-5)
+
+
+def test_what_is_seen_of_the_finest_band_does_not_lengthen_steps_in_it() -> None:
+    # The gradient of the finest band changes by a millionth of the step there: taken at its word,
+    # that band's number would be FARTHEST times the others', and its next step as much longer.
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(1, 3, 32, 32, generator=generator)
+    scaling = SpectralScaling(images)
+    scaling.begin(torch.ones(1))
+    step = torch.randn(1, images.numel(), generator=generator)
+    stiffness = torch.ones_like(scaling.bands, dtype=torch.float32)
+    stiffness[scaling.bands == scaling.bands.max()] = 1e-6
+    spectrum = torch.fft.rfft2(step.view_as(images), norm="ortho") * stiffness
+    change = torch.fft.irfft2(spectrum, s=(32, 32), norm="ortho").flatten(1)
+    for _ in range(5):
+        scaling.learn(step, change, (step * change).sum(1).double(), torch.tensor([True]))
+    assert (scaling.numbers.diff(dim=2) <= 0).all()
+    assert scaling.numbers[0, 0, -1] > 0
+
+
+BOUNDS = (0.0, 1.0)
+
+
+@pytest.mark.parametrize("backtracking", [True, False])
+def test_within_bounds_it_finds_what_scipys_bounded_lbfgs_finds(backtracking: bool) -> None:
+    # A tilted bowl whose lowest point lies outside of the box: some numbers end at a bound, and
+    # where the others end depends on them.
+    from scipy.optimize import minimize
+
+    generator = torch.Generator().manual_seed(0)
+    root = torch.randn(20, 20, generator=generator, dtype=torch.float64)
+    bowl = root @ root.T / 20 + torch.eye(20, dtype=torch.float64)
+    tilt = 3 * torch.randn(20, generator=generator, dtype=torch.float64)
+    theirs = minimize(
+        lambda x: (x @ bowl.numpy() @ x / 2 - tilt.numpy() @ x, bowl.numpy() @ x - tilt.numpy()),
+        [0.5] * 20, jac=True, method="L-BFGS-B", bounds=[BOUNDS] * 20, options={"gtol": 1e-10},
+    )  # fmt: skip
+    wanted = torch.from_numpy(theirs.x).float()
+    assert (wanted == 0).any()
+    assert (wanted == 1).any()
+    assert ((wanted > 0) & (wanted < 1)).any()
+
+    def value(x: torch.Tensor) -> torch.Tensor:
+        return ((x @ bowl.float()) * x).sum(1) / 2 - x @ tilt.float()
+
+    start = torch.full((1, 20), 0.5)
+    optimizer, _ = minimise(value, start, 80, bounds=BOUNDS, backtracking=backtracking)
+    assert torch.allclose(optimizer.best[0], wanted, atol=1e-3)
+
+
+def test_a_number_leaves_its_bound_when_its_gradient_points_inside() -> None:
+    # At 0 the first number is best at 0; once the second has gone to 0.8, it is best at 0.6.
+    def value(x: torch.Tensor) -> torch.Tensor:
+        first, second = x[:, 0], x[:, 1]
+        return (second - 0.8).square() + (first - (2 * second - 1)).square()
+
+    optimizer, _ = minimise(value, torch.tensor([[0.0, 0.1]]), 60, bounds=BOUNDS)
+    assert torch.allclose(optimizer.best, torch.tensor([[0.6, 0.8]]), atol=1e-3)
+
+
+@pytest.mark.parametrize("scaling", ["uniform", "spectral"])
+def test_no_point_is_ever_out_of_bounds(scaling: str) -> None:
+    generator = torch.Generator().manual_seed(0)
+    images = 3 * torch.randn(2, 3, 8, 8, generator=generator)  # the start is brought inside too
+    wanted = 3 * torch.randn(2, 192, generator=generator)
+    points: list[torch.Tensor] = []
+
+    def watched(x: torch.Tensor) -> torch.Tensor:
+        points.append(x.detach().clone())
+        return ((x - wanted) ** 4).sum(1)
+
+    chosen = UniformScaling() if scaling == "uniform" else SpectralScaling(images)
+    optimizer, _ = minimise(
+        watched, images.flatten(1), 40, chosen, bounds=BOUNDS, rate=1e30, first_step=1.0
+    )
+    assert all(((point >= 0) & (point <= 1)).all() for point in points)
+    outside = (wanted < 0) | (wanted > 1)
+    assert torch.equal(optimizer.best[outside], wanted.clamp(0, 1)[outside])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +30,20 @@ def encoder(name: str, dtype: torch.dtype, weights: dict[str, torch.Tensor] | No
 
 
 class Watch:
-    """Takes steps and when they came."""
+    """Takes steps, when they came, and the images of those that `keep` names."""
 
     def __init__(self, keep: Callable[[int], bool] = lambda index: False) -> None:
+        self.keep = keep
         self.seconds: list[float] = []
         self.steps: list[Step] = []
+        self.images: dict[int, Image] = {}
         self.begun = time.perf_counter()
 
     def __call__(self, step: Step) -> None:
         self.seconds.append(time.perf_counter() - self.begun)
-        self.steps.append(step)
+        if step.image is not None and self.keep(step.index):
+            self.images[step.index] = step.image.detach().clone()
+        self.steps.append(replace(step, image=None))
 
     @property
     def losses(self) -> list[float]:

@@ -1,0 +1,111 @@
+"""Pictures as they are saved: more passes never make a worse one, and full budgets end well.
+
+The bounds are about the clamped 8-bit image, since raw pixels may score well out of [0, 1] or in
+frequencies that the encoder hardly sees, and be noise in a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from harness import encoders
+from harness.downloads import Network
+from harness.encoders.layered import LayeredEncoder
+from harness.images import read, resize, skimage_photograph, to_tensor
+from harness.metrics.noise_sigma import NoiseSigma
+from harness.metrics.style_loss import StyleLoss
+from harness.protocols import Context, Image
+from harness.studies import paint
+from harness.weights import Shelf
+from methods.gatys import Gatys
+
+PAIRS = (("coffee", "starry-night"), ("chelsea", "the-scream"), ("astronaut", "great-wave"))
+ARTISTS: dict[str, Any] = {  # what the suite `artists` gives to gatys
+    "style_layers": ("relu1_1", "relu2_1", "relu3_1", "relu3_2", "relu3_4"),
+    "content_layers": ("relu3_2",),
+    "style_weight": 30.0,
+}
+WORSE = 1.05
+"""Of the saved image's style loss: what four times the passes may end at, times that of one."""
+
+NOISE = 3.0
+"""Grey levels above those of content and style together."""
+
+
+@dataclass(frozen=True)
+class Saved:
+    """Scores of an image as an 8-bit file holds it."""
+
+    style_loss: float
+    noise: float
+
+
+class Studio:
+    """The encoder `compact`, a photograph and a painting of one size."""
+
+    def __init__(self, content: str, style: str, size: int) -> None:
+        use, path = encoders.find("compact", Shelf(Network(offline=True), {}))
+        self.encoder: LayeredEncoder = encoders.load(use, path)
+        self.judge = StyleLoss().equip(use, Shelf(Network(offline=True), {}))
+        photograph = resize(read(skimage_photograph(content)), size)
+        self.content = to_tensor(np.asarray(photograph))
+        self.style = to_tensor(paint(style, size, size))
+
+    def context(self, recipe: Gatys, on_step: Callable[..., None] = lambda step: None) -> Context:
+        stand_ins = encoders.stood_in(recipe, self.encoder.layers)
+        return Context(
+            device=torch.device("cpu"),
+            generator=torch.Generator().manual_seed(0),
+            encoder=self.encoder.with_stand_ins(stand_ins),
+            size=max(self.content.shape[-2:]),
+            on_step=on_step,
+            batches=None,  # type: ignore[arg-type]
+            note=lambda text: None,
+        )
+
+    def stylize(self, recipe: Gatys, at: int) -> tuple[Saved, Saved]:
+        """Return the scores after `at` passes and after the whole budget of one run."""
+        images: dict[int, Image] = {}
+
+        def keep(step: Any) -> None:
+            if step.index == at:
+                images[at] = step.image.clone()
+
+        context = self.context(recipe, keep)
+        images[recipe.iterations] = recipe.fit(self.style, context)(self.content, context)
+        return self.scored(images[at]), self.scored(images[recipe.iterations])
+
+    def scored(self, image: Image) -> Saved:
+        """Score the image that would be saved."""
+        saved = (image.clamp(0, 1) * 255).round() / 255
+        context = self.context(Gatys())
+        return Saved(self.judge(saved, self.content, self.style, context), self.noise(saved))
+
+    def noise(self, image: Image) -> float:
+        """Return the standard deviation of its noise, in grey levels."""
+        return NoiseSigma()(image, image, image, self.context(Gatys()))
+
+    @property
+    def most_noise(self) -> float:
+        """Return what a good picture has at most."""
+        return self.noise(self.content) + self.noise(self.style) + NOISE
+
+
+def assert_no_worse(studio: Studio, recipe: Gatys) -> None:
+    """Compare a quarter of the budget with all of it."""
+    quarter, whole = studio.stylize(recipe, recipe.iterations // 4)
+    assert whole.style_loss <= WORSE * quarter.style_loss
+    assert whole.noise <= studio.most_noise
+
+
+@pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
+@pytest.mark.parametrize("tv", [{}, {"tv_weight": 0.0}], ids=["tv", "no tv"])
+def test_four_times_the_passes_make_no_worse_picture(optimizer: Any, tv: Any) -> None:
+    studio = Studio("chelsea", "the-scream", 64)
+    assert_no_worse(studio, Gatys(optimizer=optimizer, iterations=400, **ARTISTS, **tv))
