@@ -72,6 +72,7 @@ def test_an_interrupted_write_leaves_the_earlier_record_and_no_half_one(store: S
 
     class Broken:
         losses: Any = None  # fails while the trace is written
+        saved: Any = None
 
     with pytest.raises(TypeError):
         store.write(dataclasses.replace(RECORD, notes=("new",)), b"new", [Broken()])  # type: ignore[list-item]
