@@ -49,7 +49,8 @@ def test_the_store_holds_every_cell(out: Path) -> None:
     assert all(record.ok for record in records)
     for record in records:
         assert store.image(record.cell.id)
-        assert {s.name for s in record.scores} == {"ssim", "lpips", "content_loss", "style_loss"}
+        names = {score.name for score in record.scores}
+        assert names == {"ssim", "lpips", "content_loss", "style_loss", "gamut"}
         lpips = record.score("lpips")
         assert lpips is not None
         assert lpips.value is None  # never a number from random weights

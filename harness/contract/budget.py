@@ -16,9 +16,8 @@ from harness.protocols import Image, Stylizer
 from harness.records import EncoderUse
 
 BUDGET, LARGER = 50, 200
-"""Iterations. An L-BFGS that left [0, 1] freely was found out after 200, not after 100: style loss
-0.32, 0.23 and 2.0 after 50, 100 and 200, noise 6.5, 9.7 and 25.8 grey levels (64 px, a second per
-25 passes)."""
+"""Iterations: `gatys` takes 6 s for both. Of an L-BFGS that left [0, 1] freely, saved images had a
+style loss of 0.41 after 50 and of 3.2 after 200; after 100 it was still falling."""
 
 MOST_STYLE = 1.05
 """The style loss after the larger budget, as a multiple of that after the smaller one."""
@@ -26,7 +25,8 @@ MOST_STYLE = 1.05
 MOST_NOISE = 4.0
 """Grey levels by which noise may exceed that of content and style together.
 
-Measured: `gatys` exceeds it by none, and neither do its published L-BFGS recipes."""
+Measured: with 20.0 of content and style, all presets of `gatys` end at 6 to 17 grey levels; an
+optimiser that left [0, 1] freely ended at 30."""
 
 
 @dataclass(frozen=True)

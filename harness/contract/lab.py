@@ -158,7 +158,9 @@ class RealisticLab(Lab):
 
     def __init__(self, method: Any) -> None:
         super().__init__(method)
-        self.content, self.style = photograph("coffee", REALISTIC), painting(REALISTIC)
+        # Copies: a method may write to them.
+        self.content = photograph("coffee", REALISTIC).clone()
+        self.style = painting(REALISTIC).clone()
 
     @cached_property
     def encoder(self) -> LayeredEncoder:
