@@ -107,7 +107,7 @@ class Objective:
 
     @cached_property
     def _pass(self) -> Pass:
-        """Recorded at the first pass: who only asks for losses needs none."""
+        """Record at the first pass; losses alone need no gradient and no recording."""
         return passes(self._losses, self._like, self.contexts[0].note)
 
     def at(self, image: Image) -> dict[str, float]:
