@@ -1,13 +1,13 @@
 """The importable face of nstbench; `python -m nstbench` is the command `nstbench`."""
 
 from harness.errors import NstbenchError
-from harness.protocols import Context, Image, Method, Metric, Step, Stylizer
+from harness.protocols import Context, Image, Method, Metric, Objective, Step, Stylizer
 from harness.records import Cell, Record, Score
 from harness.registry import METHODS, METRICS
 
 __all__ = [
     "METHODS", "METRICS", "Cell", "Context", "Image", "Method", "Metric", "NstbenchError",
-    "Record", "Score", "Step", "Stylizer",
+    "Objective", "Record", "Score", "Step", "Stylizer",
 ]  # fmt: skip
 
 if __name__ == "__main__":

@@ -117,6 +117,10 @@ Stylizer: TypeAlias = Callable[[Image, Context], Image]
 """Maps a content image to its stylized image, of the same size."""
 
 
+Objective: TypeAlias = Callable[[Image], Mapping[str, float]]
+"""Maps an image to the losses that a method minimises, `total` among them: weighted, by name."""
+
+
 @runtime_checkable
 class Method(Protocol):
     """A style-transfer method: a frozen dataclass whose fields are the suite's parameters.
@@ -131,6 +135,10 @@ class Method(Protocol):
     A method whose fit is worth keeping adds `export(stylizer) -> {name: tensor}` and
     `restore(tensors, context) -> Stylizer`; where the fit takes more than a minute, it offers its
     state to `context.checkpoints`.
+    A method that optimises the image adds `objective(stylizer, content, context) -> Objective`: its
+    losses as a function of an image (1, 3, H, W) of the content's size, the same as those of
+    `Step`. The runner evaluates it, off the clock, on the image that is saved. Losses of raw pixels
+    say little: pixels may leave [0, 1], and are clamped and rounded to 8 bits when they are saved.
     """
 
     version: ClassVar[int]

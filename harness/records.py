@@ -14,8 +14,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-SCHEMA = 1
-"""Raised when a stored record of today's code cannot be read by yesterday's."""
+SCHEMA = 2
+"""Raised when yesterday's code cannot read a stored record of today's, or misunderstands it.
+
+2: `objective` is the loss of the saved image; in records of schema 1 it is that of raw pixels.
+"""
 
 Status = Literal[
     "done", "diverged", "failed", "skipped", "out_of_memory", "timeout", "crashed", "interrupted"
@@ -23,6 +26,9 @@ Status = Literal[
 Direction = Literal["lower", "higher", "neither"]
 Sign = Literal["lower", "higher", "none"]  # predicted of the second level against the first
 Control = Literal["", "null", "effect"]
+
+SAVED_IMAGE, RAW_PIXELS = "saved image", "raw pixels"
+"""What a loss may be of: the image clamped and rounded to 8 bits, or what the method returned."""
 
 BITWISE = "bitwise on this machine"
 """How a record's `environment["deterministic"]` begins where doing it again gives the same bits."""
@@ -217,13 +223,25 @@ class Record:
     environment: Mapping[str, str] = field(default_factory=dict)
     started: str = ""  # ISO 8601, UTC
     schema: int = SCHEMA
-    objective: float | None = None  # the lowest total loss on the way, the method's own
+    objective: float | None = None
+    """Total loss of the saved image, in the method's own objective.
+
+    Of a method without the hook `objective`, and in records of schema 1, it is the lowest total
+    loss of raw pixels; then `objective_raw` is None."""
+    objective_raw: float | None = None  # lowest total loss of raw pixels, before clamping
     attempts: tuple[Failure, ...] = ()  # how earlier tries of the same run ended
 
     @property
     def ok(self) -> bool:
         """True where there is a result to reuse: only finished cells are."""
         return self.status == "done"
+
+    @property
+    def objective_of(self) -> str:
+        """What `objective` is the loss of; losses of different things do not compare."""
+        if self.objective is None:
+            return ""
+        return RAW_PIXELS if self.objective_raw is None else SAVED_IMAGE
 
     @property
     def bitwise(self) -> bool:
@@ -243,6 +261,9 @@ class TracePoint:
     index: int
     seconds: float  # since the phase began
     losses: Mapping[str, float]  # total, content, style, tv: weighted, as they enter the total
+    saved: Mapping[str, float] = field(default_factory=dict)
+    """The same of the image as it is saved, clamped and rounded to 8 bits: at snapshots and at the
+    last pass."""
 
 
 def without_trials(points: Sequence[TracePoint]) -> list[TracePoint]:

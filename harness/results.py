@@ -85,6 +85,8 @@ def _row(record: Record) -> dict[str, Any]:
         "reason": f"{failure.kind}: {failure.message}" if failure else None,
         **{score.name: _finite(score.value) for score in record.scores},
         "objective": record.objective,
+        "objective_raw": record.objective_raw,
+        "objective_of": record.objective_of or None,
         **_timing(record.timing),
         "width": record.width,
         "height": record.height,

@@ -11,7 +11,7 @@ import hashlib
 import math
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, cast
 
@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from harness import calibration, encoders, environment, forecast, seeds, timing
+from harness import calibration, encoders, environment, forecast, own_losses, seeds, timing
 from harness.checkpoints import StoredCheckpoints
 from harness.disturbance import Others, unsteady
 from harness.encoders.layered import LayeredEncoder
@@ -27,6 +27,7 @@ from harness.errors import Diverged, NstbenchError, TooLargeError
 from harness.fits import Fit, Underway, facts, pack, restored
 from harness.images import read, to_pixels, to_tensor
 from harness.jobs import Job, Outcome, Progress, Setup, blank_score
+from harness.own_losses import OwnLosses
 from harness.protocols import Checkpoints, Context, Image, Step, Unavailable
 from harness.records import (
     Calibration,
@@ -173,18 +174,29 @@ class Runner:
         )
         self.progress("measure", 0, 1)
         return [
-            self._outcome(job, replace(blank, timing=shared, notes=tuple(own)), method, *rest)
+            self._outcome(
+                job, replace(blank, timing=shared, notes=tuple(own)), method, encoder, *rest
+            )
             for job, blank, own, *rest in zip(
                 jobs, blanks, noted, fits, traces, _apart(made.images), strict=True
             )
         ]
 
     def _outcome(
-        self, job: Job, begun: Record, method: Any, fit: Fit, trace: timing.Trace, image: Image
+        self,
+        job: Job,
+        begun: Record,
+        method: Any,
+        encoder: LayeredEncoder,
+        fit: Fit,
+        trace: timing.Trace,
+        image: Image,
     ) -> Outcome:
         assert begun.timing is not None
-        pixels = to_pixels(image)
-        points = [*fit.trace, *trace.points()]
+        pixels, snapshots = to_pixels(image), trace.snapshots()
+        own = self._own_losses(job, method, encoder, fit, image, pixels, snapshots)
+        points = [*fit.trace, *(own.on(trace.points()) if own else trace.points())]
+        lowest = _lowest(points)  # of raw pixels
         share, quartiles = begun.timing.shared_by, trace.pass_ms()
         took = replace(
             begun.timing,
@@ -203,16 +215,33 @@ class Runner:
             width=pixels.shape[1],
             height=pixels.shape[0],
             image_sha256=hashlib.sha256(pixels.tobytes()).hexdigest(),
-            notes=(*fit.notes, *begun.notes),
-            objective=_lowest(points),
+            notes=(*fit.notes, *begun.notes, *(own.notes if own else ())),
+            objective=own_losses.total(own.saved) if own else lowest,
+            objective_raw=_first(lowest, own_losses.total(own.raw)) if own else None,
         )
         keep = not fit.kept and not fit.served and hasattr(method, "export")
         fit.served = True
         about = {**facts(fit), "deterministic": self.setup.deterministic}
         fitted = (pack(method, fit), about) if keep else None
-        return Outcome(
-            record, trace=points, fitted=fitted, pixels=pixels, snapshots=trace.snapshots()
-        )
+        return Outcome(record, trace=points, fitted=fitted, pixels=pixels, snapshots=snapshots)
+
+    def _own_losses(
+        self,
+        job: Job,
+        method: Any,
+        encoder: LayeredEncoder,
+        fit: Fit,
+        image: Image,
+        pixels: NDArray[np.uint8],
+        snapshots: Mapping[int, NDArray[np.uint8]],
+    ) -> OwnLosses | None:
+        """Evaluate the method's own objective on what is saved, where it has the hook for it."""
+        if not callable(getattr(method, "objective", None)):
+            return None
+        context = self._context(job.cell, encoder, lambda step: None, [], "measure")
+        content = to_tensor(job.content).to(self.device)
+        objective = method.objective(fit.stylizer, content, context)
+        return own_losses.evaluate(objective, image, pixels, snapshots)
 
     def _fitted(self, method: Any, encoder: LayeredEncoder, jobs: Sequence[Job]) -> list[Fit]:
         """Return the fits of cells.
@@ -403,6 +432,10 @@ def _lowest(points: Sequence[TracePoint]) -> float | None:
     """Return the lowest total loss of a stylization: for Adam that may not be its last."""
     totals = [p.losses["total"] for p in points if p.phase == "stylize" and "total" in p.losses]
     return min(filter(math.isfinite, totals), default=None)
+
+
+def _first(*values: float | None) -> float | None:
+    return next((value for value in values if value is not None), None)
 
 
 def _together(images: Sequence[Image]) -> Image:

@@ -47,6 +47,12 @@ IMAGE_FORMATS = ("PNG", "WEBP")
 """Of stored images: another one, that a stranger's store might hold, is not decoded."""
 
 LOSSES = ("total", "content", "style", "tv")
+SAVED = "saved_"
+"""How columns of trace.csv begin that hold losses of the image as it would be saved."""
+TRACE_COLUMNS = ("phase", "index", "seconds", *LOSSES)
+SAVED_COLUMNS = tuple(f"{SAVED}{name}" for name in LOSSES)
+"""Written where a method's own objective was evaluated on saved images."""
+
 _RECORD = TypeAdapter(Record)
 _RUN = TypeAdapter(Run)
 
@@ -423,17 +429,26 @@ def _parse(adapter: TypeAdapter[Any], text: bytes, path: str) -> Any:
 def _write_trace(path: Path, trace: Sequence[TracePoint]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(("phase", "index", "seconds", *LOSSES))
+        with_saved = any(point.saved for point in trace)
+        writer.writerow((*TRACE_COLUMNS, *(SAVED_COLUMNS if with_saved else ())))
         for point in trace:
-            losses = [f"{point.losses[k]:.7g}" if k in point.losses else "" for k in LOSSES]
+            losses = [*_written(point.losses), *(_written(point.saved) if with_saved else ())]
             writer.writerow((point.phase, point.index, f"{point.seconds:.4f}", *losses))
 
 
+def _written(losses: Mapping[str, float]) -> list[str]:
+    return [f"{losses[name]:.7g}" if name in losses else "" for name in LOSSES]
+
+
 def _trace_point(row: list[str], names: list[str]) -> TracePoint:
-    phase, index, seconds, *losses = row
+    phase, index, seconds, *cells = row
+    found = {name: float(loss) for name, loss in zip(names, cells, strict=True) if loss}
     return TracePoint(
         phase="fit" if phase == "fit" else "stylize",
         index=int(index),
         seconds=float(seconds),
-        losses={name: float(loss) for name, loss in zip(names, losses, strict=True) if loss},
+        losses={name: loss for name, loss in found.items() if not name.startswith(SAVED)},
+        saved={
+            name.removeprefix(SAVED): loss for name, loss in found.items() if name.startswith(SAVED)
+        },
     )

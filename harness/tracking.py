@@ -31,7 +31,7 @@ from harness.mlflow_draft import Draft, Point
 from harness.mlflow_kept import Kept, forget_lost, kept, marks
 from harness.records import Record, Run, TracePoint, without_trials
 from harness.redaction import redact
-from harness.store import IMAGE_FORMATS, Store, dump
+from harness.store import IMAGE_FORMATS, SAVED, Store, dump
 
 CURVE_POINTS = 200
 """Per key: 200 points take 0.1 s; the whole curve is the artifact trace.csv."""
@@ -287,9 +287,10 @@ class Tracker:
 _NOTE = (
     "One run per cell: a variant of a method on one content and style. Under *Views*, *By variant* "
     "has the means of each variant as a table and as charts: of the first 100 cells, until you "
-    "*load more*. `final/*` are scores of the saved image, `loss/*` each method's own objective "
-    "(not comparable between methods). The matrix of images, and means over all cells, are in the "
-    "experiment with `-summary` at its end."
+    "*load more*. `final/*` are scores of the saved image, and `final/objective` its total loss; "
+    "`loss/*` is each method's own objective on raw pixels, `loss/saved_*` on images as they would "
+    "be saved (neither compares between methods). The matrix of images, and means over all cells, "
+    "are in the experiment with `-summary` at its end."
 )
 _SUMMARY_NOTE = (
     "One run per variant, with its means over all cells. Under *Views*, *Pairs × variants* is the "
@@ -343,7 +344,11 @@ def _short(value: Any) -> str:
 
 def _finals(record: Record) -> Iterator[Point]:
     """Yield the numbers that a record ends with."""
-    values: dict[str, float | None] = {f"final/{s.name}": s.value for s in record.scores}
+    values: dict[str, float | None] = {
+        "final/objective": record.objective,
+        "final/objective_raw": record.objective_raw,
+        **{f"final/{s.name}": s.value for s in record.scores},
+    }
     if record.timing is not None:
         values |= {
             "time/fit_s": record.timing.fit_seconds,
@@ -362,10 +367,16 @@ def _curves(trace: Sequence[TracePoint]) -> Iterator[Point]:
     """Yield the curve of the phase that has one: the stylization's, else the training's."""
     points = [p for p in trace if p.phase == "stylize"] or list(trace)
     for point in thinned(without_trials(points)):
-        for name, loss in point.losses.items():
-            # SQL stores turn infinity into 1.8e308, which ruins every chart; NaN is left out.
-            finite = loss if abs(loss) < float("inf") else float("nan")
-            yield f"loss/{name}", finite, point.index, round(point.seconds * 1000)
+        yield from _losses("", point.losses, point)
+    for point in points:
+        yield from _losses(SAVED, point.saved, point)
+
+
+def _losses(prefix: str, losses: Mapping[str, float], point: TracePoint) -> Iterator[Point]:
+    for name, loss in losses.items():
+        # SQL stores turn infinity into 1.8e308, which ruins every chart; NaN is left out.
+        finite = loss if abs(loss) < float("inf") else float("nan")
+        yield f"loss/{prefix}{name}", finite, point.index, round(point.seconds * 1000)
 
 
 def thinned(points: Sequence[T], most: int = CURVE_POINTS) -> list[T]:

@@ -16,11 +16,18 @@ from harness.errors import RecordError, quoted
 from harness.images import MAX_PIXELS
 from harness.records import Record, Run, TracePoint
 from harness.snapshots import EDGE
-from harness.store import LOSSES, dump, parse_record, parse_run, parse_trace
+from harness.store import (
+    SAVED_COLUMNS,
+    TRACE_COLUMNS,
+    dump,
+    parse_record,
+    parse_run,
+    parse_trace,
+)
 
 CELL_ID = re.compile(r"[0-9a-f]{12}")
 STARTED = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]{8,15}(\+00:00)?")
-HEAD = ("phase", "index", "seconds", *LOSSES)
+HEADS = [",".join(TRACE_COLUMNS), ",".join((*TRACE_COLUMNS, *SAVED_COLUMNS))]
 SNAPSHOT = re.compile(r"(\d{6,9})\.webp")
 MOST_STEPS, MOST_SNAPSHOTS = 2**31, 100
 
@@ -74,7 +81,7 @@ def trace(data: bytes) -> list[TracePoint]:
         RecordError: It is none.
     """
     lines = text(data, "trace.csv").splitlines()
-    if lines[:1] != [",".join(HEAD)]:
+    if not lines or lines[0] not in HEADS:
         raise RecordError("trace.csv has other columns than a loss curve")
     try:
         points = parse_trace(lines)

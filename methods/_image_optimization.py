@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from harness.protocols import Context, Encoder, Image, Step
 from methods._gram import gram
 from methods._lbfgs import LBFGS, UNBOUNDED
 from methods._losses import Target, total_variation
-from methods._passes import passes
+from methods._passes import Pass, passes
 from methods._scaling import SpectralScaling, UniformScaling
 
 if TYPE_CHECKING:
@@ -47,6 +48,10 @@ class ImageOptimization:
     def __call__(self, content: Image, context: Context) -> Image:
         """Return the stylized image, not clamped; raise Diverged where numbers run away."""
         return optimise([self], content, [context])
+
+    def objective(self, content: Image, context: Context) -> Callable[[Image], dict[str, float]]:
+        """Return the losses as a function of an image of the content's size."""
+        return Objective(self.recipe, content, [self.grams[-1]], [context], 0, 0).at
 
 
 def optimise(
@@ -96,9 +101,19 @@ class Objective:
         }
         self.grams = {layer: Target.together([own[layer] for own in grams]) for layer in grams[0]}
         self.passes, self.end = begin, end
-        self._pass = passes(self._losses, contents, contexts[0].note)
+        self._like = contents
         self.last_finite: Image | None = None
         self._found: Mapping[str, Tensor] = {}  # losses of the last pass
+
+    @cached_property
+    def _pass(self) -> Pass:
+        """Record at the first pass; losses alone need no gradient and no recording."""
+        return passes(self._losses, self._like, self.contexts[0].note)
+
+    def at(self, image: Image) -> dict[str, float]:
+        """Return the losses of one image, without a gradient; this counts as no pass."""
+        with torch.no_grad():
+            return {name: float(loss) for name, loss in self._losses(image).items()}
 
     def evaluate(self, images: Image) -> tuple[Tensor, Tensor]:
         """Run one pass; return the detached total losses (N,) and the gradient (N, 3, H, W)."""

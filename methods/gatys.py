@@ -26,7 +26,7 @@ from methods._layers import RELU_1_TO_5, STAND_INS
 from methods._options import Balance, Fraction, GramDivisor, Reduction, Weight
 
 if TYPE_CHECKING:
-    from harness.protocols import Context, Image, Stylizer
+    from harness.protocols import Context, Image, Objective, Stylizer
     from methods._image_optimization import ImageOptimization
 
 VGG_CHANNELS = (64, 128, 256, 512, 512)
@@ -277,3 +277,7 @@ class Gatys:
         from methods._image_optimization import optimise
 
         return optimise(stylizers, contents, contexts)
+
+    def objective(self, stylizer: ImageOptimization, content: Image, context: Context) -> Objective:
+        """Return the losses of the last scale as a function of an image of the whole size."""
+        return stylizer.objective(content, context)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
-from reports.line import path
+from reports.line import dots, path
 from reports.sources import AT
 from reports.text import duration, number, tick
 
@@ -31,6 +31,8 @@ class Curve:
     losses: Sequence[float]
     note: str = ""
     rough: bool = False  # its seconds are no more than a hint
+    saved_xs: Mapping[Across, Sequence[float]] = field(default_factory=dict)
+    saved: Sequence[float] = ()  # losses of the saved image at snapshots, drawn as points
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class Line:
     index: int
     title: str
     paths: dict[tuple[Across, Up], str]
+    points: dict[tuple[Across, Up], str]  # the losses of saved images, as path data
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ def draw(name: str, steps: str, curves: list[Curve]) -> Chart:
         "steps": _across("steps", steps, min(counts), max(counts)),
         "seconds": _across("seconds", "seconds", 0, max(seconds)),
     }
-    losses = [loss for curve in curves for loss in curve.losses]
+    losses = [loss for curve in curves for loss in (*curve.losses, *curve.saved)]
     highest = ceiling(curves)
     up: dict[Up, Axis] = {"log": _log(min(losses), max(losses)), "linear": _linear(highest)}
     return Chart(
@@ -110,9 +113,16 @@ def ceiling(curves: Sequence[Curve]) -> float:
     It is the highest of all; where curves begin far above all that follows, the highest of those
     after their first tenth.
     """
-    highest = max(max(c.losses) for c in curves)
-    later = max(max(c.losses[math.ceil(len(c.losses) / 10) :]) for c in curves)
+    highest = max(max(*c.losses, *c.saved) for c in curves)
+    later = max(max(_after_first_tenth(c)) for c in curves)
     return later if highest > FAR_ABOVE * later else highest
+
+
+def _after_first_tenth(curve: Curve) -> list[float]:
+    steps = curve.saved_xs.get("steps", ())
+    tenth = curve.xs["steps"][-1] / 10
+    saved = [loss for x, loss in zip(steps, curve.saved, strict=True) if x > tenth]
+    return [*curve.losses[math.ceil(len(curve.losses) / 10) :], *saved]
 
 
 def linear_ticks(low: float, high: float) -> list[float]:
@@ -177,13 +187,22 @@ def _line(curve: Curve, steps: str, across: Mapping[Across, Axis], up: Mapping[U
     took, about = curve.xs["seconds"][-1], "≈ " if curve.rough else ""
     after = f"{curve.xs['steps'][-1]:g} {steps}" + (f", {about}{duration(took)}" if took else "")
     note = f", {curve.note}" if curve.note else ""
+    saved = f", saved image {number(curve.saved[-1])}" if curve.saved else ""
     return Line(
         curve.index,
-        f"{curve.name}: {number(curve.losses[-1])} after {after}{note}",
+        f"{curve.name}: {number(curve.losses[-1])}{saved} after {after}{note}",
         {
             (x, y): path(zip(map(to_x, curve.xs[x]), map(to_y, curve.losses), strict=True), TOP)
             for x, to_x in across.items()
             for y, to_y in up.items()
+        },
+        {
+            (x, y): dots(
+                zip(map(to_x, curve.saved_xs[x]), map(to_y, curve.saved), strict=True), TOP
+            )
+            for x, to_x in across.items()
+            for y, to_y in up.items()
+            if curve.saved
         },
     )
 

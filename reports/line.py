@@ -14,6 +14,11 @@ def path(points: Iterable[At], top: float) -> str:
     return "".join(_piece(piece) for piece in _below(top, list(dict.fromkeys(points))))
 
 
+def dots(points: Iterable[At], top: float) -> str:
+    """Return path data that round line caps show as dots, without those above `top`."""
+    return "".join(f"M{x:g} {y:g}h0" for x, y in dict.fromkeys(points) if y >= top)
+
+
 def _below(top: float, points: list[At]) -> list[list[At]]:
     """Return the pieces of the line under `top`, cut right where it crosses."""
     full = points[:1]

@@ -93,6 +93,20 @@ def test_a_difference_stays_in_its_unit() -> None:
     assert row.verdict == "supported"
 
 
+def test_losses_of_saved_images_and_of_raw_pixels_never_compare() -> None:
+    claim = replace(NORM, metric="objective")
+    results = cells(loss, norm=["batch", "instance"]).rename(columns={"style_loss": "objective"})
+    raw = only(judged(results.assign(objective_of="raw pixels"), [claim], {}))
+    saved = only(judged(results.assign(objective_of="saved image"), [claim], {}))
+    assert raw.verdict == saved.verdict == "supported"
+    assert raw.estimate == saved.estimate
+    old = results["style"] == "s0"  # cells that were run before saved images were evaluated
+    mixed = results.assign(objective_of=old.map({True: "raw pixels", False: "saved image"}))
+    row = only(judged(mixed, [claim], {}))
+    assert row.n_style == 5
+    assert "style s0 dropped: cells are missing" in row.notes
+
+
 def test_the_other_sign_contradicts() -> None:
     results = cells(loss, norm=["batch", "instance"])
     row = only(judged(results, [replace(NORM, predicts="higher")], {}))

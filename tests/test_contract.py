@@ -11,7 +11,7 @@ import random
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,7 +20,7 @@ import torch
 from click.testing import CliRunner
 
 from harness.cli import main
-from harness.contract import examine
+from harness.contract import budget, examine
 from harness.protocols import Step
 from harness.registry import METHODS
 
@@ -108,6 +108,23 @@ def retraining(self: Any, tensors: Any, context: Any) -> Any:
     return self.stylizer(tensors)
 
 
+def showing(self: Any, content: Any, context: Any, learnt: Any) -> Any:
+    """Report the content as the image of each step, with a loss of 2."""
+    for index in range(1, self.iterations + 1):
+        context.on_step(Step(index, self.iterations, {"total": 2.0}, content))
+    return soundly(self, content, replace(context, on_step=lambda step: None), learnt)
+
+
+def growing(each: float) -> Callable[..., Any]:
+    """Paint soundly, and add as much noise for each iteration."""
+
+    def paint(self: Any, content: Any, context: Any, learnt: Any) -> Any:
+        noise = torch.randn(content.shape, generator=context.generator)
+        return soundly(self, content, context, learnt) + each * self.iterations * noise
+
+    return paint
+
+
 IMAGE = "its image is like the content: size, float32, device, finite, without a graph"
 INPUTS = "content and style stay as they were"
 RANDOM = "random numbers come from the context's generator"
@@ -120,6 +137,8 @@ SEED = "the same seed gives the same image"
 ODD = "odd sizes are fine"
 MANY = "one fit serves many contents"
 BATCH = "in a batch each image comes out as it does alone"
+OBJECTIVE = "its objective gives the losses that its steps report"
+MORE = "more iterations do not make the saved image worse"
 RESTORED = "what it exports can be restored"
 THREADS = "no thread and no process is left running"
 NAME = "another process finds it by name"
@@ -174,6 +193,11 @@ PLANTED: dict[str, tuple[str, str, dict[str, Any]]] = {
     "no restore": (RESTORED, "one of export and restore",
                    {"restore": property(lambda self: self.nothing)}),
     "training again": (RESTORED, "as if it trained", {"restore": retraining}),
+    "an objective without images": (OBJECTIVE, "no step reports an image",
+                                    {"objective": lambda self, *given: lambda image: {}}),
+    "an objective of its own": (OBJECTIVE, "a total of 2; objective says 1", {
+        "objective": lambda self, *given: lambda image: {"total": 1.0}, "paint": showing}),
+    "noise that grows": (MORE, "the saved image's style loss is", {"paint": growing(0.003)}),
     "a thread": (THREADS, "thread lingerer", {"paint": also(lingering)}),
     "a hidden class": (NAME, "cannot be pickled", {"__qualname__": "f.<locals>.Planted"}),
     "an error": (RUNS, "ZeroDivisionError: division by zero (", {"paint": also(lambda *_: 1 / 0)}),
@@ -224,6 +248,17 @@ def test_every_planted_fault_is_found_by_its_own_check(
     assert bad[0].name == check, bad
     assert said in bad[0].what
     assert all(finding.remedy for finding in bad)
+
+
+def test_noise_that_the_objective_does_not_see_is_found_as_well(
+    planted: Callable[..., str],
+) -> None:
+    # 0.001 of [0, 1] for each of 200 iterations is a deviation of 51 grey levels in each channel.
+    blind = {"objective": lambda self, *given: lambda image: {"style": 1.0, "total": 1.0}}
+    method = METHODS.build(planted(paint=growing(0.001), **blind), {})
+    (flaw,) = budget.compare(method)
+    assert "the saved image's noise is" in flaw.what
+    assert list(budget.compare(METHODS.build(planted(paint=growing(0.0)), {}))) == []
 
 
 def test_the_command_answers_in_json_whatever_a_method_prints(planted: Callable[..., str]) -> None:

@@ -118,6 +118,27 @@ def test_in_a_batch_every_image_comes_out_as_it_does_alone(
     assert float(steps[0][-1].losses["total"]) != float(steps[1][-1].losses["total"])
 
 
+@pytest.mark.parametrize(
+    "params",
+    [{}, {"tv_weight": 1.0}, {"scales": (0.5, 1.0)}, {"optimizer": "adam", "pixel_scale": 255.0}],
+    ids=str,
+)
+def test_its_objective_gives_the_losses_that_its_steps_report(
+    params: Any, images: Any, context: Any
+) -> None:
+    recipe, content = Gatys(iterations=4, **params), images[0]
+    found: list[tuple[Any, Any]] = []
+
+    def keep(step: Any) -> None:
+        if step.image.shape == content.shape and not found:
+            found.append((step.image.clone(), {k: float(v) for k, v in step.losses.items()}))
+
+    stylizer = recipe.fit(images[1], context())
+    stylizer(content, replace(context(), on_step=keep))
+    image, reported = found[0]
+    assert recipe.objective(stylizer, content, context())(image) == pytest.approx(reported)
+
+
 def test_scales_run_coarse_to_fine_within_the_one_budget(images: Any, context: Any) -> None:
     sizes: list[int] = []
     made = context()

@@ -31,6 +31,7 @@ from tests.web import Web
 
 SEEDS = 9
 HEAD = "phase,index,seconds,total,content,style,tv\n"
+SAVED = "saved_total,saved_content,saved_style,saved_tv\n"
 RUN: dict[str, Any] = {
     "suite": "artists", "description": "Who is best?", "profile": "", "skipped": (),
     "metrics": ("ssim",), "encoder": ENCODER, "device": "cpu", "precision": "float32",
@@ -302,6 +303,8 @@ def test_images_on_the_way_are_no_paths_and_never_more_than_their_file() -> None
 )  # fmt: skip
 def test_a_curve_that_could_not_be_one_is_not_taken(text: str) -> None:
     assert vetting.trace(f"{HEAD}fit,1,0.5,inf,,,\n".encode())  # it diverged
+    (point,) = vetting.trace(f"{HEAD.strip()},{SAVED}stylize,1,0.5,2,,,,3,,,\n".encode())
+    assert (point.losses, point.saved) == ({"total": 2.0}, {"total": 3.0})
     with pytest.raises(RecordError, match=r"trace\.csv"):
         vetting.trace(text.encode())
 

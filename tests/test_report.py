@@ -654,6 +654,38 @@ def test_a_trace_without_seconds_and_a_flat_one_are_drawn() -> None:
     assert drawn.across["seconds"].ticks == [(48.0, "0")]
 
 
+def test_losses_of_saved_images_are_points_on_both_axes(tmp_path: Path) -> None:
+    one = record(cell("gatys"))
+    store = store_of(tmp_path, [one])
+    trace = [
+        TracePoint("stylize", 1, 0.5, {"total": 8.0}, {"total": 8.0}),
+        TracePoint("stylize", 2, 1.0, {"total": 4.0}),
+        TracePoint("stylize", 3, 1.5, {"total": 2.0}, {"total": 16.0}),
+    ]
+    store.write(one, png(), trace)
+    view = View(store)
+    (drawn,) = curves._multiple(view, "gatys").charts
+    (line,) = drawn.lines
+    assert line.title == "gatys: 2.00, saved image 16.0 after 3 passes, 1.50 s, seed 0"
+    assert set(line.points) == set(line.paths)
+    x, y = drawn.across["steps"], drawn.up["log"]
+    assert line.points["steps", "log"] == f"M{x(1):g} {y(8):g}h0M{x(3):g} {y(16):g}h0"
+    assert drawn.up["linear"](16) > drawn.top  # the axis reaches the highest of both
+    assert not drawn.clipped
+    text = str(curves.render(view))
+    assert "points show the saved image" in text
+    assert text.count('class="nst-points') == 1
+
+
+def test_a_saved_loss_far_above_all_that_follows_is_cut_like_a_curve() -> None:
+    line = curve([1000.0, 50, 25, 20, 15, 12, 11, 10, 10, 10, 10])
+    steps = {"steps": [0, 10], "seconds": [0, 10]}
+    drawn = chart.draw("c", "passes", [replace(line, saved_xs=steps, saved=[1000.0, 40.0])])
+    assert drawn.clipped
+    assert drawn.lines[0].points["steps", "log"].count("M") == 2
+    assert drawn.lines[0].points["steps", "linear"].count("M") == 1
+
+
 def test_seeds_whose_curves_are_equal_are_written_once() -> None:
     one, other = curve([3, 1], [0, 1]), curve([3, 1], [0, 2])
     first, second = chart.draw("c", "passes", [one, other]).lines

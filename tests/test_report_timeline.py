@@ -64,6 +64,25 @@ def test_a_strip_goes_from_the_first_pass_to_the_stylized_image(store: Store) ->
     assert strips[LONG].frames[3].words == "5.00 s, loss 0.800"
 
 
+def test_the_words_say_the_loss_of_the_saved_image_beside_that_of_raw_pixels(
+    tmp_path: Path,
+) -> None:
+    one = record(cell(LONG))
+    store = store_of(tmp_path, [one])
+    trace = [
+        TracePoint("stylize", 1, 0.5, {"total": 8.0}, {"total": 8.25}),
+        TracePoint("stylize", 2, 1.0, {"total": 6.0}),
+        TracePoint("stylize", 3, 1.5, {"total": 7.0}, {"total": 9.5}),
+    ]
+    store.write(one, png(), trace, {1: snapshots.encode(np.zeros((30, 40, 3), np.uint8))})
+    view = View(store)
+    assert [frame.words for frame in timeline._strip(view, one).frames] == [
+        "0.500 s, loss 8.25 saved image, 8.00 raw pixels",
+        "1.50 s, loss 9.50 saved image, 6.00 raw pixels",  # the lowest so far
+    ]
+    assert "clamped to [0, 1] and rounded to 8 bits" in (timeline.render(view) or "")
+
+
 def test_images_on_the_way_are_not_compressed_twice(store: Store) -> None:
     path = next(iter(store.snapshots(store.run().cells[0]).values()))
     found = View(store).snapshot(path)

@@ -49,11 +49,19 @@ def test_the_store_holds_every_cell(out: Path) -> None:
     assert all(record.ok for record in records)
     for record in records:
         assert store.image(record.cell.id)
-        assert {s.name for s in record.scores} == {"ssim", "lpips", "content_loss", "style_loss"}
+        names = {score.name for score in record.scores}
+        assert names == {"ssim", "lpips", "content_loss", "style_loss", "gamut"}
         lpips = record.score("lpips")
         assert lpips is not None
         assert lpips.value is None  # never a number from random weights
         assert "alexnet" in lpips.why_missing
+    assert {r.objective_of for r in records if r.cell.label == "gatys"} == {"saved image"}
+    assert {r.objective for r in records if r.cell.label != "gatys"} == {None}
+    lines = (out / "smoke" / "results.csv").read_text(encoding="utf-8").splitlines()
+    table = list(csv.DictReader(lines))
+    for record, row in zip(records, table, strict=True):
+        assert row["objective"] == ("" if record.objective is None else str(record.objective))
+        assert row["objective_of"] == record.objective_of
     identity = next(r for r in records if r.cell.label == "identity")
     ssim = identity.score("ssim")
     assert ssim is not None
@@ -79,6 +87,11 @@ def test_mlflow_holds_flat_cells_with_curves_and_images_and_the_summary(out: Pat
     curve = client.get_metric_history(run.info.run_id, "loss/total")
     assert [point.step for point in curve] == [1, 2, 3, 4, 5, 6]
     assert run.data.metrics["final/ssim"] <= 1
+    saved = client.get_metric_history(run.info.run_id, "loss/saved_total")
+    assert [point.step for point in saved] == [1, 2, 5, 6]
+    assert run.data.metrics["final/objective"] == pytest.approx(saved[-1].value, rel=1e-6)
+    lowest = min(point.value for point in curve)
+    assert run.data.metrics["final/objective_raw"] == pytest.approx(lowest, rel=1e-6)
     assert run.data.metrics["time/stylize_s"] > 0
     files = {f.path for f in client.list_artifacts(run.info.run_id)}
     assert {"record.json", "trace.csv", "images"} <= files

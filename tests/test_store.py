@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -67,11 +68,39 @@ def test_a_record_comes_back_as_it_went(store: Store) -> None:
     assert image.read_bytes() == b"png"
 
 
+def test_losses_of_saved_images_have_columns_where_there_are_any(store: Store) -> None:
+    last = TracePoint("stylize", 2, 0.2, {"total": 0.5}, {"total": 0.75, "style": 0.25})
+    store.write(RECORD, None, [*TRACE, last])
+    assert store.trace(CELL.id) == [*TRACE, last]
+    lines = store.trace_path(CELL.id).read_text().splitlines()
+    assert lines[0] == ("phase,index,seconds,total,content,style,tv,"
+                        "saved_total,saved_content,saved_style,saved_tv")  # fmt: skip
+    assert lines[2:] == ["stylize,1,0.1000,1,,,,,,,", "stylize,2,0.2000,0.5,,,,0.75,,0.25,"]
+    store.write(RECORD, None, TRACE)
+    head = store.trace_path(CELL.id).read_text().splitlines()[0]
+    assert head == "phase,index,seconds,total,content,style,tv"
+
+
+def test_a_record_of_schema_1_has_the_objective_of_raw_pixels(store: Store) -> None:
+    store.write(dataclasses.replace(RECORD, objective=0.5, objective_raw=0.25), None, [])
+    path = store.record_path(CELL.id)
+    found = store.read(CELL.id)
+    assert found is not None
+    assert (found.objective, found.objective_raw, found.objective_of) == (0.5, 0.25, "saved image")
+    old = json.loads(path.read_text())
+    del old["objective_raw"]
+    path.write_text(json.dumps({**old, "schema": 1}))
+    found = store.read(CELL.id)
+    assert found is not None
+    assert (found.schema, found.objective, found.objective_of) == (1, 0.5, "raw pixels")
+
+
 def test_an_interrupted_write_leaves_the_earlier_record_and_no_half_one(store: Store) -> None:
     store.write(RECORD, b"old", TRACE)
 
     class Broken:
         losses: Any = None  # fails while the trace is written
+        saved: Any = None
 
     with pytest.raises(TypeError):
         store.write(dataclasses.replace(RECORD, notes=("new",)), b"new", [Broken()])  # type: ignore[list-item]

@@ -16,7 +16,7 @@ import pandas as pd
 
 from harness.measures import Measure
 from harness.measures import measure as measure_of
-from harness.records import RECIPES, Claim
+from harness.records import RECIPES, SAVED_IMAGE, Claim
 from harness.results import plain
 
 CONDITIONS = ("size", "encoder", "precision", "device")
@@ -110,9 +110,19 @@ def values(cells: pd.DataFrame, measure: Measure) -> pd.Series:
     if measure.name not in cells:
         return pd.Series(np.nan, index=cells.index)
     found = cells[measure.name].astype(float).where(cells["status"] == "done")
+    if measure.name == "objective":
+        found = found.where(_of_one_kind(cells))
     if measure.effect == "difference":
         return found
     return pd.Series(np.log(found.where(found > 0)), index=cells.index)
+
+
+def _of_one_kind(cells: pd.DataFrame) -> pd.Series:
+    """Tell which objectives compare: those of saved images, or of raw pixels where all are."""
+    if "objective_of" not in cells:
+        return pd.Series(data=True, index=cells.index)
+    saved = cells["objective_of"] == SAVED_IMAGE
+    return saved | (not saved.any())
 
 
 def column(factor: str) -> str:

@@ -8,6 +8,7 @@ import pickle
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from math import isclose, isfinite
 from typing import Any, TypeAlias
@@ -15,11 +16,12 @@ from typing import Any, TypeAlias
 import safetensors.torch
 import torch
 
+from harness.contract.budget import more_is_never_worse
 from harness.contract.lab import SIZE, Lab, Reported, photograph
 from harness.encoders.architectures import ARCHITECTURES
 from harness.errors import nearest
 from harness.form import Flaw
-from harness.protocols import Image
+from harness.protocols import Image, Step
 
 ODD = (33, 47)  # height and width
 GRACE_SECONDS = 0.5  # for a thread that is about to end
@@ -213,6 +215,30 @@ def together(lab: Lab) -> Flaws:
                    "context.")  # fmt: skip
 
 
+def objective(lab: Lab) -> Flaws:
+    """Its objective gives the losses that its steps report."""
+    seen: list[tuple[Image, dict[str, float]]] = []
+
+    def on_step(step: Step) -> None:
+        if not seen and step.image is not None and step.image.shape == lab.content.shape:
+            losses = {name: float(loss) for name, loss in step.losses.items()}
+            seen.append((step.image.detach().clone(), losses))
+
+    stylizer = lab.fit()
+    stylizer(lab.content, replace(lab.context(0), on_step=on_step))
+    if not seen:
+        yield Flaw("it has an objective, and no step reports an image of the content's size",
+                   "Report Step(..., image=image) with the losses of that image.")  # fmt: skip
+        return
+    image, reported = seen[0]
+    found = lab.method.objective(stylizer, lab.content, lab.context(0))(image)
+    for name, loss in reported.items():
+        if name not in found or not isclose(found[name], loss, rel_tol=1e-3):
+            given = f"{found[name]:.6g}" if name in found else "missing"
+            yield Flaw(f"its first step reports a {name} of {loss:.6g}; objective says {given}",
+                       "Return the losses that Step has, weighted alike.")  # fmt: skip
+
+
 def restored(lab: Lab) -> Flaws:
     """What is exported can be restored."""
     if not (hasattr(lab.method, "export") and hasattr(lab.method, "restore")):
@@ -270,9 +296,16 @@ ONCE: dict[str, Check] = {
     "odd sizes are fine": odd_sizes,
     "one fit serves many contents": many_contents,
     "in a batch each image comes out as it does alone": together,
+    "its objective gives the losses that its steps report": objective,
+    "more iterations do not make the saved image worse": more_is_never_worse,
     "what it exports can be restored": restored,
     "no thread and no process is left running": threads,
     "another process finds it by name": found_by_name,
 }
-OPTIONAL: dict[Check, Sequence[str]] = {together: ["together"], restored: ["export", "restore"]}
+OPTIONAL: dict[Check, Sequence[str]] = {
+    together: ["together"],
+    objective: ["objective"],
+    more_is_never_worse: ["iterations"],
+    restored: ["export", "restore"],
+}
 """What a method may do without; the check is for those who have any of it."""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness import encoders
+from harness import encoders, studies
 from harness.downloads import Network
 from harness.encoders.layered import LayeredEncoder
 from harness.images import read, resize, skimage_photograph, to_tensor
@@ -25,6 +25,11 @@ from harness.training import Crops
 from harness.weights import Shelf
 
 SIZE = 48  # long edge, pixels
+REALISTIC = 64
+"""Long edge, in pixels, of the images on which results are judged, not only conduct."""
+
+PAINTING = "starry-night"
+"""Strokes of saturated colour: what drives an optimiser out of [0, 1]. Photographs seldom do."""
 
 SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "gradients": (torch.is_grad_enabled, torch.set_grad_enabled),
@@ -65,6 +70,8 @@ class Trial:
 
 class Lab:
     """A method with an encoder, photographs and contexts to run it with."""
+
+    size = SIZE
 
     def __init__(self, method: Any) -> None:
         self.method = method
@@ -137,11 +144,31 @@ class Lab:
             device=torch.device("cpu"),
             generator=generator,
             encoder=encoder or self.encoder,
-            size=SIZE,
+            size=self.size,
             on_step=lambda step: kept.append(_reported(step)),
             batches=batches,
             note=lambda text: None,
         )
+
+
+class RealisticLab(Lab):
+    """A method with `compact`, where that has its layers, and with a painting as the style."""
+
+    size = REALISTIC
+
+    def __init__(self, method: Any) -> None:
+        super().__init__(method)
+        # Copies: a method may write to them.
+        self.content = photograph("coffee", REALISTIC).clone()
+        self.style = painting(REALISTIC).clone()
+
+    @cached_property
+    def encoder(self) -> LayeredEncoder:
+        """The encoder that comes with nstbench; of random weights where it ends too early."""
+        network = compact_encoder()
+        network = network.with_stand_ins(encoders.stood_in(self.method, network.layers))
+        there = {*network.layers, *network.stand_ins}
+        return network if there >= set(getattr(self.method, "layers", ())) else super().encoder
 
 
 class Encoder:
@@ -171,9 +198,21 @@ def random_encoder() -> LayeredEncoder:
 
 
 @cache
+def compact_encoder() -> LayeredEncoder:
+    """Return the encoder that comes with nstbench."""
+    return encoders.load(*encoders.find("compact", Shelf(Network(offline=True), {})))
+
+
+@cache
 def photograph(name: str, size: int) -> Image:
     """Return one of scikit-image's photographs with the given long edge."""
     return to_tensor(np.asarray(resize(read(skimage_photograph(name)), size)))
+
+
+@cache
+def painting(size: int) -> Image:
+    """Return a painting that nstbench makes itself, with the given long edge."""
+    return to_tensor(studies.paint(PAINTING, size, size * 3 // 4))
 
 
 @cache

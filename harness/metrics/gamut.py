@@ -33,5 +33,10 @@ class Gamut:
 
     def __call__(self, stylized: Image, content: Image, style: Image, context: Context) -> float:
         """Return the share, in [0, 1]."""
-        outside = (stylized < -ROUNDING) | (stylized > 1 + ROUNDING)
-        return float(outside.any(1).float().mean())
+        return share_outside(stylized)
+
+
+def share_outside(image: Image) -> float:
+    """Return the share of pixels outside [0, 1] in any channel."""
+    outside = (image < -ROUNDING) | (image > 1 + ROUNDING)
+    return float(outside.any(1).float().mean())

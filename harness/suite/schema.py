@@ -156,7 +156,9 @@ class SuiteModel(_Model):
     include: Annotated[list[dict[str, Any]], Field(max_length=1000)] = []
     seeds: Annotated[list[Seed], Field(min_length=1)] = [0]
     sizes: Annotated[list[Size], Field(min_length=1)] = [256]
-    metrics: list[str | dict[str, Any]] = ["ssim", "lpips", "content_loss", "style_loss"]
+    metrics: list[str | dict[str, Any]] = [
+        "ssim", "lpips", "content_loss", "style_loss", "noise_sigma", "gamut",
+    ]  # fmt: skip
     repeats: Annotated[int, Field(ge=1, le=100)] = 10  # at most, of a quick stylization
     training: TrainingModel = TrainingModel()
     claims: Annotated[dict[ClaimId, ClaimModel], Field(max_length=200)] = {}

@@ -10,7 +10,7 @@ from itertools import chain
 from markupsafe import Markup
 
 from harness.records import Record, TracePoint, without_trials
-from reports.chart import Chart, Curve, draw
+from reports.chart import Across, Chart, Curve, draw
 from reports.templating import fill
 from reports.view import Variant, View
 
@@ -42,6 +42,7 @@ def render(view: View) -> Markup | None:
         multiples=multiples,
         steps=" or ".join(dict.fromkeys(chart.across["steps"].name for chart in charts)),
         clipped=any(chart.clipped for chart in charts),
+        with_saved=any(line.points for chart in charts for line in chart.lines),
     )
 
 
@@ -53,7 +54,8 @@ def _multiple(view: View, label: str) -> Multiple:
         if record.cell.label == label and (points := _points(view, record)):
             place, key = _place(view, record, fit=points[0].phase == "fit")
             # Cells that share a fit share its curve.
-            groups.setdefault(place, {}).setdefault(key, _curve(record, points, variants))
+            saved = _saved(view, record)
+            groups.setdefault(place, {}).setdefault(key, _curve(record, points, saved, variants))
     used = {curve.name for curves in groups.values() for curve in curves.values()}
     return Multiple(
         label,
@@ -68,6 +70,11 @@ def _points(view: View, record: Record) -> list[TracePoint]:
     stylize = [point for point in points if point.phase == "stylize"]
     shown = without_trials(stylize or points)
     return thin(shown, most_points(len(view.records))) if len(shown) > 1 else []
+
+
+def _saved(view: View, record: Record) -> list[TracePoint]:
+    """Return the passes at which the loss of the saved image is known."""
+    return [p for p in view.store.trace(record.cell.id) if _drawable(p.saved.get("total"))]
 
 
 def _drawable(value: float | None) -> bool:
@@ -95,7 +102,9 @@ def _place(view: View, record: Record, *, fit: bool) -> tuple[tuple[str, str], s
     return (f"{cell.content.name} × {cell.style.name}{size}", "passes"), cell.id
 
 
-def _curve(record: Record, points: list[TracePoint], variants: list[Variant]) -> Curve:
+def _curve(
+    record: Record, points: list[TracePoint], saved: list[TracePoint], variants: list[Variant]
+) -> Curve:
     names = [variant.name for variant in variants]
     index = names.index(record.cell.variant)
     timing = record.timing
@@ -104,11 +113,17 @@ def _curve(record: Record, points: list[TracePoint], variants: list[Variant]) ->
     return Curve(
         name=variants[index].short,
         index=index,
-        xs={
-            "steps": [point.index for point in points],
-            "seconds": [point.seconds / share for point in points],
-        },
+        xs=_across(points, share),
         losses=[point.losses["total"] for point in points],
         note=f"seed {record.cell.seed}",
         rough=share > 1 or bool(timing and timing.noisy),
+        saved_xs=_across(saved, share),
+        saved=[point.saved["total"] for point in saved],
     )
+
+
+def _across(points: Sequence[TracePoint], share: int) -> dict[Across, list[float]]:
+    return {
+        "steps": [point.index for point in points],
+        "seconds": [point.seconds / share for point in points],
+    }

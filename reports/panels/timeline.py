@@ -100,6 +100,13 @@ def _words(record: Record, until: Sequence[TracePoint]) -> str:
     if not until:
         return ""
     rough = "≈ " if record.timing and record.timing.noisy else ""
+    return f"{rough}{duration(until[-1].seconds)}{_loss(until)}"
+
+
+def _loss(until: Sequence[TracePoint]) -> str:
+    """Write the loss of the image that is shown, and the lowest of raw pixels so far."""
     losses = [point.losses["total"] for point in until if "total" in point.losses]
-    loss = f", loss {number(min(losses))}" if losses else ""
-    return f"{rough}{duration(until[-1].seconds)}{loss}"
+    raw = number(min(losses, default=None))
+    if "total" in until[-1].saved:
+        return f", loss {number(until[-1].saved['total'])} saved image, {raw} raw pixels"
+    return f", loss {raw}" if losses else ""
