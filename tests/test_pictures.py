@@ -6,8 +6,12 @@ frequencies that the encoder hardly sees, and be noise in a file.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import csv
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -125,3 +129,54 @@ RECIPES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", RECIPES)
 def test_four_times_the_passes_make_no_worse_picture(name: str, pair: tuple[str, str]) -> None:
     assert_no_worse(Studio(*pair, 96), Gatys(**{**RECIPES[name], "iterations": 400}))
+
+
+SUITE = Path(__file__).parents[1] / "suites" / "artists.yaml"
+STYLE_LOSS = {"gatys": 0.03, "johnson": 0.4}
+"""Of the untouched content's: good pictures have .002 to .01 and .1 to .3, noise .1 and more."""
+
+COLOURS = {"gatys": 0.4, "johnson": 0.8}
+"""Distance of the colours to the style's, as a share of the untouched content's."""
+
+
+@pytest.mark.slow
+def test_pictures_of_the_artists_at_full_budgets(tmp_path: Path) -> None:
+    # Gatys with all of its 500 passes; nets as the profile `quick` trains them, since the 8,000 steps
+    # of `full` take hours each.
+    done = subprocess.run(
+        [sys.executable, "-m", "harness.cli", "run", SUITE, "--profile", "quick", "--offline",
+         "--encoder", "compact", "--no-track", "--out", tmp_path, "--set", "sizes=[128]",
+         "--set", "gatys.iterations=500",
+         "--set", "metrics=[style_loss, noise_sigma, gamut, edge_f1, lab_distance]"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    with (tmp_path / "artists" / "results.csv").open(newline="", encoding="utf-8") as file:
+        cells = list(csv.DictReader(file))
+    anchors = {(cell["label"], cell["pair"]): cell for cell in cells}
+    wrong = [
+        f"{cell['name']}: {flaw}"
+        for cell in cells
+        if cell["label"] in STYLE_LOSS
+        for flaw in flaws(
+            cell, anchors["identity", cell["pair"]], anchors["style_copy", cell["pair"]]
+        )
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+def flaws(cell: Any, content: Any, style: Any) -> Iterator[str]:
+    """Yield what a good picture would not have; anchors say what content and style have."""
+    label = cell["label"]
+    bounds = {
+        "style_loss": STYLE_LOSS[label],
+        "noise_sigma": float(content["noise_sigma"]) + float(style["noise_sigma"]) + NOISE,
+        "lab_distance": COLOURS[label] * float(content["lab_distance"]),
+    }
+    for score, most in bounds.items():
+        if float(cell[score]) > most:
+            yield f"{score} {float(cell[score]):.3g}, at most {most:.3g}"
+    if label == "gatys" and float(cell["gamut"]) > 0:
+        yield f"gamut {cell['gamut']}"
+    if float(cell["edge_f1"]) <= float(style["edge_f1"]):
+        yield f"edge_f1 {cell['edge_f1']}, no more than the painting's {style['edge_f1']}"
