@@ -141,8 +141,8 @@ COLOURS = {"gatys": 0.4, "johnson": 0.8}
 
 @pytest.mark.slow
 def test_pictures_of_the_artists_at_full_budgets(tmp_path: Path) -> None:
-    # Gatys with all of its 500 passes; nets as the profile `quick` trains them, since the 8,000 steps
-    # of `full` take hours each.
+    # Gatys with all of its 500 passes; nets as the profile `quick` trains them: the 8,000
+    # steps of `full` take hours each.
     done = subprocess.run(
         [sys.executable, "-m", "harness.cli", "run", SUITE, "--profile", "quick", "--offline",
          "--encoder", "compact", "--no-track", "--out", tmp_path, "--set", "sizes=[128]",
