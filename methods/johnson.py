@@ -51,6 +51,7 @@ EXAMPLES: dict[str, Any] = {
     "batch_size": 4,
     "learning_rate": 1e-3,
     "schedule": "constant",
+    "warm_up": 0.0,
 }
 
 
@@ -142,6 +143,7 @@ class Johnson:
     crop: Annotated[int, Field(ge=32, le=8192)] | None = None  # to train on; the suite's size
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     schedule: Literal["linear", "constant"] = "linear"  # falling to zero, or not
+    warm_up: Annotated[float, Field(ge=0, lt=1)] = 0.1  # share of the steps that the rate rises for
 
     checkpoint: str | None = None  # a trained network: .safetensors, or pytorch/examples' .pth
 

@@ -177,8 +177,8 @@ def photograph(name: str, size: int) -> Image:
 
 
 @cache
-def _crops(size: int) -> Crops:
-    return Crops([skimage_photograph("coffee"), skimage_photograph("chelsea")], size)
+def _crops(crop: int) -> Crops:
+    return Crops([skimage_photograph("coffee"), skimage_photograph("chelsea")], crop, SIZE)
 
 
 def _reported(step: Step) -> Reported:
