@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 CHECK_EVERY = 25
 """The loss is read off the device every so many steps: each reading waits for it."""
 
+FIRST_CONTRAST = 0.2
+"""Factor on the initial weights of the last layer, for training with the output `centered`.
+
+Without it the first images are noise of high contrast. Their style loss is large, and Adam's
+averages of the squared gradient remember it for hundreds of steps.
+"""
+
 
 class FeedForward:
     """A trained network, in eval mode: batch normalisation uses its running statistics."""
@@ -79,6 +86,10 @@ def train(recipe: Johnson, style: Image, context: Context) -> FeedForward:
     network = _network(recipe, context)
     if not recipe.steps:
         return FeedForward(network)
+    if recipe.output == "centered":
+        with torch.no_grad():
+            for parameter in network.out.parameters():
+                parameter.mul_(FIRST_CONTRAST)
     objective = Objective(recipe, style, context)
     optimizer = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(recipe, step))

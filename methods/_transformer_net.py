@@ -23,13 +23,6 @@ if TYPE_CHECKING:
 Padding = Literal["reflect", "zero", "replicate"]
 Norm = Literal["instance", "batch", "none"]
 KERNELS = {"conv_transpose": 3, "conv_transpose_k4": 4, "conv_transpose_k2": 2}
-FIRST_CONTRAST = 0.2
-"""Factor on the initial weights of the last layer where the output is `centered`.
-
-Without it the first images are noise of high contrast, whose style loss is tens of times larger
-than that of a photograph, and Adam's averages of the gradient take hundreds of steps to recover.
-"""
-
 STRIDE = 4
 """The network works on sizes that two halvings divide; others are padded and cropped back."""
 
@@ -185,10 +178,6 @@ class TransformerNet(nn.Module):
         self.up2 = Block(up(middle, narrow), _norm(kind, narrow))
         self.out = LastConvolution(narrow, 3, 9, pad)
         self.output = recipe.output
-        if self.output == "centered":
-            with torch.no_grad():
-                for parameter in self.out.parameters():
-                    parameter.mul_(FIRST_CONTRAST)
 
     def forward(self, image: Image) -> Image:
         """Return the stylized image, same size, not clamped. Grey levels inside, [0, 1] outside."""
