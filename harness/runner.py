@@ -62,7 +62,7 @@ class Runner:
         self.memory = timing.PeakMemory(self.device)
         self._fits: dict[str, Fit | Exception] = {}
         self._traces: list[timing.Trace] = []  # of the cells that run
-        self._crops: dict[int, Crops] = {}
+        self._crops: dict[tuple[int, int], Crops] = {}
         self._warm: set[tuple[Any, ...]] = set()
         self._paces: dict[int, float] = {}
 
@@ -333,10 +333,10 @@ class Runner:
         generator = torch.Generator().manual_seed(seeds.derive(cell.seed, *purpose))
 
         def batches(batch_size: int, crop: int | None, skip: int = 0) -> Iterator[Image]:
-            size = crop or cell.size
-            if size not in self._crops:
-                self._crops[size] = Crops(self.setup.training_files, size)
-            return self._crops[size].batches(batch_size, generator, skip)
+            key = (crop or cell.size, cell.size)
+            if key not in self._crops:
+                self._crops[key] = Crops(self.setup.training_files, *key)
+            return self._crops[key].batches(batch_size, generator, skip)
 
         return Context(
             device=self.device,

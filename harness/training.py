@@ -26,11 +26,12 @@ if TYPE_CHECKING:
     from harness.protocols import Image
 
 CACHE_BYTES = 2**30
-Draw: TypeAlias = tuple[int, float, float, float]
-"""A photograph's index, how far down and right of what is left over, and below 0.5: mirrored."""
+Draw: TypeAlias = tuple[int, float, float, float, float]
+"""A photograph's index; shares of the free space above and left of the crop; mirrored if below 0.5;
+share of the range of scales."""
 
-MARGIN = 1.15
-"""Photographs are kept at this many times the crop: room to move, little waste."""
+ZOOM = 1.8
+"""Long edge of the largest photographs that crops are cut from, over the suite's size."""
 
 
 @dataclass(frozen=True)
@@ -66,17 +67,26 @@ class TrainingSet:
 
 
 class Crops:
-    """Random square crops, flipped half of the time. Decoded photographs are kept in memory."""
+    """Random square crops, flipped half of the time. Decoded photographs are kept in memory.
 
-    def __init__(self, files: Sequence[Path], size: int) -> None:
-        self.files, self.size = files, size
-        self._decoded: dict[int, NDArray[np.uint8]] = {}
+    The scale is that of the suite's images: the long edge of the photograph is `size` to ZOOM times
+    `size`. Photographs are enlarged only where the crop would not fit.
+
+    Args:
+        files: Photographs.
+        crop: Edge of the crops, pixels.
+        size: The suite's size: long edge of its images, pixels.
+    """
+
+    def __init__(self, files: Sequence[Path], crop: int, size: int) -> None:
+        self.files, self.crop, self.size = files, crop, size
+        self._decoded: dict[int, Pillow.Image] = {}
         self._bytes = 0
 
     def batches(
         self, batch_size: int, generator: torch.Generator, skip: int = 0
     ) -> Iterator[Image]:
-        """Yield Images (batch_size, 3, size, size) for ever, each photograph equally often.
+        """Yield Images (batch_size, 3, crop, crop) for ever, each photograph equally often.
 
         The next one is decoded and cut in a thread of its own while the caller works on this one.
         The first `skip` batches are drawn and left at that.
@@ -97,7 +107,7 @@ class Crops:
             while len(order) < batch_size:
                 order += torch.randperm(len(self.files), generator=generator).tolist()
             chosen, order = order[:batch_size], order[batch_size:]
-            where = torch.rand((batch_size, 3), generator=generator).tolist()
+            where = torch.rand((batch_size, 4), generator=generator).tolist()
             yield [(i, *at) for i, at in zip(chosen, where, strict=True)]
 
     def _cut(self, draws: Sequence[Draw]) -> Image:
@@ -107,20 +117,30 @@ class Crops:
         stacked = np.stack([self._crop(*draw) for draw in draws]).transpose(0, 3, 1, 2)
         return torch.from_numpy(np.ascontiguousarray(stacked, np.float32) / np.float32(255))
 
-    def _crop(self, index: int, down: float, right: float, flip: float) -> NDArray[np.uint8]:
-        photograph = self._photograph(index)
-        top = int(down * (photograph.shape[0] - self.size + 1))
-        left = int(right * (photograph.shape[1] - self.size + 1))
-        crop = photograph[top : top + self.size, left : left + self.size]
-        return crop[:, ::-1] if flip < 0.5 else crop
+    def _crop(
+        self, index: int, down: float, right: float, flip: float, zoom: float
+    ) -> NDArray[np.uint8]:
+        from PIL import Image as Pillow
 
-    def _photograph(self, index: int) -> NDArray[np.uint8]:
+        photograph = self._photograph(index)
+        # Kept at the largest scale: `edge` pixels of it become the crop.
+        least = max(self.size / max(photograph.size), self.crop / min(photograph.size))
+        edge = self.crop / (least + zoom * (1 - least)) if least < 1 else self.crop
+        edge = min(edge, *photograph.size)
+        left, top = (photograph.width - edge) * right, (photograph.height - edge) * down
+        box = (left, top, min(left + edge, photograph.width), min(top + edge, photograph.height))
+        square = photograph.resize((self.crop,) * 2, Pillow.Resampling.BICUBIC, box)
+        pixels = np.asarray(square)
+        return pixels[:, ::-1] if flip < 0.5 else pixels
+
+    def _photograph(self, index: int) -> Pillow.Image:
         if index not in self._decoded:
-            pixels = np.asarray(_fit_short_edge(read(self.files[index]), round(self.size * MARGIN)))
-            if self._bytes + pixels.nbytes > CACHE_BYTES:
-                return pixels
-            self._decoded[index] = pixels
-            self._bytes += pixels.nbytes
+            photograph = _largest(read(self.files[index]), self.crop, self.size)
+            nbytes = 3 * photograph.width * photograph.height
+            if self._bytes + nbytes > CACHE_BYTES:
+                return photograph
+            self._decoded[index] = photograph
+            self._bytes += nbytes
         return self._decoded[index]
 
 
@@ -132,9 +152,10 @@ def _offspring(generator: torch.Generator) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def _fit_short_edge(picture: Pillow.Image, edge: int) -> Pillow.Image:
+def _largest(picture: Pillow.Image, crop: int, size: int) -> Pillow.Image:
+    """Return the picture at the largest scale that crops are cut from."""
     from PIL import Image as Pillow
 
-    scale = edge / min(picture.size)
-    width, height = (max(edge, round(side * scale)) for side in picture.size)
+    scale = max(min(1.0, ZOOM * size / max(picture.size)), crop / min(picture.size))
+    width, height = (max(crop, round(side * scale)) for side in picture.size)
     return picture.resize((width, height), Pillow.Resampling.LANCZOS)

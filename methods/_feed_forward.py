@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 CHECK_EVERY = 25
 """The loss is read off the device every so many steps: each reading waits for it."""
 
+FIRST_CONTRAST = 0.2
+"""Factor on the initial weights of the last layer, for training with the output `centered`.
+
+Without it the first images are noise of high contrast. Their style loss is large, and Adam's
+averages of the squared gradient remember it for hundreds of steps.
+"""
+
 
 class FeedForward:
     """A trained network, in eval mode: batch normalisation uses its running statistics."""
@@ -79,17 +86,18 @@ def train(recipe: Johnson, style: Image, context: Context) -> FeedForward:
     network = _network(recipe, context)
     if not recipe.steps:
         return FeedForward(network)
+    if recipe.output == "centered":
+        with torch.no_grad():
+            for parameter in network.out.parameters():
+                parameter.mul_(FIRST_CONTRAST)
     objective = Objective(recipe, style, context)
     optimizer = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate, fused=True)
-    falling = torch.optim.lr_scheduler.LambdaLR(
-        optimizer,
-        lambda step: 1 - step / recipe.steps if recipe.schedule == "linear" else 1.0,
-    )
-    parts: dict[str, Any] = {"network": network, "optimizer": optimizer, "schedule": falling}
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(recipe, step))
+    parts: dict[str, Any] = {"network": network, "optimizer": optimizer, "schedule": schedule}
     if found := context.checkpoints.load():
         for name, part in parts.items():
             part.load_state_dict(found[name])
-    done = falling.last_epoch
+    done = schedule.last_epoch
     batches = context.batches(recipe.batch_size, recipe.crop, done)
     for index in range(done + 1, recipe.steps + 1):
         contents = next(batches).to(context.device, non_blocking=True)
@@ -97,7 +105,7 @@ def train(recipe: Johnson, style: Image, context: Context) -> FeedForward:
         optimizer.zero_grad(set_to_none=True)
         losses["total"].backward()
         optimizer.step()
-        falling.step()
+        schedule.step()
         detached = {name: loss.detach() for name, loss in losses.items()}
         context.on_step(Step(index, recipe.steps, detached))
         if (index % CHECK_EVERY == 0 or index == recipe.steps) and not torch.isfinite(
@@ -106,6 +114,16 @@ def train(recipe: Johnson, style: Image, context: Context) -> FeedForward:
             raise Diverged(index, None)
         context.checkpoints.offer(lambda: {name: p.state_dict() for name, p in parts.items()})
     return FeedForward(network)
+
+
+def rate(recipe: Johnson, step: int) -> float:
+    """Return the learning rate of the step after `step` steps, as a share of the recipe's."""
+    rising = recipe.warm_up * recipe.steps
+    if step < rising:
+        return (step + 1) / (rising + 1)
+    if recipe.schedule == "constant":
+        return 1.0
+    return (recipe.steps - step) / (recipe.steps - rising)
 
 
 def _network(recipe: Johnson, context: Context) -> TransformerNet:

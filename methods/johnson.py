@@ -3,8 +3,9 @@
 Source: Johnson, Alahi, Fei-Fei 2016, ECCV (arXiv 1603.08155); instance normalisation by Ulyanov,
     Vedaldi, Lempitsky 2016 (arXiv 1607.08022); upsample-conv by Odena et al. 2016
     (doi 10.23915/distill.00003). Presets name their code with the commit that was read.
-Deviations: - photographs are cut at random and flipped, since suites train on hundreds of
-      photographs, not on COCO's 80,000; pytorch/examples cuts the centre, Johnson squashes
+Deviations: - photographs are cut at random, at 1 to 1.8 times the scale of the suite's images, and
+      flipped, since suites train on hundreds of photographs, not on COCO's 80,000;
+      pytorch/examples cuts the centre, Johnson squashes
     - the style image has the suite's size; pytorch/examples takes it at its native size
     - `paper` pads every convolution instead of 40 pixels of the input once, and sees 0..255
       instead of 0..255 less the mean
@@ -51,6 +52,7 @@ EXAMPLES: dict[str, Any] = {
     "batch_size": 4,
     "learning_rate": 1e-3,
     "schedule": "constant",
+    "warm_up": 0.0,
 }
 
 
@@ -60,10 +62,11 @@ class Johnson:
     """Train a transformer net so that its output minimises the losses of `gatys`.
 
     The defaults are nstbench's own: losses relative to their targets, so that one style weight
-    serves every encoder and style, and a falling learning rate. `preset` gives a published recipe.
+    serves every encoder and style, and a learning rate that rises for a tenth of the steps and
+    then falls to zero. `preset` gives a published recipe.
     """
 
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     trains: ClassVar[bool] = True
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "examples": EXAMPLES,
@@ -127,7 +130,7 @@ class Johnson:
     style_layers: tuple[str, ...] = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
     style_layer_weights: tuple[Weight, ...] | None = None  # 1 each
     style_reduction: Reduction = "mean"
-    style_weight: Weight = 1.0
+    style_weight: Weight = 3.0
     gram_divisor: GramDivisor = "hw"
     stand_in_layers: Mapping[str, str] = field(default_factory=lambda: dict(STAND_INS))
     tv_weight: Weight = 0.0
@@ -142,6 +145,7 @@ class Johnson:
     crop: Annotated[int, Field(ge=32, le=8192)] | None = None  # to train on; the suite's size
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
     schedule: Literal["linear", "constant"] = "linear"  # falling to zero, or not
+    warm_up: Annotated[float, Field(ge=0, lt=1)] = 0.1  # share of the steps that the rate rises for
 
     checkpoint: str | None = None  # a trained network: .safetensors, or pytorch/examples' .pth
 

@@ -95,7 +95,7 @@ def context(random_encoder: Any) -> Callable[..., Any]:
 
     def make(seed: int = 0, size: int = 48, steps: list[Any] | None = None) -> Context:
         generator = torch.Generator().manual_seed(seed)
-        crops = Crops([skimage_photograph("coffee"), skimage_photograph("chelsea")], size)
+        crops = Crops([skimage_photograph("coffee"), skimage_photograph("chelsea")], size, size)
         return Context(
             device=torch.device("cpu"),
             generator=generator,

@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from methods._feed_forward import FIRST_CONTRAST, rate
 from methods._transformer_net import (
     PixelShuffle,
     TransformerNet,
@@ -65,6 +66,34 @@ def test_no_steps_leave_the_network_as_it_was_drawn(context: Any) -> None:
     about = context(steps=seen)
     Johnson(width=0.25, steps=0).fit(torch.rand(1, 3, 32, 32), about)
     assert not seen
+
+
+@pytest.mark.parametrize(("output", "factor"), [("centered", FIRST_CONTRAST), ("linear", 1.0)])
+def test_training_starts_at_low_contrast_where_the_output_is_centered(
+    context: Any, output: Any, factor: float
+) -> None:
+    drawn, trained = (
+        Johnson(width=0.25, steps=steps, learning_rate=1e-9, batch_size=1, crop=32, output=output)
+        .fit(torch.rand(1, 3, 32, 32), context())
+        .tensors()  # type: ignore[attr-defined]
+        for steps in (0, 1)
+    )
+    for name in ("out.conv.weight", "out.conv.bias"):
+        assert torch.allclose(trained[name], factor * drawn[name], atol=1e-6)
+    assert torch.allclose(
+        trained["up2.convolution.convolution.conv.weight"],
+        drawn["up2.convolution.convolution.conv.weight"],
+        atol=1e-6,
+    )
+
+
+def test_the_learning_rate_rises_and_falls() -> None:
+    recipe = Johnson(steps=10, warm_up=0.3)
+    rates = [rate(recipe, step) for step in range(10)]
+    assert rates == pytest.approx([1 / 4, 2 / 4, 3 / 4, *(k / 7 for k in range(7, 0, -1))])
+    assert {rate(EXAMPLES, step) for step in range(10)} == {1.0}
+    old = Johnson(steps=4, warm_up=0.0)
+    assert [rate(old, step) for step in range(4)] == [1.0, 0.75, 0.5, 0.25]
 
 
 def examples_state(seed: int) -> dict[str, torch.Tensor]:

@@ -216,8 +216,8 @@ def painting(size: int) -> Image:
 
 
 @cache
-def _crops(size: int) -> Crops:
-    return Crops([skimage_photograph("coffee"), skimage_photograph("chelsea")], size)
+def _crops(crop: int) -> Crops:
+    return Crops([skimage_photograph("coffee"), skimage_photograph("chelsea")], crop, SIZE)
 
 
 def _reported(step: Step) -> Reported:

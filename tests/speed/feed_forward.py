@@ -82,7 +82,7 @@ class Side:
 
     def steps(self, count: int) -> list[float]:
         """Train for so many steps on random crops; return when each ended."""
-        crops = Crops(list(image_files(self.given.photographs)), self.given.size)
+        crops = Crops(list(image_files(self.given.photographs)), self.given.size, self.given.size)
         generator = torch.Generator().manual_seed(0)
         return self._train(count, lambda batch, crop, skip: crops.batches(batch, generator))[
             1
