@@ -255,7 +255,7 @@ def _lbfgs(recipe: Gatys, objective: Objective, images: Image) -> Image:
 
 
 def _strong_wolfe(recipe: Gatys, objective: Objective, images: Image) -> Image:
-    """Run torch's L-BFGS for exactly the passes of the budget, tolerances off.
+    """Run torch's L-BFGS for the passes of the budget, tolerances off; note where it ends early.
 
     One `step` carries the whole run: calling it again would spend a pass on what it knows.
 
@@ -289,4 +289,9 @@ def _strong_wolfe(recipe: Gatys, objective: Objective, images: Image) -> Image:
         return float(losses)  # the search is in Python: it needs the number, and so waits
 
     optimizer.step(closure)
+    if objective.passes < objective.end:
+        objective.contexts[0].note(
+            f"torch's line search found no way down after {objective.passes} of {objective.end} "
+            "passes, and ended the run. Rounding does this: `--precision float32` gets farther."
+        )
     return pixels.detach() / scale

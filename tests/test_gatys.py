@@ -213,6 +213,17 @@ def test_a_run_that_explodes_ends_as_diverged_with_its_last_finite_image(
     assert 1 < caught.value.index <= 40
 
 
+def test_a_line_search_of_torchs_that_gives_up_early_is_noted(images: Any, context: Any) -> None:
+    # Where content and style are one image, the start is the lowest point: there is no way down.
+    notes: list[str] = []
+    recipe = Gatys(line_search="strong_wolfe", iterations=9, style_weight=0.0, **PLAIN)
+    recipe = replace(recipe, tv_weight=0.0)
+    where = replace(context(), note=notes.append)
+    recipe.fit(images[1], where)(images[0], where)
+    assert len(notes) == 1
+    assert "found no way down after 1 of 9 passes" in notes[0]
+
+
 def test_one_weight_per_layer_is_asked_for() -> None:
     with pytest.raises(ValueError, match="has 2 numbers for 5 style_layers"):
         Gatys(style_layer_weights=(1.0, 1.0))
