@@ -220,7 +220,8 @@ def _adam(recipe: Gatys, objective: Objective, images: Image) -> Image:
     scale = recipe.pixel_scale  # the unit of the learning rate
     low, high = (scale * bound for bound in bounds(recipe))
     pixels = (images * scale).clamp_(low, high).requires_grad_()
-    optimizer = torch.optim.Adam([pixels], lr=recipe.learning_rate or 0.02, fused=True)
+    rate, betas = recipe.learning_rate or 0.02, (0.9, recipe.beta2)
+    optimizer = torch.optim.Adam([pixels], lr=rate, betas=betas, fused=True)
     while objective.passes < objective.end:
         images = pixels.detach() / scale
         losses, gradient = objective.evaluate(images)

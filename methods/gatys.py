@@ -33,7 +33,8 @@ VGG_CHANNELS = (64, 128, 256, 512, 512)
 
 
 PUBLISHED: dict[str, Any] = {
-    # What the recipes below leave out, and the defaults of `gatys` have.
+    # What the recipes below leave out, and the defaults of `gatys` have. Their Adam is torch's.
+    "beta2": 0.999,
     "bounded": False,
     "scaling": "uniform",
     "tv_weight": 0.0,
@@ -206,6 +207,7 @@ class Gatys:
 
     optimizer: Literal["lbfgs", "adam"] = "lbfgs"
     learning_rate: Annotated[float, Field(gt=0)] | None = None  # 1 for L-BFGS, 0.02 for Adam
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.99  # Adam's memory, as crowsonkb's; torch: 0.999
     iterations: Annotated[int, Field(ge=1)] = 300  # passes of the encoder
     line_search: Literal["backtracking", "strong_wolfe", "none"] = "backtracking"  # L-BFGS only
     history: Annotated[int, Field(ge=1)] = 50  # L-BFGS only

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from harness.errors import Diverged
 from methods.gatys import Gatys
@@ -67,6 +68,20 @@ def test_the_pixel_scale_is_the_unit_of_adams_rate(images: Any, context: Any) ->
     recipe = Gatys(optimizer="adam", learning_rate=10.0, pixel_scale=255.0, iterations=1)
     moved = recipe.fit(images[1], context())(images[0], context()) - images[0]
     assert moved.abs().median() == pytest.approx(10 / 255, rel=1e-3)
+
+
+def test_adams_memory_is_the_recipes_and_torchs_own_in_published_ones(
+    images: Any, context: Any
+) -> None:
+    seen: list[tuple[float, float]] = []
+    hook = register_optimizer_step_pre_hook(lambda o, *_: seen.append(o.param_groups[0]["betas"]))
+    try:
+        for preset in ({}, Gatys.presets["gordicaleksa-adam"]):
+            losses(Gatys(**{**preset, "optimizer": "adam", "iterations": 1}), images, context)
+    finally:
+        hook.remove()
+    assert seen == [(0.9, Gatys().beta2), (0.9, 0.999)]
+    assert Gatys().beta2 < 0.999
 
 
 @pytest.mark.parametrize("line_search", ["strong_wolfe", "backtracking", "none"])
