@@ -68,11 +68,12 @@ def evaluate(
     def of(image: Pixels) -> Losses:
         return objective(to_tensor(image).to(raw.device))
 
-    whole = {step: image for step, image in snapshots.items() if image.shape == pixels.shape}
     return OwnLosses(
         saved=of(pixels),
         raw=objective(raw),
-        snapshots={step: of(image) for step, image in whole.items()},
+        snapshots={
+            step: of(image) for step, image in snapshots.items() if image.shape == pixels.shape
+        },
         outside=share_outside(raw),
     )
 

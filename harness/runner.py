@@ -174,48 +174,39 @@ class Runner:
         )
         self.progress("measure", 0, 1)
         return [
-            self._outcome(
-                job, replace(blank, timing=shared, notes=tuple(own)), method, encoder, *rest
-            )
+            self._outcome(job, replace(blank, timing=shared, notes=tuple(own)), method, *rest)
             for job, blank, own, *rest in zip(
                 jobs, blanks, noted, fits, traces, _apart(made.images), strict=True
             )
         ]
 
     def _outcome(
-        self,
-        job: Job,
-        begun: Record,
-        method: Any,
-        encoder: LayeredEncoder,
-        fit: Fit,
-        trace: timing.Trace,
-        image: Image,
+        self, job: Job, timed: Record, method: Any, fit: Fit, trace: timing.Trace, image: Image
     ) -> Outcome:
-        assert begun.timing is not None
+        assert timed.timing is not None
         pixels, snapshots = to_pixels(image), trace.snapshots()
-        own = self._own_losses(job, method, encoder, fit, image, pixels, snapshots)
+        own = self._own_losses(job, method, fit, image, pixels, snapshots)
         points = [*fit.trace, *(own.on(trace.points()) if own else trace.points())]
         lowest = _lowest(points)  # of raw pixels
-        share, quartiles = begun.timing.shared_by, trace.pass_ms()
+        share, quartiles = timed.timing.shared_by, trace.pass_ms()
         took = replace(
-            begun.timing,
+            timed.timing,
             fit_seconds=fit.seconds,
             fit_shared=fit.served,
             passes=len(points),
             pass_ms=_divided(quartiles, share) or fit.pass_ms,
-            peak_mb=max(filter(None, (begun.timing.peak_mb, fit.peak_mb)), default=None),
-            noisy=begun.timing.noisy or unsteady(quartiles) or fit.noisy,
+            peak_mb=max(filter(None, (timed.timing.peak_mb, fit.peak_mb)), default=None),
+            noisy=timed.timing.noisy or unsteady(quartiles) or fit.noisy,
         )
         record = replace(
-            begun,
+            timed,
             status="done",
             scores=self._scores(job, pixels, image),
             timing=took,
             width=pixels.shape[1],
             height=pixels.shape[0],
             image_sha256=hashlib.sha256(pixels.tobytes()).hexdigest(),
-            notes=(*fit.notes, *begun.notes, *(own.notes if own else ())),
+            notes=(*fit.notes, *timed.notes, *(own.notes if own else ())),
             objective=own_losses.total(own.saved) if own else lowest,
             objective_raw=_first(lowest, own_losses.total(own.raw)) if own else None,
         )
@@ -229,7 +220,6 @@ class Runner:
         self,
         job: Job,
         method: Any,
-        encoder: LayeredEncoder,
         fit: Fit,
         image: Image,
         pixels: NDArray[np.uint8],
@@ -238,6 +228,7 @@ class Runner:
         """Evaluate the method's own objective on what is saved, where it has the hook for it."""
         if not callable(getattr(method, "objective", None)):
             return None
+        encoder = self._encoder_of(method, job.cell)
         context = self._context(job.cell, encoder, lambda step: None, [], "measure")
         content = to_tensor(job.content).to(self.device)
         objective = method.objective(fit.stylizer, content, context)

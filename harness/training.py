@@ -125,8 +125,8 @@ class Crops:
         photograph = self._photograph(index)
         # Kept at the largest scale: `edge` pixels of it become the crop.
         least = max(self.size / max(photograph.size), self.crop / min(photograph.size))
-        edge = self.crop / (least + zoom * (1 - least)) if least < 1 else self.crop
-        edge = min(edge, *photograph.size)
+        least = min(least, 1.0)
+        edge = min(self.crop / (least + zoom * (1 - least)), *photograph.size)
         left, top = (photograph.width - edge) * right, (photograph.height - edge) * down
         box = (left, top, min(left + edge, photograph.width), min(top + edge, photograph.height))
         square = photograph.resize((self.crop,) * 2, Pillow.Resampling.BICUBIC, box)

@@ -14,19 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
 from harness import encoders
-from harness.downloads import Network
-from harness.encoders.layered import LayeredEncoder
-from harness.images import read, resize, skimage_photograph, to_tensor
+from harness.contract.budget import style_judge
+from harness.contract.lab import offline_encoder, photograph
+from harness.images import to_pixels, to_tensor
 from harness.metrics.noise_sigma import NoiseSigma
-from harness.metrics.style_loss import StyleLoss
 from harness.protocols import Context, Image
 from harness.studies import paint
-from harness.weights import Shelf
 from methods.gatys import Gatys
 
 PAIRS = (("coffee", "starry-night"), ("chelsea", "the-scream"), ("astronaut", "great-wave"))
@@ -54,11 +51,9 @@ class Studio:
     """The encoder `compact`, a photograph and a painting of one size."""
 
     def __init__(self, content: str, style: str, size: int) -> None:
-        use, path = encoders.find("compact", Shelf(Network(offline=True), {}))
-        self.encoder: LayeredEncoder = encoders.load(use, path)
-        self.judge = StyleLoss().equip(use, Shelf(Network(offline=True), {}))
-        photograph = resize(read(skimage_photograph(content)), size)
-        self.content = to_tensor(np.asarray(photograph))
+        self.encoder = offline_encoder("compact")
+        self.judge = style_judge(self.encoder)
+        self.content = photograph(content, size)
         self.style = to_tensor(paint(style, size, size))
 
     def context(self, recipe: Gatys, on_step: Callable[..., None] = lambda step: None) -> Context:
@@ -87,7 +82,7 @@ class Studio:
 
     def scored(self, image: Image) -> Saved:
         """Score the image that would be saved."""
-        saved = (image.clamp(0, 1) * 255).round() / 255
+        saved = to_tensor(to_pixels(image))
         context = self.context(Gatys())
         return Saved(self.judge(saved, self.content, self.style, context), self.noise(saved))
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from harness.contract.lab import Lab, RealisticLab
 from harness.encoders import canonical_layers
+from harness.encoders.layered import LayeredEncoder
 from harness.form import Flaw
 from harness.images import to_pixels, to_tensor
 from harness.metrics.noise_sigma import NoiseSigma
@@ -75,10 +76,13 @@ def _style(lab: Lab, stylizer: Stylizer, image: Image) -> float:
         losses = lab.method.objective(stylizer, lab.content, context)(image)
         if "style" in losses:
             return float(losses["style"])
-    encoder = lab.encoder
+    return style_judge(lab.encoder)(image, lab.content, lab.style, context)
+
+
+def style_judge(encoder: LayeredEncoder) -> StyleLoss:
+    """Return the metric that looks at the canonical layers of an encoder."""
     use = EncoderUse(encoder.name, "", "", layers=tuple(encoder.layers))
-    metric = StyleLoss(layers=canonical_layers(use)[0])
-    return metric(image, lab.content, lab.style, context)
+    return StyleLoss(layers=canonical_layers(use)[0])
 
 
 def _noise(image: Image) -> float:

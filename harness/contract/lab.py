@@ -81,7 +81,7 @@ class Lab:
     @cached_property
     def encoder(self) -> LayeredEncoder:
         """The encoder of random weights, with what the method lets stand in."""
-        network = random_encoder()
+        network = offline_encoder("random")
         return network.with_stand_ins(encoders.stood_in(self.method, network.layers))
 
     @cached_property
@@ -138,7 +138,8 @@ class Lab:
 
         def batches(batch_size: int, crop: int | None, skip: int = 0) -> Iterator[Image]:
             sizes.append(batch_size)
-            return _crops(crop or SIZE).batches(batch_size, generator, skip)
+            crops = _crops(crop or self.size, self.size)
+            return crops.batches(batch_size, generator, skip)
 
         return Context(
             device=torch.device("cpu"),
@@ -165,7 +166,7 @@ class RealisticLab(Lab):
     @cached_property
     def encoder(self) -> LayeredEncoder:
         """The encoder that comes with nstbench; of random weights where it ends too early."""
-        network = compact_encoder()
+        network = offline_encoder("compact")
         network = network.with_stand_ins(encoders.stood_in(self.method, network.layers))
         there = {*network.layers, *network.stand_ins}
         return network if there >= set(getattr(self.method, "layers", ())) else super().encoder
@@ -192,15 +193,9 @@ class Encoder:
 
 
 @cache
-def random_encoder() -> LayeredEncoder:
-    """Return the encoder of random weights, which every machine has."""
-    return encoders.load(*encoders.find("random", Shelf(Network(offline=True), {})))
-
-
-@cache
-def compact_encoder() -> LayeredEncoder:
-    """Return the encoder that comes with nstbench."""
-    return encoders.load(*encoders.find("compact", Shelf(Network(offline=True), {})))
+def offline_encoder(name: str) -> LayeredEncoder:
+    """Return `random` or `compact`, the encoders that every machine has."""
+    return encoders.load(*encoders.find(name, Shelf(Network(offline=True), {})))
 
 
 @cache
@@ -216,8 +211,8 @@ def painting(size: int) -> Image:
 
 
 @cache
-def _crops(crop: int) -> Crops:
-    return Crops([skimage_photograph("coffee"), skimage_photograph("chelsea")], crop, SIZE)
+def _crops(crop: int, size: int) -> Crops:
+    return Crops([skimage_photograph("coffee"), skimage_photograph("chelsea")], crop, size)
 
 
 def _reported(step: Step) -> Reported:

@@ -51,10 +51,13 @@ def _multiple(view: View, label: str) -> Multiple:
     groups: dict[tuple[str, str], dict[str, Curve]] = {}
     # In the grid's order, whichever of a variant's cells failed.
     for record in chain.from_iterable(view.by_place.values()):
-        if record.cell.label == label and (points := _points(view, record)):
+        if record.cell.label != label:
+            continue
+        trace = view.store.trace(record.cell.id)
+        if points := _points(trace, most_points(len(view.records))):
             place, key = _place(view, record, fit=points[0].phase == "fit")
+            saved = [point for point in trace if _drawable(point.saved.get("total"))]
             # Cells that share a fit share its curve.
-            saved = _saved(view, record)
             groups.setdefault(place, {}).setdefault(key, _curve(record, points, saved, variants))
     used = {curve.name for curves in groups.values() for curve in curves.values()}
     return Multiple(
@@ -64,17 +67,12 @@ def _multiple(view: View, label: str) -> Multiple:
     )
 
 
-def _points(view: View, record: Record) -> list[TracePoint]:
+def _points(trace: Sequence[TracePoint], most: int) -> list[TracePoint]:
     """Return what can stand on a logarithmic axis: of the stylization, else of the fit."""
-    points = [p for p in view.store.trace(record.cell.id) if _drawable(p.losses.get("total"))]
+    points = [point for point in trace if _drawable(point.losses.get("total"))]
     stylize = [point for point in points if point.phase == "stylize"]
     shown = without_trials(stylize or points)
-    return thin(shown, most_points(len(view.records))) if len(shown) > 1 else []
-
-
-def _saved(view: View, record: Record) -> list[TracePoint]:
-    """Return the passes at which the loss of the saved image is known."""
-    return [p for p in view.store.trace(record.cell.id) if _drawable(p.saved.get("total"))]
+    return thin(shown, most) if len(shown) > 1 else []
 
 
 def _drawable(value: float | None) -> bool:

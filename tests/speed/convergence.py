@@ -22,6 +22,7 @@ import torch
 import torchvision
 
 from harness.encoders.layered import GREY_LEVELS
+from harness.images import to_pixels, to_tensor
 from harness.precision import resolve
 from harness.protocols import Image
 from harness.weights import load_tensors
@@ -105,7 +106,7 @@ class Judge:
 
 def as_saved(image: Image) -> Image:
     """Return an image as an 8-bit file would give it back."""
-    return (image.clamp(0, 1) * 255).round() / 255
+    return to_tensor(to_pixels(image))
 
 
 def _mean() -> torch.Tensor:
