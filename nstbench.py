@@ -11,6 +11,6 @@ __all__ = [
 ]  # fmt: skip
 
 if __name__ == "__main__":
-    from harness.cli import main
+    from harness.cli.main import main
 
     main()

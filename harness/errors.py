@@ -62,23 +62,23 @@ class Problem:
         return f"{self.where}: {self.what}" + (f"\n{self.excerpt}" if self.excerpt else "")
 
 
-MOST_PROBLEMS = 100
+MAX_PROBLEMS = 100
 """With so many mistakes, telling more would help nobody."""
 
 
 class SuiteError(NstbenchError):
-    """All the mistakes of a suite in one go, up to `MOST_PROBLEMS`."""
+    """All the mistakes of a suite in one go, up to `MAX_PROBLEMS`."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(itertools.islice(problems, MOST_PROBLEMS))
+        self.problems = tuple(itertools.islice(problems, MAX_PROBLEMS))
         lines = [str(problem) for problem in self.problems]
-        if len(lines) == MOST_PROBLEMS:
-            lines.append(f"There may be more: the first {MOST_PROBLEMS} are told.")
+        if len(lines) == MAX_PROBLEMS:
+            lines.append(f"There may be more: the first {MAX_PROBLEMS} are told.")
         super().__init__("\n".join(lines))
 
 
 class Problems(list[Problem]):
-    """The mistakes found so far; at `MOST_PROBLEMS` the search for more ends."""
+    """The mistakes found so far; at `MAX_PROBLEMS` the search for more ends."""
 
     def append(self, problem: Problem) -> None:
         """Take in one more.
@@ -87,7 +87,7 @@ class Problems(list[Problem]):
             SuiteError: These are enough.
         """
         super().append(problem)
-        if len(self) >= MOST_PROBLEMS:
+        if len(self) >= MAX_PROBLEMS:
             raise SuiteError(self)
 
 

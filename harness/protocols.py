@@ -129,8 +129,8 @@ class Method(Protocol):
     training photographs), `anchor` (True for a reference point). Optional properties: `layers`
     (the encoder layers it will ask for), `stand_in_layers` (deep layer -> the one to look at where
     the encoder ends before it) and `files` (parameter -> path it will read).
-    A method whose cells can run in one batch adds `together(stylizers, contents, contexts)`: one of
-    each per image, contents (N, 3, H, W) of one shape, the images (N, 3, H, W) in return, each as
+    A method whose cells can run in one batch adds
+    `stylize_batch(stylizers, contents, contexts)`: one of each per image, contents (N, 3, H, W) of one shape, the images (N, 3, H, W) in return, each as
     it would come out alone. `mixes_styles` is True where the stylizers may be of several fits.
     A method whose fit is worth keeping adds `export(stylizer) -> {name: tensor}` and
     `restore(tensors, context) -> Stylizer`; where the fit takes more than a minute, it offers its
@@ -155,7 +155,7 @@ class Metric(Protocol):
     stylized image is already clamped and rounded to 8 bits, unless the metric says
     `before_clamping: ClassVar[bool] = True`. `lens` says what it looks through; `encoder` means the
     suite's, the judge, which a method's own may differ from. A metric that needs weights or layers
-    has `equip(judge: EncoderUse, shelf: Shelf)`, which returns it with what was found,
+    has `equip(judge: EncoderUse, shelf: WeightsStore)`, which returns it with what was found,
     `lens_sha256` among it where it looks through weights of its own; such fields are marked with
     `metadata=FOUND` of the registry, and no suite may set them.
     """

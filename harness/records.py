@@ -34,6 +34,10 @@ BITWISE = "bitwise on this machine"
 """How a record's `environment["deterministic"]` begins where doing it again gives the same bits."""
 
 
+SNAPSHOT_EDGE = 256
+"""Long edge in pixels of the images kept on the way to a stylized image."""
+
+
 @dataclass(frozen=True)
 class ImageUse:
     """An image as it was really used, and where it came from."""
@@ -186,7 +190,7 @@ class Timing:
 
 @dataclass(frozen=True)
 class Calibration:
-    """How fast the machine was before and after a run, see `harness.calibration`."""
+    """How fast the machine was before and after a run (`execution/machine/calibration.py`)."""
 
     size: int  # pixels
     before_ms: float

@@ -14,17 +14,17 @@ from torch import Tensor
 
 from harness.errors import Diverged
 from harness.protocols import Context, Encoder, Image, Step
+from methods._cuda_graphs import Pass, passes
 from methods._gram import gram
 from methods._lbfgs import LBFGS, UNBOUNDED
 from methods._losses import Target, total_variation
-from methods._passes import Pass, passes
-from methods._scaling import SpectralScaling, UniformScaling
+from methods._preconditioners import SpectralScaling, UniformScaling
 
 if TYPE_CHECKING:
     from methods.gatys import Gatys
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
-LEAST_EDGE = 16
+MIN_EDGE = 16
 """No scale goes below so many pixels: VGG halves an image four times."""
 
 CHECK_EVERY = 10
@@ -99,7 +99,7 @@ class Objective:
             layer: Target(features, recipe.content_reduction, recipe.balance)
             for layer, features in found.items()
         }
-        self.grams = {layer: Target.together([own[layer] for own in grams]) for layer in grams[0]}
+        self.grams = {layer: Target.batch([own[layer] for own in grams]) for layer in grams[0]}
         self.passes, self.end = begin, end
         self._like = contents
         self.last_finite: Image | None = None
@@ -197,7 +197,7 @@ def _grams(recipe: Gatys, encoder: Encoder, style: Image) -> dict[str, Target]:
 def _scaled(images: Image, scale: float) -> Image:
     if scale == 1:
         return images
-    return _resized(images, [max(LEAST_EDGE, round(edge * scale)) for edge in images.shape[-2:]])
+    return _resized(images, [max(MIN_EDGE, round(edge * scale)) for edge in images.shape[-2:]])
 
 
 def _resized(images: Image, size: Sequence[int]) -> Image:

@@ -20,16 +20,16 @@ import math
 import torch
 from torch import Tensor
 
-from methods._scaling import Scaling
+from methods._preconditioners import Scaling
 
 SUFFICIENT_DECREASE = 1e-4
-SHORTEST, LONGEST = 0.1, 0.5
+SHORTEST, MAX_LENGTH = 0.1, 0.5
 """Of a rejected step, this much at least and at most is tried next."""
 
 BOLDER = 4.0
 """How many times the last step the next one is, as long as no pair curves upwards."""
 
-LEAST_COSINE = 1e-6
+MIN_COSINE = 1e-6
 """Between a step and the gradient's change; below it their product is float32's rounding."""
 
 UNBOUNDED = (-math.inf, math.inf)
@@ -124,8 +124,8 @@ class LBFGS:
         """Return the length at the lowest point of the parabola through all that is known."""
         length, fall = self._length, self._fall
         lowest = -fall * length / (2 * (value - self.value - fall))
-        lowest = torch.where(torch.isfinite(lowest), lowest, LONGEST * length)
-        return torch.minimum(torch.maximum(lowest, SHORTEST * length), LONGEST * length)
+        lowest = torch.where(torch.isfinite(lowest), lowest, MAX_LENGTH * length)
+        return torch.minimum(torch.maximum(lowest, SHORTEST * length), MAX_LENGTH * length)
 
 
 class _InverseHessian:
@@ -146,7 +146,7 @@ class _InverseHessian:
     def learn(self, step: Tensor, change: Tensor, taken: Tensor) -> None:
         """Keep a pair (N, numbers) each where it was `taken` and curves upwards."""
         curvature = _dot(step, change)
-        kept = taken & (curvature > LEAST_COSINE * step.norm(dim=1) * change.norm(dim=1))
+        kept = taken & (curvature > MIN_COSINE * step.norm(dim=1) * change.norm(dim=1))
         problem, slot = self.problems, self.count % self.history
         self.steps[problem, slot] = _where(kept, step, self.steps[problem, slot])
         self.changes[problem, slot] = _where(kept, change, self.changes[problem, slot])

@@ -58,7 +58,7 @@ class Target:
         self.size = squared_error(wanted, nothing, reduction) if balance == "relative" else None
 
     @classmethod
-    def together(cls, targets: Sequence[Target]) -> Target:
+    def batch(cls, targets: Sequence[Target]) -> Target:
         """Return the targets (1, ...) of several images as that of a batch of them."""
         first = targets[0]
         if len(targets) == 1:

@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness.protocols import Image
-from methods._convolutions import convolve_to_few, enlarge_and_convolve
-from methods._padding import reflected
+from methods._deterministic_padding import reflected
+from methods._fast_convolutions import convolve_to_few, enlarge_and_convolve
 
 if TYPE_CHECKING:
     from methods.johnson import Johnson

@@ -272,7 +272,7 @@ class Gatys:
 
         return ImageOptimization(self, style, context)
 
-    def together(
+    def stylize_batch(
         self, stylizers: Sequence[ImageOptimization], contents: Image, contexts: Sequence[Context]
     ) -> Image:
         """Stylize contents of one shape in one batch; each comes out as it would alone."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from harness.protocols import Context, Image, Stylizer
-    from methods._feed_forward import FeedForward
+    from methods._network_training import FeedForward
 
 
 EXAMPLES: dict[str, Any] = {
@@ -170,13 +170,13 @@ class Johnson:
 
     def fit(self, style: Image, context: Context) -> Stylizer:
         """Train a network on the context's photographs, or load the checkpoint."""
-        from methods import _feed_forward
+        from methods import _network_training
 
         if self.checkpoint:
-            return _feed_forward.from_checkpoint(self, context)
-        return _feed_forward.train(self, style, context)
+            return _network_training.from_checkpoint(self, context)
+        return _network_training.train(self, style, context)
 
-    def together(
+    def stylize_batch(
         self, stylizers: Sequence[FeedForward], contents: Image, contexts: Sequence[Context]
     ) -> Image:
         """Stylize contents of one shape in one batch, all by the one network."""
@@ -188,6 +188,6 @@ class Johnson:
 
     def restore(self, tensors: dict[str, Tensor], context: Context) -> Stylizer:
         """Return the stylizer that `export` took apart."""
-        from methods import _feed_forward
+        from methods import _network_training
 
-        return _feed_forward.FeedForward.restore(self, tensors, context)
+        return _network_training.FeedForward.restore(self, tensors, context)

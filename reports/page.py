@@ -13,13 +13,13 @@ from typing import Protocol, cast
 
 from markupsafe import Markup
 
-from harness.claims.tables import comma_separated
+from harness.analysis.claims.export import comma_separated
 from harness.store import Store, write_page, write_page_folder
 from reports import panels
-from reports.pictures import Album, EmbeddedAlbum, FolderAlbum
-from reports.sources import Several
+from reports.images import Album, EmbeddedAlbum, FolderAlbum
+from reports.merged_runs import MergedRuns
 from reports.templating import fill, static
-from reports.view import View
+from reports.view_model import View
 
 
 class Panel(Protocol):
@@ -77,7 +77,7 @@ def render(store: Store) -> str:
 
 def render_about(stores: Mapping[str, Store], album: Album | None = None) -> str:
     """Return one page about several stores, named by their labels; there may be one alone."""
-    several = Several.of(stores)
+    several = MergedRuns.of(stores)
     source = several if len(stores) > 1 else several.parts[0]
     return _render(View(source, album or EmbeddedAlbum(), label=several.label))
 

@@ -9,9 +9,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from harness.redaction import redact
-from harness.results import plain
-from reports import text
+from harness.analysis.table import plain
+from harness.store.redaction import redact
+from reports.formatting import numbers
 
 HERE = Path(__file__).parent
 
@@ -38,8 +38,8 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "breakable": text.breakable,
-        "duration": text.duration,
+        "breakable": numbers.breakable,
+        "duration": numbers.duration,
         "plain": plain,
         "redact": redact,
     }

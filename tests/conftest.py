@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from tests.browser import launched
-from tests.web import Web, running
+from tests.helpers.browser import launched
+from tests.helpers.web_server import Web, running
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -69,29 +69,29 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fresh database: MLflow takes seconds to make one."""
-    from harness import mlflow_client
+    from harness.tracking import client
 
     path = tmp_path_factory.mktemp("tables") / "mlflow.db"
-    mlflow_client.connect(f"sqlite:///{path}")
+    client.connect(f"sqlite:///{path}")
     return path
 
 
 @pytest.fixture(scope="session")
 def random_encoder() -> Any:
     from harness import encoders
-    from harness.downloads import Network
-    from harness.weights import Shelf
+    from harness.resources.downloads import Network
+    from harness.resources.weights import WeightsStore
 
-    use, path = encoders.find("random", Shelf(Network(offline=True), {}))
+    use, path = encoders.find("random", WeightsStore(Network(offline=True), {}))
     return encoders.load(use, path)
 
 
 @pytest.fixture
 def context(random_encoder: Any) -> Callable[..., Any]:
     """Make a Context; `steps` collects what a method reports."""
-    from harness.images import skimage_photograph
     from harness.protocols import Context
-    from harness.training import Crops
+    from harness.resources.images import skimage_photograph
+    from harness.resources.training_images import Crops
 
     def make(seed: int = 0, size: int = 48, steps: list[Any] | None = None) -> Context:
         generator = torch.Generator().manual_seed(seed)
@@ -114,7 +114,7 @@ def photograph() -> Callable[[str, int], torch.Tensor]:
     """Return one of scikit-image's photographs as an Image with the given long edge."""
     import numpy as np
 
-    from harness.images import read, resize, skimage_photograph, to_tensor
+    from harness.resources.images import read, resize, skimage_photograph, to_tensor
 
     def load(name: str, size: int) -> torch.Tensor:
         return to_tensor(np.asarray(resize(read(skimage_photograph(name)), size)))

@@ -1,191 +1,23 @@
-"""Frozen feature networks by name: which one a run gets, with which weights, and why."""
+"""Frozen feature networks, read by the names of their layers."""
 
-from __future__ import annotations
+from harness.encoders.loading import (
+    CONTENT_LAYERS,
+    STYLE_LAYERS,
+    canonical_layers,
+    check,
+    find,
+    load,
+    stood_in,
+    whole,
+)
 
-import hashlib
-import re
-from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from harness.downloads import file_sha256
-from harness.encoders import compact
-from harness.encoders.architectures import ARCHITECTURES, RANDOM_RECIPE, random_vgg, stages
-from harness.errors import MissingWeightsError, UnknownNameError, WeightsError, nearest, quoted
-from harness.records import EncoderUse
-from harness.remembered import recall
-from harness.weights import Shelf, WeightsFile, load_tensors
-
-if TYPE_CHECKING:
-    import torch
-
-    from harness.encoders.layered import LayeredEncoder
-
-SEED = re.compile(r"[0-9]{1,18}")  # torch takes 64 bits
-
-STYLE_LAYERS = {
-    # The layers that canonical losses look at, by encoder: one per scale, as Gatys et al. chose.
-    "vgg": ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
-    "squeezenet1_1": ("relu1", "fire3", "fire5", "fire8"),
-    "alexnet": ("relu1", "relu2", "relu3", "relu4", "relu5"),
-    "inception_v3": ("Conv2d_2b_3x3", "Conv2d_4a_3x3", "Mixed_5d", "Mixed_6e"),
-}
-CONTENT_LAYERS = {
-    # The first of these that the encoder has.
-    "vgg": ("relu4_2", "relu3_2", "relu2_2"),
-    "squeezenet1_1": ("fire8",),
-    "alexnet": ("relu4",),
-    "inception_v3": ("Mixed_6a",),
-}
-
-
-def find(spec: str, shelf: Shelf) -> tuple[EncoderUse, Path | None]:
-    """Decide on the encoder of a run: its name, its weights' file, and what it has to say.
-
-    Args:
-        spec: `auto`, the name of an encoder, or `random:SEED`.
-        shelf: Where weights are looked for.
-
-    Raises:
-        WeightsError: An encoder asked for by name whose weights cannot be had.
-        UnknownNameError: No such encoder.
-    """
-    check(spec)
-    if spec == "auto":
-        return _auto(shelf)
-    name, _, seed = spec.partition(":")
-    if name == "random":
-        return _random(int(seed or 0)), None
-    if name == "compact":
-        sha256 = file_sha256(compact.WEIGHTS)
-        return EncoderUse(name, sha256, "comes with nstbench", "", compact.LAYERS), compact.WEIGHTS
-    file = shelf.find(name)
-    layers = tuple(_layers(name, file).split())
-    return EncoderUse(name, file.sha256, file.origin, layers=layers), file.path
-
-
-def _layers(name: str, file: WeightsFile) -> str:
-    """Return the layers that a file fills, with spaces between; torch reads it the first time."""
-
-    def look(path: Path) -> str:
-        return " ".join(layer for layer, _ in _present_stages(name, load_tensors(path), path.name))
-
-    # The answer hangs on the bytes and on what the layers are called here.
-    known_layers = " ".join(ARCHITECTURES[name].layers)
-    question = f"layers of {name} in {file.sha256} among {known_layers}"
-    return recall([file.path], question, look)[0]
-
-
-def check(spec: str) -> None:
-    """Raise UnknownNameError unless `spec` names an encoder, whether it can be had or not."""
-    name, _, seed = spec.partition(":")
-    choices = ["auto", *ARCHITECTURES, "random:SEED"]
-    if name not in choices or (seed and (name != "random" or not SEED.fullmatch(seed))):
-        raise UnknownNameError(
-            f"{quoted(spec)} is not an encoder: {', '.join(choices)}.{nearest(spec, choices)}"
-        )
-
-
-def _auto(shelf: Shelf) -> tuple[EncoderUse, Path | None]:
-    try:
-        return find("vgg19", shelf)
-    except MissingWeightsError as error:
-        use, path = find("compact", shelf)
-        warning = (
-            "The small encoder `compact` stands in for VGG-19, whose features it approximates up "
-            f"to relu3_4: pictures come close, numbers are its own. {error}"
-        )
-        return replace(use, warning=warning), path
-
-
-def _random(seed: int) -> EncoderUse:
-    recipe = f"{RANDOM_RECIPE}, seed {seed}"
-    sha256 = hashlib.sha256(recipe.encode()).hexdigest()
-    warning = "The encoder has random weights, as was asked for: pictures and losses mean little."
-    return EncoderUse("random", sha256, f"seed {seed}", warning, ARCHITECTURES["random"].layers)
-
-
-def whole(use: EncoderUse) -> bool:
-    """Tell whether all stages of the encoder's architecture have their weights."""
-    return use.layers == ARCHITECTURES[use.name].layers
-
-
-def load(
-    use: EncoderUse,
-    path: Path | None,
-    *,
-    device: torch.device | str = "cpu",
-    precision: str = "float32",
-) -> LayeredEncoder:
-    """Build the encoder that `find` decided on."""
-    import torch
-
-    from harness.encoders import layered
-
-    inception = ARCHITECTURES[use.name].inception_range
-    if path is None:
-        network = random_vgg(int(use.origin.removeprefix("seed ")))
-        row = [(layer, module) for layer, _, module in stages(use.name, network)]
-    else:
-        row = _present_stages(use.name, load_tensors(path), path.name)
-    return layered.LayeredEncoder(
-        use.name,
-        row,
-        layered.INCEPTION_MEAN if inception else layered.IMAGENET_MEAN,
-        layered.INCEPTION_STD if inception else layered.IMAGENET_STD,
-        device=device,
-        dtype=getattr(torch, precision),
-    )
-
-
-def _present_stages(
-    name: str, tensors: dict[str, torch.Tensor], file: str
-) -> list[tuple[str, torch.nn.Module]]:
-    """Fill the network's stages, in order, as far as the file goes; a classifier is left aside."""
-    row: list[tuple[str, torch.nn.Module]] = []
-    lacking = ""
-    for layer, prefix, module in stages(name, ARCHITECTURES[name].build()):
-        wanted = [k for k in module.state_dict() if not k.endswith("num_batches_tracked")]
-        own = {key: tensors[prefix + key] for key in wanted if prefix + key in tensors}
-        if lacking and own:
-            raise WeightsError(f"{file} has {prefix}{next(iter(own))} and lacks {lacking}.")
-        if lacking or len(own) < len(wanted):
-            lacking = lacking or next(prefix + key for key in wanted if key not in own)
-            continue
-        try:
-            module.load_state_dict(own, strict=False, assign=True)
-        except RuntimeError:
-            shapes = {key: tuple(value.shape) for key, value in own.items()}
-            raise WeightsError(
-                f"{file} does not hold weights of {name}: {prefix}* has shapes {shapes}."
-            ) from None
-        row.append((layer, module))
-    if not any(module.state_dict() for _, module in row):
-        raise WeightsError(f"{file} does not hold weights of {name}: it lacks {lacking}.")
-    return row
-
-
-def canonical_layers(use: EncoderUse) -> tuple[tuple[str, ...], str]:
-    """Return the style layers and the content layer that scores are taken at."""
-    family = use.name if use.name in STYLE_LAYERS else "vgg"
-    style = tuple(layer for layer in STYLE_LAYERS[family] if layer in use.layers)
-    content = [layer for layer in CONTENT_LAYERS[family] if layer in use.layers]
-    if not content:
-        raise WeightsError(
-            f"{use.name} ({use.origin}) ends at {use.layers[-1]}: scores are taken at "
-            f"{CONTENT_LAYERS[family][-1]} at least."
-        )
-    return style, content[0]
-
-
-def stood_in(method: Any, layers: Sequence[str]) -> dict[str, str]:
-    """Return which layers stand in for those that a method wants and the encoder lacks.
-
-    Args:
-        method: What stands in is said by itself, in `stand_in_layers`.
-        layers: All that the encoder has.
-    """
-    said = getattr(method, "stand_in_layers", {})
-    wanted = (layer for layer in getattr(method, "layers", ()) if layer not in layers)
-    return {layer: said[layer] for layer in wanted if said.get(layer) in layers}
+__all__ = [
+    "CONTENT_LAYERS",
+    "STYLE_LAYERS",
+    "canonical_layers",
+    "check",
+    "find",
+    "load",
+    "stood_in",
+    "whole",
+]

@@ -12,7 +12,7 @@ Data      300 photographs of BSDS500 (train, val; research use), 12 of scikit-im
           sharpening and noise.
 Made      21 November 2026, reduced-rank regression and 6000 steps of 8 crops, seed 0, 19 minutes
           on two cores, by
-          python -m harness.encoders.distill --teacher vgg19-conv1_1-conv3_4.safetensors \
+          python -m harness.encoders.loading.distill --teacher vgg19-conv1_1-conv3_4.safetensors \
               --photos BSDS500
 Errors    Relative squared, 96 crops of 128 px of the photographs held out (BSDS500's test):
           layer    features  Gram

@@ -24,12 +24,13 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from harness import studies
-from harness.downloads import Network
-from harness.encoders import compact, find, load
-from harness.encoders.layered import IMAGENET_MEAN, IMAGENET_STD
-from harness.images import PHOTOGRAPHS, TEXTURES, image_files, read, skimage_photograph
-from harness.weights import Shelf
+from harness.encoders import compact
+from harness.encoders.feature_extractor import IMAGENET_MEAN, IMAGENET_STD
+from harness.encoders.loading import find, load
+from harness.resources import stand_ins
+from harness.resources.downloads import Network
+from harness.resources.images import PHOTOGRAPHS, TEXTURES, image_files, read, skimage_photograph
+from harness.resources.weights import WeightsStore
 
 if TYPE_CHECKING:
     from harness.protocols import Encoder, Image
@@ -269,11 +270,11 @@ def main() -> None:
     parser.add_argument("--tracking-uri", default="sqlite:///runs/mlflow.db")
     given = parser.parse_args()
     recipe = Recipe(steps=given.steps, seed=given.seed)
-    shelf = Shelf(Network(offline=True), {"vgg19": given.teacher})
+    shelf = WeightsStore(Network(offline=True), {"vgg19": given.teacher})
     teacher = load(*find("vgg19", shelf), precision="bfloat16")
     files = [f for f in image_files(given.photos) if f.parent.name != HELD_OUT]
     files += [skimage_photograph(name) for name in (*PHOTOGRAPHS, *TEXTURES)]
-    painted = [studies.paint(n, *STUDY_SIZE, s) for n in studies.STUDIES for s in STUDY_SEEDS]
+    painted = [stand_ins.paint(n, *STUDY_SIZE, s) for n in stand_ins.STUDIES for s in STUDY_SEEDS]
     pictures = Pictures(files, painted, recipe.crop, recipe.seed)
     student, history = distill(teacher, pictures, recipe, given.out)
     student.save(given.out)

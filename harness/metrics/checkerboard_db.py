@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from harness.metrics import _lattice
+from harness.metrics import _checkerboard
 from harness.registry import METRICS
 
 if TYPE_CHECKING:
@@ -34,9 +34,9 @@ class CheckerboardDb:
 
     def __call__(self, stylized: Image, content: Image, style: Image, context: Context) -> float:
         """Return the score of the stylized image less that of the content image."""
-        now, before = _lattice.of_both(stylized, content)
+        now, before = _checkerboard.of_both(stylized, content)
         return _score(now) - _score(before)
 
 
-def _score(lattices: Sequence[_lattice.Lattice]) -> float:
+def _score(lattices: Sequence[_checkerboard.Lattice]) -> float:
     return max(lattice.decibels for lattice in lattices)

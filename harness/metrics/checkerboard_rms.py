@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from harness.metrics import _lattice
+from harness.metrics import _checkerboard
 from harness.registry import METRICS
 
 if TYPE_CHECKING:
@@ -33,6 +33,6 @@ class CheckerboardRms:
 
     def __call__(self, stylized: Image, content: Image, style: Image, context: Context) -> float:
         """Return the amplitude of the power that came, with its sign."""
-        now, before = _lattice.of_both(stylized, content)
+        now, before = _checkerboard.of_both(stylized, content)
         came = sum(lattice.square for lattice in now) - sum(lattice.square for lattice in before)
         return math.copysign(math.sqrt(abs(came)), came)

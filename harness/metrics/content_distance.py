@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from harness.encoders import canonical_layers
 from harness.metrics import content_loss
-from harness.metrics._held_out import HeldOut
+from harness.metrics._held_out_encoder import HeldOut
 from harness.registry import METRICS
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from harness.encoders import canonical_layers
-from harness.metrics._once import once_per_image
+from harness.metrics._per_image_cache import once_per_image
 from harness.protocols import Unavailable
 from harness.registry import FOUND, METRICS
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from harness.protocols import Context, Encoder, Image
     from harness.records import EncoderUse
-    from harness.weights import Shelf
+    from harness.resources.weights import WeightsStore
 
 
 @METRICS.register("content_loss")
@@ -37,7 +37,7 @@ class ContentLoss:
     smallest: ClassVar[float] = 1.10  # well-tuned optimisers are 1.1 to 1.3 apart
     layer: str = field(default="", metadata=FOUND)
 
-    def equip(self, judge: EncoderUse, shelf: Shelf) -> ContentLoss:
+    def resolve(self, judge: EncoderUse, shelf: WeightsStore) -> ContentLoss:
         """Take the judge's canonical layer."""
         return replace(self, layer=canonical_layers(judge)[1])
 

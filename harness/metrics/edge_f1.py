@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from harness.metrics._once import once_per_image
+from harness.metrics._per_image_cache import once_per_image
 from harness.metrics.ssim import luma
 from harness.protocols import Unavailable
 from harness.registry import METRICS

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from harness.encoders import canonical_layers
-from harness.metrics._grams import grams, grams_once
-from harness.metrics._held_out import HeldOut
+from harness.metrics._gram import grams, grams_once
+from harness.metrics._held_out_encoder import HeldOut
 from harness.registry import METRICS
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from harness.metrics._once import once_per_image
+from harness.metrics._per_image_cache import once_per_image
 from harness.registry import METRICS
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from harness.registry import FOUND, METRICS
 if TYPE_CHECKING:
     from harness.protocols import Context, Image
     from harness.records import EncoderUse
-    from harness.weights import Shelf
+    from harness.resources.weights import WeightsStore
 
 Net: TypeAlias = Literal["alex", "squeeze", "vgg"]
 
@@ -54,7 +54,7 @@ class Lpips:
         """`lpips_alex` and so on: trunks do not compare with each other."""
         return f"lpips_{self.net}" if self.net != "auto" else "lpips"
 
-    def equip(self, judge: EncoderUse, shelf: Shelf) -> Lpips:
+    def resolve(self, judge: EncoderUse, shelf: WeightsStore) -> Lpips:
         """Find a trunk: never one with random weights, so there may be none."""
         reasons = []
         nets: Iterable[Net] = TRUNKS if self.net == "auto" else (self.net,)
@@ -87,7 +87,7 @@ def _network(net: str, network_file: str, device: str) -> Any:
 
     import lpips
 
-    from harness.weights import load_tensors
+    from harness.resources.weights import load_tensors
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it calls torchvision by arguments deprecated since 2022

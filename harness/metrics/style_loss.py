@@ -12,14 +12,14 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from harness.encoders import canonical_layers
-from harness.metrics._grams import grams, grams_once
+from harness.metrics._gram import grams, grams_once
 from harness.protocols import Unavailable
 from harness.registry import FOUND, METRICS
 
 if TYPE_CHECKING:
     from harness.protocols import Context, Image
     from harness.records import EncoderUse
-    from harness.weights import Shelf
+    from harness.resources.weights import WeightsStore
 
 
 @METRICS.register("style_loss")
@@ -35,7 +35,7 @@ class StyleLoss:
     smallest: ClassVar[float] = 1.10  # well-tuned optimisers are 1.1 to 1.3 apart
     layers: tuple[str, ...] = field(default=(), metadata=FOUND)
 
-    def equip(self, judge: EncoderUse, shelf: Shelf) -> StyleLoss:
+    def resolve(self, judge: EncoderUse, shelf: WeightsStore) -> StyleLoss:
         """Take the judge's canonical layers."""
         return replace(self, layers=canonical_layers(judge)[0])
 

@@ -11,8 +11,8 @@ with its place, its value, the choices and the nearest name.
     check         every mistake of the whole
 """
 
-from harness.suite.bounds import MOST_CELLS
+from harness.suite.limits import MAX_CELLS
 from harness.suite.load import load
 from harness.suite.schema import PLACES, MethodSpec, Suite
 
-__all__ = ["MOST_CELLS", "PLACES", "MethodSpec", "Suite", "load"]
+__all__ = ["MAX_CELLS", "PLACES", "MethodSpec", "Suite", "load"]

@@ -9,9 +9,9 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import Problem, SuiteError, listed, nearest, quoted
-from harness.suite import marked_yaml
-from harness.suite.marked_yaml import Key
+from harness.suite import yaml_loader
 from harness.suite.schema import ImageModel
+from harness.suite.yaml_loader import Key
 
 _ENTRIES: TypeAdapter[dict[str, ImageModel]] = TypeAdapter(dict[str, ImageModel])
 
@@ -22,7 +22,7 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         SuiteError: It cannot be read, or an entry of it is no image.
     """
-    data, source = marked_yaml.load(path)
+    data, source = yaml_loader.load(path)
     try:
         _ENTRIES.validate_python(data)
     except ValidationError as error:

@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from harness.errors import MOST_PROBLEMS, Problem, SuiteError, listed, nearest, quoted
-from harness.suite import collection, marked_yaml
-from harness.suite.check import Checker
-from harness.suite.marked_yaml import MAX_DEPTH, MAX_KEY, UNPRINTABLE, Key, Source
+from harness.errors import MAX_PROBLEMS, Problem, SuiteError, listed, nearest, quoted
+from harness.suite import collection, yaml_loader
 from harness.suite.schema import MethodModel, Suite, SuiteModel
+from harness.suite.validation import Checker
+from harness.suite.yaml_loader import MAX_DEPTH, MAX_KEY, UNPRINTABLE, Key, Source
 
-MOST_PROFILES = 32
+MAX_PROFILES = 32
 """Each is laid over the whole suite and checked."""
 
 
@@ -30,13 +30,13 @@ def load(path: Path, profile: str = "", overrides: Iterable[str] = ()) -> Suite:
     Raises:
         SuiteError: Everything that is wrong with it.
     """
-    data, source = marked_yaml.load(path)
+    data, source = yaml_loader.load(path)
     if not isinstance(data, dict):
         raise SuiteError([source.problem((), "is not a map of keys to values; see the README.")])
     given = data.get("profiles")
     profiles: dict[str, Any] = given if isinstance(given, dict) else {}
-    if len(profiles) > MOST_PROFILES:
-        what = f"{len(profiles):,} are too many: at most {MOST_PROFILES}."
+    if len(profiles) > MAX_PROFILES:
+        what = f"{len(profiles):,} are too many: at most {MAX_PROFILES}."
         raise SuiteError([source.problem(("profiles",), what)])
     if profile and profile not in profiles:
         known = listed(profiles) or "none"
@@ -55,7 +55,7 @@ def load(path: Path, profile: str = "", overrides: Iterable[str] = ()) -> Suite:
         built = checker.check(name)
         problems.update({str(p): p for p in checker.problems})
         suite = suite or built
-        if len(problems) >= MOST_PROBLEMS:
+        if len(problems) >= MAX_PROBLEMS:
             break
     if problems or suite is None:
         raise SuiteError(problems.values())
@@ -108,7 +108,7 @@ def _override(
             continue
         parts = _in_full(name.strip().split("."), data)
         try:
-            place.options[_assign(data, parts, marked_yaml.parse(value))] = option
+            place.options[_assign(data, parts, yaml_loader.parse(value))] = option
         except SuiteError as error:
             problems[option] = Problem(option, error.problems[0].what)
         except (KeyError, TypeError, IndexError, ValueError):

@@ -13,11 +13,11 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from harness.errors import SuiteError, nearest, quoted
-from harness.images import PHOTOGRAPHS, TEXTURES, ImageSource
-from harness.precision import Precision
 from harness.records import Claim, Control, Sign
-from harness.studies import STUDIES
-from harness.suite.marked_yaml import Key, Source
+from harness.resources.images import PHOTOGRAPHS, TEXTURES, ImageSource
+from harness.resources.precision import Precision
+from harness.resources.stand_ins import STUDIES
+from harness.suite.yaml_loader import Key, Source
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 ClaimId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$")]

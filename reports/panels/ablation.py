@@ -11,18 +11,18 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from harness.claims import ClaimRow, compared, judged
-from harness.claims.blocks import CONDITIONS, PARAM, chosen
-from harness.claims.compare import varied
-from harness.claims.rows import factors
+from harness.analysis.claims import ClaimRow, compared, evaluate_claims
+from harness.analysis.claims.comparisons import varied
+from harness.analysis.claims.judge import factors
+from harness.analysis.claims.pairing import CONDITIONS, PARAM, chosen
 from harness.records import Claim
-from reports import effects
-from reports.effects import Verdict
-from reports.footnotes import Footnotes
+from reports.formatting import effects
+from reports.formatting.effects import Verdict
+from reports.formatting.footnotes import Footnotes
+from reports.formatting.numbers import NONE, number
 from reports.panels.leaderboard import COSTS
 from reports.templating import fill
-from reports.text import NONE, number
-from reports.view import Column, View
+from reports.view_model import Column, View
 
 title = "Ablations"
 order = 24
@@ -119,7 +119,7 @@ def _study(view: View, footnotes: Footnotes) -> Study | None:
     changes = _changes(view, columns)
     if not changes:
         return None
-    rows = judged(view.frame, changes, view.found.lenses, exploratory=True)
+    rows = evaluate_claims(view.frame, changes, view.found.lenses, exploratory=True)
     tables = _tables(rows)
     return Study(
         boards=[

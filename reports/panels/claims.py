@@ -9,14 +9,14 @@ from typing import Any
 
 from markupsafe import Markup
 
-from harness.claims import ClaimRow, failed_controls
+from harness.analysis.claims import ClaimRow, failed_controls
 from harness.records import Claim
-from reports import effects
-from reports.effects import Verdict
-from reports.footnotes import Footnotes
-from reports.forest import Axis, Place, axis
+from reports.charts.forest import Axis, Place, axis
+from reports.formatting import effects
+from reports.formatting.effects import Verdict
+from reports.formatting.footnotes import Footnotes
 from reports.templating import fill
-from reports.view import WORDS, View
+from reports.view_model import WORDS, View
 
 title = "Claims"
 order = 22

@@ -10,14 +10,14 @@ from itertools import chain
 from markupsafe import Markup
 
 from harness.records import Record, TracePoint, without_trials
-from reports.chart import Across, Chart, Curve, draw
+from reports.charts.curves import Across, Chart, Curve, draw
 from reports.templating import fill
-from reports.view import Variant, View
+from reports.view_model import Variant, View
 
 title = "Loss curves"
 order = 40
 
-MOST_POINTS, LEAST_POINTS, ALL_POINTS = 200, 20, 40_000
+MAX_POINTS, MIN_POINTS, ALL_POINTS = 200, 20, 40_000
 """Of a curve, and of all curves together: a point is drawn four times, in about 7 characters."""
 
 
@@ -81,7 +81,7 @@ def _drawable(value: float | None) -> bool:
 
 def most_points(cells: int) -> int:
     """Return how many points a curve may have in a page of so many cells."""
-    return max(LEAST_POINTS, min(MOST_POINTS, ALL_POINTS // cells))
+    return max(MIN_POINTS, min(MAX_POINTS, ALL_POINTS // cells))
 
 
 def thin(points: Sequence[TracePoint], most: int) -> list[TracePoint]:

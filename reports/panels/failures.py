@@ -5,7 +5,7 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from reports.templating import fill
-from reports.view import View
+from reports.view_model import View
 
 title = "Failures, skips and notes"
 order = 50

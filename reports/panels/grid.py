@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from harness.records import ImageUse, Record
-from reports import table
-from reports.pictures import Picture
+from reports import aggregates
+from reports.formatting.numbers import number
+from reports.images import Picture
 from reports.templating import fill
-from reports.text import number
-from reports.view import Column, Pair, Variant, View
+from reports.view_model import Column, Pair, Variant, View
 
 title = "Grid"
 order = 30
@@ -127,7 +127,7 @@ def _winners(records: list[Record], column: Column) -> set[str]:
             if r.ok and not r.cell.anchor and r.cell.seed == seed
             if (score := r.score(column.name)) and score.value is not None
         }
-        winners |= table.best(values, column.better)
+        winners |= aggregates.best(values, column.better)
     return winners
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from reports import disagreements, table
-from reports.footnotes import Footnotes
+from reports import aggregates, comparability
+from reports.formatting.footnotes import Footnotes
+from reports.formatting.numbers import NONE, number, spread
 from reports.templating import fill
-from reports.text import NONE, number, spread
-from reports.view import Column, Variant, View
+from reports.view_model import Column, Variant, View
 
 title = "Leaderboard"
 order = 20
@@ -38,7 +38,7 @@ class Entry:
     mean: str = NONE
     spread: str = ""
     n: int = 0
-    stat: table.Stat | None = None
+    stat: aggregates.Stat | None = None
     over: int = 0  # the same for means that compare, over the same pairs: these have a difference
     best: bool = False
     part: bool = False  # over fewer pairs than others have
@@ -88,7 +88,7 @@ def render(view: View) -> Markup | None:
 def _board(view: View, size: int, footnotes: Footnotes) -> Board:
     costs = (c.unranked("other machines") for c in COSTS) if view.machines_differ else COSTS
     columns = (*view.scores, *costs)
-    cells = {v.name: table.finished(view.frame, v.name, size) for v in view.variants}
+    cells = {v.name: aggregates.finished(view.frame, v.name, size) for v in view.variants}
     entries = {column.name: _entries(view, size, column, cells, footnotes) for column in columns}
 
     def line(variant: Variant) -> Line:
@@ -116,12 +116,12 @@ def _entries(
     """Return a column's entries by variant: anchors and part results have no share in the best."""
     # The fit of a style serves several cells: its seconds count once.
     per = "fit" if column.name == "fit_seconds" else "cell"
-    found = {name: table.stat(done, column.name, per) for name, done in cells.items()}
+    found = {name: aggregates.stat(done, column.name, per) for name, done in cells.items()}
     variants = {v.name: v for v in view.variants}
     contenders = {name for name, variant in variants.items() if not variant.anchor}
     competing = {name: stat for name, stat in found.items() if stat and name in contenders}
-    fair = table.comparable(competing)
-    winners = table.best({name: competing[name].mean for name in fair}, column.better)
+    fair = aggregates.comparable(competing)
+    winners = aggregates.best({name: competing[name].mean for name in fair}, column.better)
     rough = {name: _what_blurs(view, name, size, column) for name in cells}
     grounds = {n: (stat.pairs, _where_from(view, n, column)) for n, stat in found.items() if stat}
     order = list(grounds.values())
@@ -145,13 +145,13 @@ def _where_from(view: View, variant: str, column: Column) -> frozenset[str]:
     """Return who judged a variant, or what it ran on, where that is not the same for all."""
     records = [record for record in view.records if record.cell.variant == variant]
     if column.name in view.disputed:
-        return disagreements.judges(column.name, records)
+        return comparability.judges(column.name, records)
     if column.name in {cost.name for cost in COSTS} and view.machines_differ:
-        return disagreements.machines(records)
+        return comparability.machines(records)
     return frozenset()
 
 
-def _written(stat: table.Stat | None) -> dict[str, Any]:
+def _written(stat: aggregates.Stat | None) -> dict[str, Any]:
     if stat is None:
         return {}
     deviation = "" if stat.deviation is None else spread(stat.mean, stat.deviation)

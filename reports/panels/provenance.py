@@ -10,10 +10,10 @@ from typing import Any
 from markupsafe import Markup
 
 from harness.records import Cell, ImageUse
-from harness.redaction import redact
-from reports.pictures import Picture
+from harness.store.redaction import redact
+from reports.images import Picture
 from reports.templating import fill
-from reports.view import View
+from reports.view_model import View
 
 title = "Provenance"
 order = 60

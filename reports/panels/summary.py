@@ -7,10 +7,10 @@ from collections import Counter
 from markupsafe import Markup
 
 from harness.records import Run
-from harness.redaction import redact
+from harness.store.redaction import redact
+from reports.formatting.numbers import duration
 from reports.templating import fill
-from reports.text import duration
-from reports.view import View
+from reports.view_model import View
 
 title = "This run"
 order = 10

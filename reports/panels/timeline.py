@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from harness.records import Record, TracePoint
-from reports.pictures import Picture
+from reports.formatting.numbers import duration, number
+from reports.images import Picture
 from reports.templating import fill
-from reports.text import duration, number
-from reports.view import Pair, View
+from reports.view_model import Pair, View
 
 title = "Time line"
 order = 35

@@ -9,12 +9,13 @@ from itertools import combinations, starmap
 from markupsafe import Markup
 
 from harness.records import Record
-from reports import scatter, table
+from reports import aggregates
+from reports.charts import scatter
+from reports.charts.scatter import Plot, Point
+from reports.formatting.numbers import number
 from reports.panels.leaderboard import COSTS
-from reports.scatter import Plot, Point
 from reports.templating import fill
-from reports.text import number
-from reports.view import Column, Variant, View
+from reports.view_model import Column, Variant, View
 
 title = "Trade-off"
 order = 27
@@ -73,14 +74,14 @@ def _board(view: View, size: int) -> Board | None:
     )
 
 
-def _stats(view: View, size: int, column: Column) -> dict[str, table.Stat]:
+def _stats(view: View, size: int, column: Column) -> dict[str, aggregates.Stat]:
     """Return a column's means by variant; an anchor's seconds are those of no method."""
     shown = [v for v in view.variants if not (v.anchor and column is SECONDS)]
-    cells = ((v.name, table.finished(view.frame, v.name, size)) for v in shown)
-    return {name: s for name, done in cells if (s := table.stat(done, column.name))}
+    cells = ((v.name, aggregates.finished(view.frame, v.name, size)) for v in shown)
+    return {name: s for name, done in cells if (s := aggregates.stat(done, column.name))}
 
 
-def _spread(view: View, stats: Mapping[str, table.Stat]) -> bool:
+def _spread(view: View, stats: Mapping[str, aggregates.Stat]) -> bool:
     """Tell whether there are two contenders to be told apart."""
     values = {stats[v.name].mean for v in view.variants if not v.anchor and v.name in stats}
     return len(values) > 1
@@ -92,11 +93,13 @@ def _oriented(one: Column, other: Column) -> tuple[Column, Column]:
     return across, up
 
 
-def _plot(view: View, x: Column, y: Column, stats: Mapping[str, Mapping[str, table.Stat]]) -> Plot:
+def _plot(
+    view: View, x: Column, y: Column, stats: Mapping[str, Mapping[str, aggregates.Stat]]
+) -> Plot:
     across, up = stats[x.name], stats[y.name]
     rivals = [v.name for v in view.variants if not v.anchor]
     alike = len({v.label for v in view.variants if not v.anchor}) == 1
-    fair = [table.comparable({n: s[n] for n in rivals if n in s}) for s in (across, up)]
+    fair = [aggregates.comparable({n: s[n] for n in rivals if n in s}) for s in (across, up)]
     points = [
         Point(
             name=v.name,

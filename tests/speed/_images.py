@@ -7,8 +7,8 @@ from pathlib import Path
 
 from PIL import Image as Pillow
 
-from harness.images import skimage_photograph
-from harness.studies import paint
+from harness.resources.images import skimage_photograph
+from harness.resources.stand_ins import paint
 
 
 def add_options(parser: ArgumentParser) -> None:

@@ -10,10 +10,10 @@ import numpy as np
 from PIL import Image as Pillow
 
 from harness import suite
-from harness.images import PHOTOGRAPHS, read, skimage_photograph, to_png
-from harness.jobs import blank_score
-from harness.prepare import Options, Prepared, prepare
+from harness.execution.jobs import blank_score
+from harness.execution.prepare import Options, ReadyRun, prepare
 from harness.records import Cell, Record, Timing, TracePoint
+from harness.resources.images import PHOTOGRAPHS, read, skimage_photograph, to_png
 
 SUITE = """\
 version: 1
@@ -45,7 +45,7 @@ def write_suite(folder: Path, name: str, style_weights: int, seeds: int) -> Path
     return path
 
 
-def fill(path: Path, out: Path, *, pictures: bool) -> Prepared:
+def fill(path: Path, out: Path, *, pictures: bool) -> ReadyRun:
     """Store a result for every cell of a suite; without pictures there is an empty file instead."""
     prepared = prepare(suite.load(path), Options(out=out, device="cpu", offline=True))
     prepared.write_inputs()
@@ -58,7 +58,7 @@ def fill(path: Path, out: Path, *, pictures: bool) -> Prepared:
     return prepared
 
 
-def _record(prepared: Prepared, cell: Cell) -> Record:
+def _record(prepared: ReadyRun, cell: Cell) -> Record:
     draw = np.random.default_rng([cell.seed, int(cell.id, 16)])
     blank = (blank_score(metric, prepared.setup.judge) for metric in prepared.setup.metrics)
     return Record(

@@ -18,11 +18,11 @@ from typing import Any
 import torch
 
 from harness.metrics.ssim import Ssim
-from harness.weights import load_tensors
+from harness.resources.weights import load_tensors
 from methods import _image_optimization
 from methods._image_optimization import ImageOptimization, Objective
 from methods.gatys import Gatys
-from tests.speed import _ours
+from tests.speed import _nstbench_side
 from tests.speed._images import square
 from tests.speed._table import markdown
 from tests.speed.convergence import CONTENT, STYLE, torchvisions_scale
@@ -32,9 +32,9 @@ NUDGE = 1e-4 / 255
 
 def run(recipe: Gatys, weights: Any, how: str, content: Any, style: Any) -> tuple[Any, float]:
     """Return the image and the seconds."""
-    watch = _ours.Watch()
-    look = _ours.encoder("vgg19", getattr(torch, how.split()[0]), weights)
-    context = _ours.context(look, content.shape[-1], watch)
+    watch = _nstbench_side.Watch()
+    look = _nstbench_side.encoder("vgg19", getattr(torch, how.split()[0]), weights)
+    context = _nstbench_side.context(look, content.shape[-1], watch)
     begin = _image_optimization.start
 
     def nudged(style: Any, content: Any, context: Any) -> Any:
@@ -50,8 +50,8 @@ def run(recipe: Gatys, weights: Any, how: str, content: Any, style: Any) -> tupl
 
 def loss(recipe: Gatys, weights: Any, image: Any, content: Any, style: Any) -> float:
     """Return the objective of an image in float32."""
-    look = _ours.encoder("vgg19", torch.float32, weights)
-    context = _ours.context(look, content.shape[-1], _ours.Watch())
+    look = _nstbench_side.encoder("vgg19", torch.float32, weights)
+    context = _nstbench_side.context(look, content.shape[-1], _nstbench_side.Watch())
     grams = ImageOptimization(recipe, style, context).grams
     objective = Objective(recipe, content, grams, [context], 0, 1)
     return float(objective.evaluate(image)[0])
@@ -66,8 +66,8 @@ def compare(given: argparse.Namespace, style_file: Path | None, folder: Path) ->
     """Return a row of the table."""
     weights = torchvisions_scale(load_tensors(given.weights))
     recipe = Gatys(iterations=given.passes, style_layers=tuple(STYLE), content_layers=(CONTENT,))
-    content = _ours.read(square(given.content, "content", given.size, folder))
-    style = _ours.read(square(style_file, "style", given.size, folder))
+    content = _nstbench_side.read(square(given.content, "content", given.size, folder))
+    style = _nstbench_side.read(square(style_file, "style", given.size, folder))
     sides = ("float32", "bfloat16", "float32 nudged")
     made = {side: run(recipe, weights, side, content, style) for side in sides}
     losses = {p: loss(recipe, weights, made[p][0], content, style) for p in made}

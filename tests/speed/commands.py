@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
-from tests.speed._bench import Done, nstbench, python
+from tests.speed._cli_process import Done, nstbench, python
 from tests.speed._results import fill, write_suite
 from tests.speed._table import Row, rounds, spread, table
 

@@ -21,13 +21,13 @@ from typing import Any
 import torch
 import torchvision
 
-from harness.encoders.layered import GREY_LEVELS
-from harness.images import to_pixels, to_tensor
-from harness.precision import resolve
+from harness.encoders.feature_extractor import GREY_LEVELS
 from harness.protocols import Image
-from harness.weights import load_tensors
+from harness.resources.images import to_pixels, to_tensor
+from harness.resources.precision import resolve
+from harness.resources.weights import load_tensors
 from methods.gatys import Gatys
-from tests.speed import _ours
+from tests.speed import _nstbench_side
 from tests.speed._images import add_options, square
 from tests.speed._table import markdown
 from tests.speed.passes import RECIPE
@@ -87,7 +87,7 @@ class Judge:
 
     def __init__(self, theirs: Gordicaleksa, network: Cut, content: Path, style: Path) -> None:
         self.theirs, self.network = theirs, network
-        prepared = [_ours.read(path) * 255 - _mean() for path in (content, style)]
+        prepared = [_nstbench_side.read(path) * 255 - _mean() for path in (content, style)]
         with torch.no_grad():
             seen, painted = network(prepared[0]), network(prepared[1])
         grams = [theirs.script.utils.gram_matrix(one) for one in painted]
@@ -115,7 +115,7 @@ def _mean() -> torch.Tensor:
 
 def theirs_runs(peer: Gordicaleksa, judge: Judge, folder: Path, files: Any, closures: int) -> Run:
     """Run their loop."""
-    height = _ours.read(files[0]).shape[-2]
+    height = _nstbench_side.read(files[0]).shape[-2]
     trace = peer.run(
         folder, *files, height, closures, lambda i: (i + 1) % EVERY == 0 or i + 1 == closures
     )
@@ -125,14 +125,14 @@ def theirs_runs(peer: Gordicaleksa, judge: Judge, folder: Path, files: Any, clos
 
 def ours_runs(weights: Any, judge: Judge, files: Any, precision: str, params: Any) -> Run:
     """Run our solver on their objective."""
-    content, style = map(_ours.read, files)
+    content, style = map(_nstbench_side.read, files)
     recipe = Gatys(**{
         **RECIPE,
         "style_layers": tuple(STYLE), "content_layers": (CONTENT,), **params,
     })  # fmt: skip
-    watch = _ours.Watch(keep=lambda index: index % EVERY == 0)
-    look = _ours.encoder("vgg19", getattr(torch, precision), weights)
-    context = _ours.context(look, content.shape[-1], watch)
+    watch = _nstbench_side.Watch(keep=lambda index: index % EVERY == 0)
+    look = _nstbench_side.encoder("vgg19", getattr(torch, precision), weights)
+    context = _nstbench_side.context(look, content.shape[-1], watch)
     recipe.fit(style, context)(content, context)
     return Run.judged(judge, watch.seconds, watch.images)
 

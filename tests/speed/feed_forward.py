@@ -23,15 +23,15 @@ import numpy as np
 import torch
 import torchvision
 
-from harness.images import image_files
-from harness.precision import resolve
 from harness.protocols import Image
-from harness.training import Crops
-from harness.weights import load_tensors
-from methods import _feed_forward
+from harness.resources.images import image_files
+from harness.resources.precision import resolve
+from harness.resources.training_images import Crops
+from harness.resources.weights import load_tensors
+from methods import _network_training
 from methods._transformer_net import from_examples
 from methods.johnson import Johnson
-from tests.speed import _floor, _ours
+from tests.speed import _hardware_limit, _nstbench_side
 from tests.speed._images import add_options, square
 from tests.speed._table import markdown, ratios, rounds, seconds
 from tests.speed.convergence import torchvisions_scale
@@ -77,8 +77,8 @@ class Side:
     def __init__(
         self, given: argparse.Namespace, weights: Any, precision: str, style: Path
     ) -> None:
-        self.given, self.style = given, _ours.read(style)
-        self.encoder = _ours.encoder("vgg16", getattr(torch, precision), weights)
+        self.given, self.style = given, _nstbench_side.read(style)
+        self.encoder = _nstbench_side.encoder("vgg16", getattr(torch, precision), weights)
 
     def steps(self, count: int) -> list[float]:
         """Train for so many steps on random crops; return when each ended."""
@@ -90,39 +90,39 @@ class Side:
 
     def trained(self, count: int, batches: Any, start: dict[str, torch.Tensor]) -> Any:
         """Train from the given start on the given batches."""
-        fresh = _feed_forward._network
+        fresh = _network_training._network
 
         def same(recipe: Johnson, context: Any) -> Any:
             network = fresh(recipe, context)
             network.load_state_dict(start)
             return network
 
-        _feed_forward._network = same
+        _network_training._network = same
         try:
             return self._train(count, batches)[0]
         finally:
-            _feed_forward._network = fresh
+            _network_training._network = fresh
 
-    def _train(self, count: int, batches: Any) -> tuple[Any, _ours.Watch]:
-        watch = _ours.Watch()
-        context = _ours.context(self.encoder, self.given.size, watch, batches)
+    def _train(self, count: int, batches: Any) -> tuple[Any, _nstbench_side.Watch]:
+        watch = _nstbench_side.Watch()
+        context = _nstbench_side.context(self.encoder, self.given.size, watch, batches)
         recipe = Johnson(**{**RECIPE, "steps": count})
-        return _feed_forward.train(recipe, self.style, context), watch
+        return _network_training.train(recipe, self.style, context), watch
 
 
 def operations(side: Side) -> int:
     """Return what one step multiplies and adds, as the recipe says it: no shortcut of ours."""
     size = side.given.size
-    context = _ours.context(side.encoder, size, _ours.Watch())
+    context = _nstbench_side.context(side.encoder, size, _nstbench_side.Watch())
     recipe = Johnson(**{**RECIPE, "interpolation": "bilinear"})  # enlarges, then convolves
-    objective = _feed_forward.Objective(recipe, side.style, context)
-    network = _feed_forward._network(recipe, context)
+    objective = _network_training.Objective(recipe, side.style, context)
+    network = _network_training._network(recipe, context)
     contents = torch.rand(4, 3, size, size)
 
     def step() -> None:
         objective(contents, network(contents))["total"].backward()
 
-    return _floor.operations(step)
+    return _hardware_limit.operations(step)
 
 
 def compare_steps(theirs: Examples, given: argparse.Namespace, weights: Any, folder: Path) -> Any:
@@ -135,7 +135,7 @@ def compare_steps(theirs: Examples, given: argparse.Namespace, weights: Any, fol
         lambda: per_step(theirs.train(parent, style, given.size, 4, folder).seconds),
         lambda: per_step(exact.steps(4)),
         lambda: per_step(quick.steps(4)),
-        lambda: needed / _floor.products_per_second(getattr(torch, fast)),
+        lambda: needed / _hardware_limit.products_per_second(getattr(torch, fast)),
     ]
     peers, exacts, quicks, floors = zip(*rounds(sides, given.rounds), strict=True)
     return {
@@ -150,7 +150,7 @@ def compare_steps(theirs: Examples, given: argparse.Namespace, weights: Any, fol
 
 def compare_inference(theirs: Any, ours: Any, given: argparse.Namespace, folder: Path) -> Any:
     """Return the row of inference; `theirs` and `ours` are networks with the same weights."""
-    image = _ours.read(square(given.content, "content", 512, folder))
+    image = _nstbench_side.read(square(given.content, "content", 512, folder))
     context: Any = None
 
     def timed(work: Callable[[], Any]) -> float:
@@ -186,7 +186,7 @@ def judged(theirs: Examples, style: Path, network: Any, held_out: list[Image]) -
     utils, mse = theirs.script.utils, torch.nn.MSELoss()
     vgg = theirs.script.Vgg16(requires_grad=False)
     with torch.no_grad():
-        painted = vgg(utils.normalize_batch(_ours.read(style) * 255))
+        painted = vgg(utils.normalize_batch(_nstbench_side.read(style) * 255))
         grams = [utils.gram_matrix(one) for one in painted]
         losses = []
         for images in held_out:
@@ -269,10 +269,10 @@ def main() -> None:
             rows, trained = compare_training(theirs, given, weights, folder)
             print(markdown(rows), end="\n\n")
             network = theirs.network(trained.parameters)
-        look = _ours.encoder("vgg16", getattr(torch, resolve("auto", "cpu")), weights)
-        context = _ours.context(look, 512, _ours.Watch())
+        look = _nstbench_side.encoder("vgg16", getattr(torch, resolve("auto", "cpu")), weights)
+        context = _nstbench_side.context(look, 512, _nstbench_side.Watch())
         own = named(list(network.parameters()), theirs)
-        ours = _feed_forward.FeedForward.restore(Johnson(**RECIPE), own, context)
+        ours = _network_training.FeedForward.restore(Johnson(**RECIPE), own, context)
         rows = [compare_inference(network, ours, given, folder)]
         if given.rounds:
             rows.insert(0, compare_steps(theirs, given, weights, folder))

@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, cast
 
-from tests.speed._bench import Done, nstbench
+from tests.speed._cli_process import Done, nstbench
 from tests.speed._sleeper import MARKS, Sleeper
 from tests.speed._table import Row, rounds, spread, table
 
@@ -90,7 +90,7 @@ def main() -> None:
 
 def compare(cells: int, count: int) -> list[Row]:
     """Return the rows of the table."""
-    runs: dict[str, list[Done]] = {"MLflow": [], "--no-track": []}
+    runs: dict[str, list[Done]] = {"MLflow": [], "--no-mlflow": []}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         install(folder / "site")
@@ -102,7 +102,7 @@ def compare(cells: int, count: int) -> list[Row]:
 
         results = rounds(
             [lambda: bare(cells, folder), lambda: side("MLflow"),
-             lambda: side("--no-track", "--no-track")], count,
+             lambda: side("--no-mlflow", "--no-mlflow")], count,
         )  # fmt: skip
     return [row for index, label in enumerate(runs, 1)
             for row in _rows(label, cells, results, index, runs[label])]  # fmt: skip

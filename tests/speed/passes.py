@@ -18,10 +18,10 @@ from statistics import median
 import numpy as np
 import torch
 
-from harness.precision import resolve
+from harness.resources.precision import resolve
 from methods._image_optimization import ImageOptimization, Objective
 from methods.gatys import Gatys
-from tests.speed import _floor, _ours
+from tests.speed import _hardware_limit, _nstbench_side
 from tests.speed._images import square
 from tests.speed._table import markdown, ratios, rounds, seconds
 from tests.speed.peers.gordicaleksa import Gordicaleksa
@@ -40,13 +40,15 @@ def per_pass(times: list[float]) -> float:
 
 def ours(precision: str, size: int, folder: Path, passes: int) -> Callable[[], float]:
     """Return our side: so many passes of the same objective."""
-    look = _ours.encoder("vgg19", getattr(torch, precision))
-    content, style = (_ours.read(square(None, kind, size, folder)) for kind in ("content", "style"))
+    look = _nstbench_side.encoder("vgg19", getattr(torch, precision))
+    content, style = (
+        _nstbench_side.read(square(None, kind, size, folder)) for kind in ("content", "style")
+    )
     recipe = Gatys(**{**RECIPE, "iterations": passes})
 
     def run() -> float:
-        watch = _ours.Watch()
-        context = _ours.context(look, size, watch)
+        watch = _nstbench_side.Watch()
+        context = _nstbench_side.context(look, size, watch)
         recipe.fit(style, context)(content, context)
         return per_pass(watch.seconds)
 
@@ -55,11 +57,13 @@ def ours(precision: str, size: int, folder: Path, passes: int) -> Callable[[], f
 
 def operations(size: int) -> int:
     """Return what one pass of the objective multiplies and adds."""
-    context = _ours.context(_ours.encoder("vgg19", torch.float32), size, _ours.Watch())
+    context = _nstbench_side.context(
+        _nstbench_side.encoder("vgg19", torch.float32), size, _nstbench_side.Watch()
+    )
     recipe, image = Gatys(**RECIPE), torch.rand(1, 3, size, size)
     fitted = ImageOptimization(recipe, image, context)
     objective = Objective(recipe, image, fitted.grams, [context], 0, 1)
-    return _floor.operations(lambda: objective.evaluate(image))
+    return _hardware_limit.operations(lambda: objective.evaluate(image))
 
 
 def compare(peer: Path, size: int, count: int, passes: int) -> dict[str, str]:
@@ -74,7 +78,7 @@ def compare(peer: Path, size: int, count: int, passes: int) -> dict[str, str]:
             lambda: per_pass(theirs.run(folder, *files, size, passes).seconds),  # type: ignore[arg-type]
             ours("float32", size, folder, passes),
             ours(fast, size, folder, passes),
-            lambda: needed / _floor.products_per_second(getattr(torch, fast)),
+            lambda: needed / _hardware_limit.products_per_second(getattr(torch, fast)),
         ]
         found = rounds(sides, count)
     peers, exact, quick, floor = zip(*found, strict=True)

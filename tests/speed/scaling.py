@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.speed._bench import ROOT, Done, nstbench
+from tests.speed._cli_process import ROOT, Done, nstbench
 from tests.speed._sleeper import MARKS
 from tests.speed._table import Row, table
 from tests.speed.overhead import SUITE, install
@@ -57,8 +57,9 @@ def run(workers: int, cells: int, seconds: float) -> tuple[list[Call], Done]:
         suite.write_text(SUITE.format(seeds=list(range(cells))), encoding="utf-8")
         with cluster(workers, folder) as address:
             done = nstbench(
-                "run", suite, "--out", folder / "runs", "--device", "cpu", "--no-track",
-                "--set", f"sleeper.seconds={seconds}", "--executor", "ray", "--address", address,
+                "run", suite, "--out", folder / "runs", "--device", "cpu", "--no-mlflow",
+                "--set", f"sleeper.seconds={seconds}", "--executor", "ray",
+                "--ray-address", address,
                 env={"PYTHONPATH": str(folder / "site")},
             )  # fmt: skip
         lines = (folder / "marks.txt").read_text(encoding="ascii").splitlines()

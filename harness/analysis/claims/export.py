@@ -1,0 +1,169 @@
+"""Rows -> what people paste: Markdown, CSV, LaTeX, JSON; and the words of one cell."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, fields
+from typing import Any
+
+from harness.analysis.claims.judge import ClaimRow
+
+HEADINGS = (
+    "claim",
+    "factor",
+    "metric",
+    "n",
+    "first",
+    "second",
+    "effect [95 %]",
+    "p adj",
+    "verdict",
+)
+GLYPHS = {
+    "supported": "✓",
+    "equivalent": "=",
+    "contradicted": "✗",
+    "inconclusive": "?",
+    "illustration": "·",
+}
+
+
+def number(value: float | None) -> str:
+    """Write three significant digits; a dash for what there is not."""
+    if value is None:
+        return "–"
+    return f"{value:.3g}" if value == 0 or abs(value) < 1000 else f"{value:.0f}"
+
+
+def interval(row: ClaimRow) -> str:
+    """Write `+0.31 [0.22, 0.40]`, or a ratio as `×1.42 [1.31, 1.54]`."""
+    if row.estimate is None:
+        return "–"
+    ratio = row.unit == "×"
+    shown = f"×{number(row.estimate)}" if ratio else f"{row.estimate:+.3g}"
+    unit = f" {row.unit}" if row.unit and not ratio else ""
+    if row.ci_lo is None:
+        return shown + unit
+    return f"{shown} [{number(row.ci_lo)}, {number(row.ci_hi)}]{unit}"
+
+
+def size(row: ClaimRow, times: str = "×") -> str:
+    """Write n as styles x contents x seeds, or as pairs that were picked."""
+    if row.n_pair:
+        return f"{row.n_pair} pair{'s' * (row.n_pair > 1)}"
+    counts = (row.n_style, row.n_content, row.n_seed)
+    return times.join(map(str, counts)) if row.n_style else "–"
+
+
+def glyph(row: ClaimRow) -> str:
+    """Return one sign for a verdict, to be seen beside its words."""
+    return GLYPHS.get(row.verdict.split(" ")[0], "–")
+
+
+def cells(row: ClaimRow) -> tuple[str, ...]:
+    """Return a row's cells under HEADINGS."""
+    first, second = row.level_means or (None, None)
+    return (
+        row.claim_id,
+        row.factors,
+        row.metric + (" ◦" if row.circular else ""),
+        size(row),
+        number(first),
+        number(second),
+        interval(row),
+        number(row.p_adj),
+        f"{glyph(row)} {row.verdict}",
+    )
+
+
+def markdown(rows: Sequence[ClaimRow]) -> str:
+    """Return a table for a README or an issue."""
+    lines = [HEADINGS, ("---",) * len(HEADINGS), *map(cells, rows)]
+    text = "\n".join("| " + " | ".join(map(_marked_down, line)) + " |" for line in lines)
+    notes = "\n".join(f"- {_marked_down(line)}" for line in footnotes(rows))
+    return "\n\n".join(filter(None, (text, notes)))
+
+
+def latex(rows: Sequence[ClaimRow]) -> str:
+    """Return a tabular for a paper; needs booktabs."""
+    lines = [*map(cells, rows)]
+    body = [" & ".join(map(_tex, line)) + r" \\" for line in lines]
+    head = " & ".join(map(_tex, HEADINGS)) + r" \\"
+    spec = "lll" + "r" * (len(HEADINGS) - 4) + "l"
+    notes = [f"% {_tex(line)}" for line in footnotes(rows)]
+    return "\n".join([rf"\begin{{tabular}}{{{spec}}}", r"\toprule", head, r"\midrule", *body,
+                      r"\bottomrule", r"\end{tabular}", *notes])  # fmt: skip
+
+
+def comma_separated(rows: Sequence[ClaimRow]) -> str:
+    """Return every field of every row; maps and lists as JSON."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    names = [f.name for f in fields(ClaimRow)]
+    writer.writerow(names)
+    for row in rows:
+        writer.writerow([_flat(value) for value in asdict(row).values()])
+    return buffer.getvalue().rstrip("\n")
+
+
+def as_json(rows: Sequence[ClaimRow]) -> str:
+    """Return every field of every row."""
+    return json.dumps([asdict(row) for row in rows], indent=1, ensure_ascii=False)
+
+
+def footnotes(rows: Sequence[ClaimRow]) -> list[str]:
+    """Return the conditions that all rows share, and each note with the claims that it is of."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        for note in row.notes:
+            found.setdefault(note, []).append(
+                row.claim_id if row.primary else f"{row.claim_id} by {row.metric}"
+            )
+    lines = [f"{note} ({', '.join(_once(ids))})" for note, ids in found.items()]
+    conditions = dict.fromkeys(_written(row.circumstances) for row in rows if row.conditions)
+    circular = ["◦ judged through the network that was optimised"] * any(r.circular for r in rows)
+    return [*(f"conditions: {text}" for text in conditions), *circular, *lines]
+
+
+def _once(ids: Sequence[str]) -> list[str]:
+    """Leave out a claim's other metrics where its own has the same note."""
+    return [
+        one for one in dict.fromkeys(ids) if one.split(" by ")[0] not in ids or " by " not in one
+    ]
+
+
+FORMATS: dict[str, Callable[[Sequence[ClaimRow]], str]] = {
+    "markdown": markdown,
+    "csv": comma_separated,
+    "latex": latex,
+    "json": as_json,
+}
+
+
+def _written(conditions: Any) -> str:
+    return ", ".join(f"{v} px" if name == "size" else f"{v}" for name, v in conditions.items())
+
+
+def _marked_down(text: str) -> str:
+    return text.replace("|", r"\|").replace("<", "&lt;").replace("\n", " ")
+
+
+def _flat(value: Any) -> Any:
+    if isinstance(value, (dict, list, tuple)):
+        return json.dumps(value, ensure_ascii=False)
+    return "" if value is None else value
+
+
+_TEX = str.maketrans({
+    "\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}",
+    "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#",
+    "×": r"$\times$", "→": r"$\to$", "✓": r"$\surd$", "✗": r"$\times$", "◦": r"$\circ$",
+    "·": r"$\cdot$", "–": "--", "\n": " ",
+})  # fmt: skip
+
+
+def _tex(text: str) -> str:
+    return text.translate(_TEX)

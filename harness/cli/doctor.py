@@ -1,0 +1,242 @@
+"""What this machine has and lacks for nstbench, and what to do about it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+from urllib.parse import urlsplit
+
+from harness import encoders
+from harness.cli import listing
+from harness.errors import MissingWeightsError, NstbenchError, SourceError
+from harness.execution.machine import environment
+from harness.execution.prepare import Options
+from harness.metrics.lpips import TRUNKS
+from harness.registry import METHODS, METRICS
+from harness.registry.diagnostics import Finding, State
+from harness.resources import precision, software, weights
+from harness.resources.devices import find_device
+from harness.resources.downloads import Network
+from harness.resources.hash_cache import cache_folder
+from harness.resources.http_transfer import CONNECT_SECONDS
+from harness.resources.mirror import open_mirror
+from harness.resources.weights import WeightsStore
+from harness.tracking import tracker
+
+MIN_DISK_GB = 1.0
+NOTHING_FETCHED = "doctor fetches nothing"
+
+
+def examine(options: Options, tracking_uri: str) -> Iterator[Finding]:
+    """Look at everything in turn; nothing is downloaded, made or changed.
+
+    Args:
+        options: As a run would get them.
+        tracking_uri: Where a run would track.
+    """
+    yield from _machine(options.device)
+    yield from _versions()
+    yield from _plugins()
+    network = Network(offline=True, why=NOTHING_FETCHED)
+    shelf = WeightsStore(network, options.weights or {}, open_mirror(options.mirror, network))
+    yield from _encoders(shelf)
+    yield from _trunks(shelf)
+    yield from _caches()
+    yield from _network(options)
+    yield from _results(options.out, tracking_uri)
+
+
+def _machine(device: str) -> Iterator[Finding]:
+    import torch
+
+    yield Finding("machine", "system", "good", f"{platform.platform(terse=True)}, "
+                  f"{os.cpu_count()} cores, {environment.processor()}")  # fmt: skip
+    try:
+        found = find_device(device)
+    except NstbenchError as error:
+        remedy = "Install torch for your driver's CUDA, or run with --device cpu."
+        yield Finding("machine", "device", "bad", str(error), remedy)
+        return
+    if found == "cpu":
+        why = "as asked" if device == "cpu" else f"torch {torch.__version__} sees no CUDA device"
+        remedy = "" if device == "cpu" else "Suites take their quick profile here."
+        yield Finding("machine", "device", "fair", f"cpu ({why})", remedy)
+    else:
+        facts = torch.cuda.get_device_properties(0)
+        size = f"{facts.total_memory / 2**30:.0f} GiB, capability {facts.major}.{facts.minor}"
+        yield Finding("machine", "device", "good", f"{found}, {size}")
+    ratio = _bfloat16_speed("cpu" if found == "cpu" else "cuda")
+    taken = precision.resolve("auto", found) == "bfloat16"
+    better = ratio >= 1.2
+    remedy = "" if better == taken else f"--precision {'bfloat16' if better else 'float32'}."
+    what = f"convolutions take {1 / ratio:.2f} of float32's time (measured just now)"
+    yield Finding("machine", "bfloat16", "good" if ratio >= 1.2 else "fair", what, remedy)
+
+
+def _bfloat16_speed(device: str) -> float:
+    """Return how many times as fast as float32 a convolution of VGG's runs in bfloat16."""
+    import torch
+
+    seconds: dict[torch.dtype, list[float]] = {torch.float32: [], torch.bfloat16: []}
+    inputs = {}
+    for dtype in seconds:
+        image, kernel = torch.ones(1, 64, 96, 96), torch.ones(64, 64, 3, 3)
+        channels_last = torch.channels_last
+        inputs[dtype] = [t.to(device, dtype, memory_format=channels_last) for t in (image, kernel)]
+    with torch.inference_mode():
+        for _ in range(9):
+            for dtype, (image, kernel) in inputs.items():
+                begin = time.perf_counter()
+                for _ in range(4):
+                    torch.nn.functional.conv2d(image, kernel, padding=1)
+                if device == "cuda":
+                    torch.cuda.synchronize()
+                seconds[dtype].append(time.perf_counter() - begin)
+    return median(seconds[torch.float32][1:]) / median(seconds[torch.bfloat16][1:])
+
+
+def _versions() -> Iterator[Finding]:
+    yield Finding("versions", "python", "good", f"{platform.python_version()} ({sys.executable})")
+    for package, version in software.versions().items():
+        remedy = "" if version else "pip install -c constraints.txt -e ."
+        state: State = "good" if version else "bad"
+        yield Finding("versions", package, state, version or "not installed", remedy)
+
+
+def _plugins() -> Iterator[Finding]:
+    for fault in (*METHODS.faults, *METRICS.faults):
+        what = f"{fault.origin}: {fault.flaw.what}"
+        yield Finding("plug-ins", f"{fault.kind} {fault.name}", "fair", what, fault.remedy)
+
+
+def _encoders(shelf: WeightsStore) -> Iterator[Finding]:
+    for name in (*weights.TORCHVISION, "compact"):
+        yield _weights("encoders", name, name, shelf)
+    try:
+        chosen = encoders.find("auto", shelf)[0].name
+    except SourceError:
+        return  # vgg19's own line says what is wrong with its file
+    what = f"{chosen}, where a suite says auto"
+    remedy = "" if chosen == "vgg19" else "With vgg19's weights it would be vgg19."
+    yield Finding("encoders", "chosen", "good" if chosen == "vgg19" else "fair", what, remedy)
+
+
+def _trunks(shelf: WeightsStore) -> Iterator[Finding]:
+    found = [_weights("lpips trunks", net, name, shelf, whole=True) for net, name in TRUNKS.items()]
+    yield from found
+    usable = [finding.name for finding in found if finding.state == "good"]
+    if usable:
+        yield Finding("lpips trunks", "chosen", "good", f"{usable[0]}, where a suite says auto")
+    else:
+        remedy = "Give one: --weights squeezenet1_1=PATH is the smallest, 5 MB."
+        yield Finding("lpips trunks", "chosen", "fair", "none: lpips is not available", remedy)
+
+
+def _weights(
+    section: str, shown: str, name: str, shelf: WeightsStore, *, whole: bool = False
+) -> Finding:
+    try:
+        use, _ = encoders.find(name, shelf)
+    except MissingWeightsError:
+        file, megabytes = weights.TORCHVISION[name]
+        remedy = f"nstbench fetch SUITE gets what a suite needs; --weights {name}=PATH."
+        return Finding(section, shown, "fair", f"{file} ({megabytes} MB) is not here", remedy)
+    except SourceError as error:
+        remedy = "Delete that file, or give a sound one."
+        return Finding(section, shown, "bad", str(error), remedy)
+    what = f"{use.origin}, {use.sha256[:12]}"
+    if encoders.whole(use):
+        return Finding(section, shown, "good", what)
+    what += f", as far as {use.layers[-1]}"
+    remedy = "A trunk needs them all." if whole else "Deeper layers are stood in for, or refused."
+    return Finding(section, shown, "fair", what, remedy)
+
+
+def _caches() -> Iterator[Finding]:
+    for name, folder, variable in (
+        ("images and studies", cache_folder(), "NSTBENCH_CACHE"),
+        ("weights", weights.torch_cache(), "TORCH_HOME"),
+    ):
+        files = [p for p in folder.rglob("*") if p.is_file()] if folder.is_dir() else []
+        megabytes = sum(path.stat().st_size for path in files) / 1e6
+        what = f"{folder}: {len(files)} files, {megabytes:.1f} MB"
+        remedy = "" if _writable(folder) else f"It cannot be written. {variable} chooses another."
+        yield Finding("caches", name, "bad" if remedy else "good", what, remedy)
+
+
+def _network(options: Options) -> Iterator[Finding]:
+    if options.mirror:
+        yield Finding("network", "mirror", "good", options.mirror)
+    if options.offline:
+        yield Finding("network", "offline", "fair", "as asked: nobody is called")
+        return
+    urls = [weights.STORE, *listing.image_urls()]
+    if urlsplit(options.mirror).scheme in {"http", "https"}:
+        urls.append(options.mirror)
+    for host, url in {urlsplit(url).hostname or "": url for url in reversed(urls)}.items():
+        why = _silence(url)
+        remedy = "--mirror and --weights give copies; else compact and the studies stand in."
+        if why:
+            yield Finding("network", host, "fair", why, remedy)
+        else:
+            yield Finding("network", host, "good", "answers")
+
+
+def _silence(url: str) -> str:
+    """Say why a server cannot be reached; empty where it answers anything at all."""
+    import requests
+
+    try:
+        requests.head(url, timeout=CONNECT_SECONDS)
+    except requests.Timeout:
+        return f"no answer within {CONNECT_SECONDS:.0f} seconds"
+    except requests.RequestException:
+        return "no connection"
+    return ""
+
+
+def _results(out: Path, tracking_uri: str) -> Iterator[Finding]:
+    stored = len(list(out.glob("*/cells/[!.]*/record.json")))
+    what = f"{out.absolute()}: {stored} records"
+    if _writable(out):
+        yield Finding("results", "folder", "good", what)
+    else:
+        yield Finding("results", "folder", "bad", f"{what}; it cannot be written", "--out DIR")
+    free = shutil.disk_usage(_existing(out)).free / 1e9
+    state: State = "good" if free > MIN_DISK_GB else "bad"
+    remedy = "" if state == "good" else "Make room, or choose another disk with --out."
+    yield Finding("results", "disk", state, f"{free:.1f} GB free", remedy)
+    yield _tracking(tracking_uri)
+
+
+def _tracking(uri: str) -> Finding:
+    file = uri.removeprefix("sqlite:///")
+    if file != uri and not Path(file).exists():
+        return Finding("results", "mlflow", "good", f"{uri}: made by the first run")
+    try:
+        count = tracker.experiments(uri)
+    except NstbenchError as error:
+        remedy = "Start the server, give another --tracking-uri, or run with --no-mlflow."
+        return Finding("results", "mlflow", "bad", str(error), remedy)
+    return Finding("results", "mlflow", "good", f"{uri}: {count} experiments")
+
+
+def _existing(path: Path) -> Path:
+    """Return the path or the nearest above it that is there."""
+    return next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
+
+
+def _writable(folder: Path) -> bool:
+    """Try it: permissions do not tell of read-only disks. Nothing is left behind."""
+    try:
+        with tempfile.TemporaryFile(dir=_existing(folder)):
+            return True
+    except OSError:
+        return False

@@ -1,0 +1,1 @@
+"""From a cell to a record: fit, stylize, time, score, and say what failed."""

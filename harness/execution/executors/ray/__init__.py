@@ -1,0 +1,1 @@
+"""Cells on all GPUs of a Ray cluster."""

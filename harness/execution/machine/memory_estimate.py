@@ -1,0 +1,88 @@
+"""What a cell will need of memory at the least, before it starts: what cannot fit is not tried.
+
+The bound is sure, not tight: only what autograd keeps of one pass through the encoder is counted.
+Gradients, a method's own networks and its optimizer come on top; a cell that turns out too large
+because of those ends as `out_of_memory`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from harness.encoders.feature_extractor import LayeredEncoder
+from harness.errors import TooLargeError
+from harness.execution.machine import memory_limit
+from harness.records import Cell
+
+SAMPLE = 128
+"""Long and short edge, in pixels, of the image on which it is measured."""
+
+CARELESS = 500_000_000
+"""So many bytes are given to any cell without asking what is free."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes that a pass keeps, and over how many pixels."""
+
+    bytes: float
+    batch: int
+    height: int
+    width: int
+
+
+def check(method: Any, encoder: LayeredEncoder, cell: Cell, contents: Tensor) -> None:
+    """Raise TooLargeError where the cell cannot fit into what is free on its device."""
+    need = least(method, encoder, cell, contents)
+    if need.bytes < CARELESS:
+        return
+    free = _free(contents.device)
+    if free is None or need.bytes <= free:
+        return
+    raise TooLargeError(
+        f"It would take more than {need.bytes / 1e9:.1f} GB for {need.batch} × {need.height} × "
+        f"{need.width} pixels through {encoder.name} in {cell.precision}, and {free / 1e9:.1f} GB "
+        f"are free. Choose smaller `sizes`, bfloat16, or a smaller `batch_size` or `crop`."
+    )
+
+
+def least(method: Any, encoder: LayeredEncoder, cell: Cell, contents: Tensor) -> Need:
+    """Return what one pass keeps: over the contents, or over a batch of what is trained on."""
+    batch, _, height, width = contents.shape
+    if getattr(method, "trains", False):
+        batch = getattr(method, "batch_size", 1)
+        height = width = getattr(method, "crop", None) or cell.size
+    layers = tuple(getattr(method, "layers", ()))
+    kept = _bytes_per_pixel(encoder, layers) if layers else 0.0
+    return Need(kept * batch * height * width, batch, height, width)
+
+
+def _free(device: torch.device) -> int | None:
+    if device.type == "cuda":
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + unused
+    return memory_limit.free()
+
+
+@lru_cache(maxsize=64)
+def _bytes_per_pixel(encoder: LayeredEncoder, layers: Sequence[str]) -> float:
+    """Return what autograd keeps of a pass, weights aside, over the pixels of its image."""
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        if not isinstance(tensor, torch.nn.Parameter):
+            storage = tensor.untyped_storage()
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    image = torch.rand(1, 3, SAMPLE, SAMPLE, device=encoder.mean.device).requires_grad_()
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        features = encoder(image, layers)  # held until all has been counted
+    del features
+    return sum(kept.values()) / SAMPLE**2

@@ -1,0 +1,1 @@
+"""Images, pretrained weights and training photographs: found, downloaded and verified."""

@@ -1,0 +1,31 @@
+"""The cypress of van Gogh, which stands in two of the studies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from harness.resources.stand_ins._canvas import Canvas
+from harness.resources.stand_ins._direction_fields import steady
+from harness.resources.stand_ins._palette import Array
+
+
+def cypress(c: Canvas, u: float, top: float, girth: float, stops: str) -> None:
+    """Paint a flame of a tree from the lower edge at `u` up to `top`, dark first, then lights."""
+    waver, lean = c.noise(0.16), c.noise(0.3)
+
+    def aside(p: Array) -> Any:  # from the trunk, in girths
+        return (p[:, 0] - u * c.extent[0]) / girth
+
+    def within(p: Array) -> Any:
+        v = c.uv(p)[1]
+        rise = np.clip((v - top) / (1.02 - top), 0, 1)
+        return rise**0.7 * (1 + 0.3 * np.sin(14 * v + 3 * lean(p))) - np.abs(aside(p))
+
+    def flow(p: Array) -> Any:
+        return 0.9 * waver(p) - 0.8 * aside(p) - np.pi / 2
+
+    coats = (".012 .03 .1", 0.0), (".009 .01 .1", 0.4), (".014 .006 .08", 0.8)
+    for coat, tone in coats:
+        c.brush(coat, stops, steady(tone), flow, within, steps=6, taper=2)

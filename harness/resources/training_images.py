@@ -1,0 +1,161 @@
+"""Photographs to train on: found, hashed, and cut into random crops."""
+
+from __future__ import annotations
+
+import hashlib
+import os.path
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+
+from harness.errors import SourceError
+from harness.records import TrainingUse
+from harness.resources.downloads import file_sha256s
+from harness.resources.images import PHOTOGRAPHS, TEXTURES, image_files, read, skimage_photograph
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+    from PIL import Image as Pillow
+
+    from harness.protocols import Image
+
+CACHE_BYTES = 2**30
+Draw: TypeAlias = tuple[int, float, float, float, float]
+"""A photograph's index; shares of the free space above and left of the crop; mirrored if below 0.5;
+share of the range of scales."""
+
+ZOOM = 1.8
+"""Long edge of the largest photographs that crops are cut from, over the suite's size."""
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """The files a method may train on."""
+
+    files: tuple[Path, ...]
+    use: TrainingUse
+    hashes: frozenset[str]  # of the files' bytes
+
+    @classmethod
+    def find(cls, folder: Path | None) -> TrainingSet:
+        """Take the images below `folder`, or scikit-image's packaged photographs.
+
+        Raises:
+            SourceError: The folder is missing or holds no image.
+        """
+        if folder is None:
+            files = tuple(skimage_photograph(name) for name in (*PHOTOGRAPHS, *TEXTURES))
+            return cls._of(files, "scikit-image")
+        if not os.path.isdir(folder):  # noqa: PTH112 - Path.is_dir raises for a name too long
+            raise SourceError(f"there is no folder {folder}.")
+        files = tuple(image_files(folder))
+        if not files:
+            raise SourceError(f"{folder} holds no images.")
+        return cls._of(files, folder.name)
+
+    @classmethod
+    def _of(cls, files: tuple[Path, ...], origin: str) -> TrainingSet:
+        hashes = sorted(file_sha256s(files))
+        sha256 = hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+        return cls(files, TrainingUse(origin, len(files), sha256), frozenset(hashes))
+
+
+class Crops:
+    """Random square crops, flipped half of the time. Decoded photographs are kept in memory.
+
+    The scale is that of the suite's images: the long edge of the photograph is `size` to ZOOM times
+    `size`. Photographs are enlarged only where the crop would not fit.
+
+    Args:
+        files: Photographs.
+        crop: Edge of the crops, pixels.
+        size: The suite's size: long edge of its images, pixels.
+    """
+
+    def __init__(self, files: Sequence[Path], crop: int, size: int) -> None:
+        self.files, self.crop, self.size = files, crop, size
+        self._decoded: dict[int, Pillow.Image] = {}
+        self._bytes = 0
+
+    def batches(
+        self, batch_size: int, generator: torch.Generator, skip: int = 0
+    ) -> Iterator[Image]:
+        """Yield Images (batch_size, 3, crop, crop) for ever, each photograph equally often.
+
+        The next one is decoded and cut in a thread of its own while the caller works on this one.
+        The first `skip` batches are drawn and left at that.
+        """
+        draws = islice(self._draws(batch_size, _offspring(generator)), skip, None)
+        with ThreadPoolExecutor(1, thread_name_prefix="crops") as ahead:
+            waiting = ahead.submit(self._cut, next(draws))
+            while True:
+                batch = waiting.result()
+                waiting = ahead.submit(self._cut, next(draws))
+                yield batch
+
+    def _draws(self, batch_size: int, generator: torch.Generator) -> Iterator[list[Draw]]:
+        import torch
+
+        order: list[int] = []
+        while True:
+            while len(order) < batch_size:
+                order += torch.randperm(len(self.files), generator=generator).tolist()
+            chosen, order = order[:batch_size], order[batch_size:]
+            where = torch.rand((batch_size, 4), generator=generator).tolist()
+            yield [(i, *at) for i, at in zip(chosen, where, strict=True)]
+
+    def _cut(self, draws: Sequence[Draw]) -> Image:
+        import torch
+
+        # By numpy: torch would start a second team of threads beside the one that computes.
+        stacked = np.stack([self._crop(*draw) for draw in draws]).transpose(0, 3, 1, 2)
+        return torch.from_numpy(np.ascontiguousarray(stacked, np.float32) / np.float32(255))
+
+    def _crop(
+        self, index: int, down: float, right: float, flip: float, zoom: float
+    ) -> NDArray[np.uint8]:
+        from PIL import Image as Pillow
+
+        photograph = self._photograph(index)
+        # Kept at the largest scale: `edge` pixels of it become the crop.
+        least = max(self.size / max(photograph.size), self.crop / min(photograph.size))
+        least = min(least, 1.0)
+        edge = min(self.crop / (least + zoom * (1 - least)), *photograph.size)
+        left, top = (photograph.width - edge) * right, (photograph.height - edge) * down
+        box = (left, top, min(left + edge, photograph.width), min(top + edge, photograph.height))
+        square = photograph.resize((self.crop,) * 2, Pillow.Resampling.BICUBIC, box)
+        pixels = np.asarray(square)
+        return pixels[:, ::-1] if flip < 0.5 else pixels
+
+    def _photograph(self, index: int) -> Pillow.Image:
+        if index not in self._decoded:
+            photograph = _largest(read(self.files[index]), self.crop, self.size)
+            nbytes = 3 * photograph.width * photograph.height
+            if self._bytes + nbytes > CACHE_BYTES:
+                return photograph
+            self._decoded[index] = photograph
+            self._bytes += nbytes
+        return self._decoded[index]
+
+
+def _offspring(generator: torch.Generator) -> torch.Generator:
+    """Return a generator that the thread has to itself, seeded from one that the method shares."""
+    import torch
+
+    seed = int(torch.randint(2**63 - 1, (1,), generator=generator))
+    return torch.Generator().manual_seed(seed)
+
+
+def _largest(picture: Pillow.Image, crop: int, size: int) -> Pillow.Image:
+    """Return the picture at the largest scale that crops are cut from."""
+    from PIL import Image as Pillow
+
+    scale = max(min(1.0, ZOOM * size / max(picture.size)), crop / min(picture.size))
+    width, height = (max(crop, round(side * scale)) for side in picture.size)
+    return picture.resize((width, height), Pillow.Resampling.LANCZOS)

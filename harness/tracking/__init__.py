@@ -1,0 +1,1 @@
+"""From records to MLflow and back."""

@@ -1,0 +1,1 @@
+"""Numbers, effects and footnotes as the page writes them."""

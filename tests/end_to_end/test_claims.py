@@ -1,0 +1,169 @@
+"""Claims and comparisons as a user has them: by the command line, on what really ran."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.test_run import nstbench
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six styles by six contents of the untrained networks, slim and small."""
+    folder = tmp_path_factory.mktemp("out")
+    done = nstbench(
+        "run", ROOT / "suites" / "upsamplers.yaml", "--out", folder, "--offline", "--no-mlflow",
+        "--set", "sizes=[128]", "--set", "johnson.width=0.25",
+        "--set", "contents=[coffee, chelsea, astronaut, rocket, motorcycle, camera]",
+        "--set", "styles=[starry-night, water-lilies, seated-nude, the-scream, great-wave, "
+                 "shipwreck]",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+def verdicts(out: Path) -> dict[str, Any]:
+    done = nstbench("claims", "upsamplers", "--out", out, "--json")
+    assert done.returncode == 0, done.stderr
+    return {row["claim_id"]: row for row in json.loads(done.stdout) if row["primary"]}
+
+
+def test_untrained_transposed_convolution_has_the_checkerboards(out: Path) -> None:
+    rows = verdicts(out)
+    # Some 15 dB in images of 6 photographs by 8 inits; sds of a few dB between them.
+    assert rows["U1"]["verdict"] == "supported"
+    assert -25 < rows["U1"]["ci_lo"] < rows["U1"]["ci_hi"] < -8
+    assert (rows["U1"]["n_style"], rows["U1"]["n_content"]) == (6, 6)
+    assert rows["U1"]["p_adj"] < 0.01
+    assert rows["U1"]["conditions"]["size"] == 128
+
+
+def test_the_controls_hold(out: Path) -> None:
+    rows = verdicts(out)
+    assert rows["Z1"]["verdict"] in {"equivalent", "equivalent (style-dependent)", "inconclusive"}
+    assert rows["Z2"]["verdict"] == "supported"
+    assert not any("the control" in note for row in rows.values() for note in row["notes"])
+
+
+def test_a_number_can_be_worked_out_by_hand_from_results_csv(out: Path) -> None:
+    with (out / "upsamplers" / "results.csv").open(newline="", encoding="utf-8") as file:
+        cells = list(csv.DictReader(file))
+
+    def mean(upsample: str) -> float:
+        values = [
+            float(cell["checkerboard_db"]) for cell in cells
+            if (cell["param.upsample"], cell["param.interpolation"], cell["seed"])
+            == (upsample, "nearest", "0")
+        ]  # fmt: skip
+        assert len(values) == 36
+        return sum(values) / 36
+
+    row = verdicts(out)["U1"]
+    # Every block has one pair, so the mean of differences is the difference of means.
+    assert row["estimate"] == pytest.approx(mean("upsample_conv") - mean("conv_transpose"))
+    assert row["level_means"] == pytest.approx([mean("conv_transpose"), mean("upsample_conv")])
+
+
+def test_the_table_is_for_people(out: Path) -> None:
+    done = nstbench("claims", "upsamplers", "--out", out)
+    assert "U1" in done.stdout
+    assert "✓ supported" in done.stdout
+    assert "conditions: 128 px, random" in done.stdout
+
+
+def test_factors_can_be_compared_without_a_claim(out: Path) -> None:
+    done = nstbench("compare", "upsamplers", "--out", out, "--by", "upsample", "--metric",
+                    "checkerboard_db", "--format", "csv")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = {row["claim_id"]: row for row in csv.DictReader(io.StringIO(done.stdout))}
+    assert set(rows) == {"upsample=conv_transpose_k4", "upsample=conv_transpose_k2",
+                         "upsample=pixel_shuffle", "upsample=upsample_conv"}  # fmt: skip
+    assert rows["upsample=upsample_conv"]["verdict"] == "supported"
+
+
+def test_what_cannot_be_compared_is_told(out: Path) -> None:
+    done = nstbench("compare", "upsamplers", "--out", out, "--metric", "lpips")
+    assert done.returncode == 2
+    assert "--metric lpips: there is checkerboard_db, " in done.stderr
+    done = nstbench("compare", "nothing", "--out", out)
+    assert done.returncode == 2
+    assert "holds no results" in done.stderr
+
+
+def test_a_claim_that_no_two_cells_could_test_is_refused_before_anything_runs(
+    tmp_path: Path,
+) -> None:
+    suite = tmp_path / "s.yaml"
+    suite.write_text("""\
+version: 1
+name: s
+encoder: random
+contents: {coffee: {builtin: coffee}}
+styles: {brick: {builtin: brick}}
+methods: {gatys: {axes: {optimizer: [lbfgs, adam], iterations: [5, 6]}}}
+exclude:
+  - {optimizer: lbfgs, iterations: 5}
+  - {optimizer: adam, iterations: 6}
+claims:
+  O1: {statement: Lower., method: gatys, factor: optimizer, levels: [adam, lbfgs],
+       metric: objective, predicts: lower}
+""")
+    done = nstbench("plan", suite, "--out", tmp_path / "out", "--offline")
+    assert done.returncode == 2
+    assert "claims.O1: no cells of gatys with optimizer adam and lbfgs agree in all else." in (
+        done.stderr
+    )
+
+
+def test_a_new_metric_is_scored_on_stored_images_without_stylizing(tmp_path: Path) -> None:
+    suite = tmp_path / "s.yaml"
+    suite.write_text("""\
+version: 1
+name: s
+encoder: random
+sizes: [64]
+contents: {coffee: {builtin: coffee}}
+styles: {brick: {builtin: brick}}
+methods: {identity: , planted_lattice: {params: {gain: 0.05}}}
+metrics: [ssim]
+""")
+    options = [suite, "--out", tmp_path, "--offline", "--no-mlflow"]
+    assert nstbench("run", *options).returncode == 0
+    cells = tmp_path / "s" / "cells"
+    images = {path: path.stat().st_mtime_ns for path in cells.glob("*/image.png")}
+    # Another gain: that cell has no image, and gets none.
+    done = nstbench("score", *options, "--set", "metrics=[ssim, tv_ratio]",
+                    "--set", "planted_lattice.gain=0.1")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "1 to run, 0 reused, 1 to be scored again" in done.stdout
+    assert {path: path.stat().st_mtime_ns for path in cells.glob("*/image.png")} == images
+    with (tmp_path / "s" / "results.csv").open(newline="", encoding="utf-8") as file:
+        assert [(row["label"], row["tv_ratio"]) for row in csv.DictReader(file)] == [
+            ("identity", "1.0")
+        ]
+
+
+def test_the_page_has_the_verdicts_and_opens_in_the_users_browser(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path / "opened"}\n', encoding="ascii")
+    browser.chmod(0o755)
+    monkeypatch.setenv("BROWSER", f"{browser} %s")
+    done = nstbench("report", "upsamplers", "--out", out, "--open")
+    assert done.returncode == 0, done.stderr
+    page = out / "upsamplers" / "report.html"
+    assert (tmp_path / "opened").read_text(encoding="utf-8").strip() == page.resolve().as_uri()
+    assert "Upsample-conv has fewer checkerboards" in page.read_text(encoding="utf-8")
+    with (out / "upsamplers" / "claims.csv").open(newline="", encoding="utf-8") as file:
+        kept = {row["claim_id"]: row["verdict"] for row in csv.DictReader(file)
+                if row["primary"] == "True"}  # fmt: skip
+    assert kept == {name: row["verdict"] for name, row in verdicts(out).items()}

@@ -1,0 +1,87 @@
+"""The project as its users get it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.test_run import nstbench
+from tests.helpers import fake_packages
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("package", ["harness", "methods", "suites", "reports"])
+def test_the_four_packages_load_from_this_checkout(package: str) -> None:
+    assert Path(__import__(package).__path__[0]) == ROOT / package
+
+
+def test_the_wheel_holds_the_packages_and_what_they_read(tmp_path: Path) -> None:
+    from hatchling.builders.wheel import WheelBuilder
+
+    wheel = next(WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"]))
+    names = set(zipfile.ZipFile(wheel).namelist())
+    ours = ("harness", "methods", "suites", "reports", "nstbench.py")
+    tracked = subprocess.run(
+        ["git", "-C", str(ROOT), "ls-files", *ours], capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert tracked
+    assert set(tracked) <= names
+    assert not any(name.startswith(("tests/", "runs/")) for name in names)
+
+
+def test_the_lock_names_no_index_and_covers_every_dependency() -> None:
+    lock = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    assert "://" not in lock
+    pinned = set(re.findall(r"^([a-z0-9-]+)==", lock, re.MULTILINE))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["test"]]
+    assert {re.split(r"[^a-zA-Z0-9-]", w)[0].lower() for w in wanted} <= pinned
+
+
+def test_the_importable_face_imports() -> None:
+    import nstbench
+
+    assert all(hasattr(nstbench, name) for name in nstbench.__all__)
+    assert list(nstbench.__all__) == sorted(nstbench.__all__, key=lambda n: (not n.isupper(), n))
+
+
+def test_every_command_and_suite_is_in_the_readme() -> None:
+    from harness.cli.main import main
+
+    for name in main.commands:
+        assert f"nstbench {name}" in README, name
+    for path in (ROOT / "suites").glob("*.yaml"):
+        assert f"`{path.stem}`" in README, path.stem
+
+
+def test_ci_runs_the_readmes_test_commands() -> None:
+    commands = (ROOT / ".ci" / "run").read_text(encoding="utf-8").strip().splitlines()[-2:]
+    assert "\n".join(commands) in README
+
+
+def test_the_readmes_method_is_short_and_keeps_the_contract(tmp_path: Path) -> None:
+    code = re.search(r"```python\n(# methods/.*?)```", README, re.DOTALL)
+    assert code is not None
+    assert len(code[1].splitlines()) < 60
+    name = re.search(r'register\("(\w+)"\)', code[1])
+    assert name is not None
+    fake_packages.install(tmp_path, name[1], code[1])
+    done = nstbench("check", name[1], env=fake_packages.path(tmp_path))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "the same seed gives the same image: ok" in done.stdout
+
+
+def test_ruff_has_nothing_to_say() -> None:
+    for command in (["ruff", "check", "."], ["ruff", "format", "--check", "."]):
+        done = subprocess.run(
+            [sys.executable, "-m", *command], capture_output=True, text=True, check=False, cwd=ROOT
+        )
+        assert done.returncode == 0, done.stdout

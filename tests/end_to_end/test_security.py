@@ -1,0 +1,215 @@
+"""What comes from outside is data: it runs nothing, writes nowhere else, and has an end."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import stat
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image as Pillow
+
+from harness.analysis.claims import ClaimRow
+from harness.analysis.claims.export import FORMATS
+from harness.errors import ImageError, SourceError, WeightsError
+from harness.resources.downloads import Network
+from harness.resources.images import read
+from harness.resources.weights import load_tensors
+from harness.store import Store
+from methods.johnson import Johnson
+from reports import page
+from tests.harness.test_filesystem import command
+from tests.helpers.web_server import Answer, Web
+from tests.reports.test_page import CAT, CUP, cell, record, store_of
+
+ROOT = Path(__file__).parents[2]
+SOURCES = [p for part in ("harness", "methods", "reports") for p in (ROOT / part).rglob("*.py")]
+
+FORBIDDEN = re.compile(
+    r"eval|exec|compile|__import__"
+    r"|yaml\.(load|load_all|unsafe_load|unsafe_load_all|full_load|full_load_all)"
+    r"|(pickle|marshal)\.(load|loads|Unpickler)|(dill|cloudpickle|joblib|shelve)\.\w+"
+    r"|.*\.(extract|extractall)|shutil\.unpack_archive|tempfile\.mktemp"
+    r"|os\.(system|popen)|subprocess\.(getoutput|getstatusoutput)"
+    r"|pandas\.read_pickle|pd\.read_pickle"
+)
+PARCELS = ROOT / "harness" / "executors" / "parcels.py"
+BETWEEN_OUR_PROCESSES = {"pickle.load"}
+
+
+def wrong(code: str) -> Iterator[str]:
+    """Yield what no code of ours may do, as it stands there."""
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Constant) and node.value in {"0.0.0.0", "::"}:
+            yield repr(node.value)  # every network card, where 127.0.0.1 would do
+        if not isinstance(node, ast.Call):
+            continue
+        name, options = ast.unparse(node.func), {k.arg: ast.unparse(k.value) for k in node.keywords}
+        first = node.args[0] if node.args else None
+        if (
+            FORBIDDEN.fullmatch(name)
+            or (name == "torch.load" and options.get("weights_only") != "True")
+            or options.get("allow_pickle") == "True"
+            or options.get("shell", "False") != "False"
+            or (name.endswith("Environment") and options.get("autoescape") != "True")
+            or (name == "Markup" and isinstance(first, (ast.JoinedStr, ast.BinOp)))
+        ):
+            yield name
+
+
+def test_no_code_of_ours_runs_what_it_reads_or_is_open_to_other_machines() -> None:
+    found = {path: set(wrong(path.read_text(encoding="utf-8"))) for path in SOURCES}
+    assert {path: names for path, names in found.items() if names} == {
+        PARCELS: BETWEEN_OUR_PROCESSES
+    }
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "yaml.load(text, yaml.Loader)", "pickle.loads(data)", "torch.load(path)",
+        "torch.load(path, weights_only=False)", "np.load(path, allow_pickle=True)",
+        "tar.extractall()", "subprocess.run(text, shell=True)", "os.system(text)", "eval(text)",
+        "serve(host='0.0.0.0')", "Environment(loader)", "Markup(f'<b>{name}</b>')",
+    ],
+)  # fmt: skip
+def test_it_would_be_seen(code: str) -> None:
+    assert list(wrong(code))
+
+
+def test_no_template_leaves_anything_unescaped() -> None:
+    paths = (ROOT / "reports" / "templates").glob("*.j2")
+    lines = [line for path in paths for line in path.read_text(encoding="utf-8").splitlines()]
+    found = [line for line in lines if re.search(r"\|\s*safe|autoescape|Markup", line)]
+    assert all("{{ hashes | join(' ') | safe }}" in line for line in found), found  # ours, quoted
+
+
+def test_a_checkpoint_that_would_run_code_is_refused(
+    tmp_path: Path, context: Callable[..., Any]
+) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return Path.touch, (tmp_path / "ran",)
+
+    path = tmp_path / "net.pth"
+    torch.save({"layer": Evil()}, path)
+    with pytest.raises(WeightsError, match=r"net\.pth .* nothing else is unpickled"):
+        Johnson(checkpoint=str(path)).fit(torch.rand(1, 3, 48, 48), context())
+    assert not (tmp_path / "ran").exists()
+
+
+def test_weights_that_would_unpack_to_a_thousand_times_their_size_are_refused(
+    tmp_path: Path,
+) -> None:
+    plain, bomb = tmp_path / "plain.pth", tmp_path / "bomb.pth"
+    torch.save({"a": torch.zeros(1_000_000)}, plain)
+    with zipfile.ZipFile(plain) as old, zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as new:
+        for entry in old.infolist():
+            new.writestr(entry.filename, old.read(entry))
+    assert bomb.stat().st_size < 10_000
+    with pytest.raises(WeightsError, match=r"bomb\.pth would unpack to 4,\d{3},\d{3} bytes"):
+        load_tensors(bomb)
+    assert load_tensors(plain)["a"].numel() == 1_000_000
+
+
+def test_a_tensor_that_claims_more_numbers_than_its_file_has_is_refused(tmp_path: Path) -> None:
+    torch.save({"a": torch.zeros(1).expand(10**6, 10**6)}, tmp_path / "x.pth")  # four terabytes
+    with pytest.raises(WeightsError, match=r"x\.pth holds fewer numbers than its tensors have"):
+        load_tensors(tmp_path / "x.pth")
+
+
+@pytest.fixture
+def ghostscript(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A program of that name that says when it was run."""
+    from PIL import EpsImagePlugin
+
+    folder, ran = tmp_path / "bin", tmp_path / "ran"
+    folder.mkdir()
+    (folder / "gs").write_text(f"#!/bin/sh\ntouch {ran}\n")
+    (folder / "gs").chmod(stat.S_IRWXU)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", "gs")
+    return ran
+
+
+def test_no_image_is_a_program_to_be_run(ghostscript: Path, tmp_path: Path) -> None:
+    eps = tmp_path / "painting.png"
+    Pillow.new("RGB", (40, 30)).save(eps, format="EPS")
+    with pytest.raises(ImageError, match=r"painting\.png is EPS, a program to be run"):
+        read(eps)
+    one = record(cell("gatys[adam]"))
+    store = store_of(tmp_path, [one])
+    store.write(one, eps.read_bytes(), [])  # results that somebody sent us
+    page.write(store)
+    assert not ghostscript.exists()
+    with Pillow.open(eps) as picture, pytest.raises(OSError, match=r"unable|cannot"):
+        picture.load()
+    assert ghostscript.exists()  # it would have been
+
+
+def test_a_strangers_results_are_mirrored_without_writing_anywhere_else(tmp_path: Path) -> None:
+    """Names are paths out of the folder; MLflow keeps a file about whom it reports to."""
+    up = "../../../../evil"
+    names = [replace(CUP, name=up), replace(CAT, name=f"/{tmp_path}/evil")]
+    store_of(tmp_path / "out", [record(cell("gatys[adam]", name, label=up)) for name in names])
+    for name in ("home", "temporary", "work"):
+        (tmp_path / name).mkdir()
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "MLFLOW"))}
+    environment |= {"HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path / "temporary")}
+    environment.pop("CI", None)  # where MLflow is silent of its own accord
+    done = subprocess.run(
+        [sys.executable, "-m", "nstbench", "sync", "artists", "--out", str(tmp_path / "out")],
+        cwd=tmp_path / "work", env={**environment, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "mlflow.db").exists()
+    beside = {path for path in tmp_path.rglob("*") if not path.is_relative_to(tmp_path / "out")}
+    assert beside == {tmp_path / name for name in ("home", "temporary", "work")}
+
+
+def test_a_server_cannot_speak_to_the_terminal(
+    web_server: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fault(answer: Answer) -> None:
+        answer.send_response(403, "\x1b]0;I am your title now\x07\x9b2J")
+        answer.end_headers()
+
+    web_server.faults["a.png"] = fault
+    with pytest.raises(SourceError) as caught:
+        Network().fetch(f"{web_server.url}/a.png", tmp_path / "a", "0" * 64)
+    assert str(caught.value).endswith("answers 403 ?]0;I am your title now??2J.")
+
+
+def test_tables_for_papers_and_issues_keep_text_as_text() -> None:
+    evil = "^^5cinput{/etc/passwd}$\\x~\n| <img src=x>"
+    row = ClaimRow(
+        claim_id="F1", statement="", source="", factors=evil, predicted_sign="lower",
+        metric="ssim", primary=True, unit="x", better="lower", smallest=1.1,
+        verdict="inconclusive", notes=(evil,),
+    )  # fmt: skip
+    latex, markdown = (FORMATS[form]([row]) for form in ("latex", "markdown"))
+    assert r"\textasciicircum{}\textasciicircum{}5cinput\{/etc/passwd\}\$\textbackslash{}x" in latex
+    assert "^" not in latex
+    assert all(line.startswith(("\\", "%", "F1", "claim")) for line in latex.splitlines())
+    (line,) = (line for line in markdown.splitlines() if line.startswith("| F1"))
+    assert line.count("|") - line.count(r"\|") == markdown.splitlines()[0].count("|")
+    assert "<img" not in markdown
+
+
+@pytest.mark.parametrize("name", ["..", ".", "runs/.."])
+def test_no_page_is_written_above_the_results(name: str, tmp_path: Path) -> None:
+    store_of(tmp_path, [record(cell("gatys[adam]"))])
+    done = command("report", name, "--out", tmp_path / "artists" / "cells")
+    assert done.exit_code == 2
+    assert "names no suite" in done.stderr
+    assert not Store(tmp_path, "artists").page_paths()

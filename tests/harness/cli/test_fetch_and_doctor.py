@@ -1,0 +1,208 @@
+"""`nstbench fetch` and `nstbench doctor`: what is there, what is not, and what to do."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from PIL import Image as Pillow
+
+from harness.cli.main import main
+from harness.encoders.architectures import ARCHITECTURES
+from harness.resources import weights
+from tests.helpers.web_server import Web
+
+
+def nstbench(*arguments: str | Path, offline: bool = True, **env: str) -> Result:
+    environment = {"NSTBENCH_OFFLINE": "1" if offline else "0", **env}
+    return CliRunner().invoke(main, list(map(str, arguments)), env=environment)
+
+
+def by_name(result: Result) -> dict[str, dict[str, Any]]:
+    return {entry["name"]: entry for entry in json.loads(result.stdout)}
+
+
+def sha(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+@pytest.fixture
+def lab(web_server: Web, write_suite: Callable[[str], Path], monkeypatch: Any) -> Path:
+    """A suite of a photograph and a painting, and a server with that painting and a trunk."""
+    buffer = io.BytesIO()
+    Pillow.new("RGB", (40, 30), "red").save(buffer, format="PNG")
+    web_server.files["wave.png"] = painting = buffer.getvalue()
+
+    network = ARCHITECTURES["squeezenet1_1"].build()
+    tensors = {key: torch.zeros(value.shape) for key, value in network.state_dict().items()}
+    buffer = io.BytesIO()
+    torch.save(tensors, buffer)
+    file = f"squeezenet1_1-{sha(buffer.getvalue())[:8]}.pth"
+    web_server.files[file] = buffer.getvalue()
+    monkeypatch.setitem(weights.TORCHVISION, "squeezenet1_1", (file, 5))
+    monkeypatch.setattr(weights, "STORE", f"{web_server.url}/")
+    return write_suite(f"""\
+version: 1
+name: lab
+encoder: squeezenet1_1
+contents: {{coffee: {{builtin: coffee}}}}
+styles:
+  wave: {{url: "{web_server.url}/wave.png", sha256: {sha(painting)}, stand_in: great-wave}}
+methods: {{identity: }}
+sizes: [64]
+metrics: [ssim, {{use: lpips, net: squeeze}}]
+""")
+
+
+def test_fetch_gets_all_that_a_suite_needs_and_a_run_offline_lacks_nothing(lab: Path) -> None:
+    first = by_name(nstbench("fetch", lab, "--json", offline=False))
+    assert {name: need["state"] for name, need in first.items()} == {
+        "coffee": "here", "wave": "fetched", "squeezenet1_1": "fetched", "lpips_squeeze": "fetched",
+    }  # fmt: skip
+    assert Path(first["wave"]["path"]).read_bytes()[:4] == b"\x89PNG"
+    again = nstbench("fetch", lab)
+    assert again.exit_code == 0, again.output
+    assert "fetched" not in again.stdout
+    assert again.stdout.count(" here ") == 4
+    planned = json.loads(nstbench("plan", lab, "--json").stdout)
+    assert planned["warnings"] == []
+
+
+def test_a_judge_that_is_the_encoder_itself_stands_in_and_a_run_says_so(lab: Path) -> None:
+    lab.write_text(lab.read_text().replace("[ssim,", "[ssim, gram_distance,"))
+    needs = by_name(nstbench("fetch", lab, "--json", offline=False))
+    assert needs["gram_distance"]["state"] == "stands in"
+    said = "no weights but those of squeezenet1_1: methods are judged by what they minimise."
+    assert needs["gram_distance"]["why"] == said
+    planned = json.loads(nstbench("plan", lab, "--json").stdout)
+    assert planned["warnings"] == [f"gram_distance had {said}"]
+
+
+def test_fetch_tells_what_is_missing_and_what_stands_in_and_ends_with_3(lab: Path) -> None:
+    result = nstbench("fetch", lab, "--json")
+    assert result.exit_code == 3
+    needs = by_name(result)
+    assert needs["wave"]["state"] == "stands in"
+    assert needs["wave"]["origin"] == "great-wave"
+    assert needs["squeezenet1_1"]["state"] == "missing"
+    assert "--weights squeezenet1_1=PATH" in needs["squeezenet1_1"]["why"]
+    shown = nstbench("fetch", lab)
+    assert shown.exit_code == 3
+    assert "! wave: wave.png cannot be fetched: --offline was given." in shown.stdout
+
+
+def test_fetch_goes_on_after_other_bytes_and_names_both_hashes(lab: Path, web_server: Web) -> None:
+    wanted = sha(web_server.files["wave.png"])
+    web_server.files["wave.png"] = b"a login page"
+    result = nstbench("fetch", lab, "--json", offline=False)
+    assert result.exit_code == 3
+    needs = by_name(result)
+    assert needs["wave"]["state"] == "missing"
+    assert sha(b"a login page") in needs["wave"]["why"]
+    assert wanted in needs["wave"]["why"]
+    assert needs["squeezenet1_1"]["state"] == "fetched"
+
+
+def test_a_mirror_may_be_named_in_the_environment(lab: Path, web_server: Web) -> None:
+    text = lab.read_text().replace(f"{web_server.url}/wave.png", "http://127.0.0.2:1/wave.png")
+    lab.write_text(text)
+    closed = "http://127.0.0.3:1"
+    needs = by_name(nstbench("fetch", lab, "--json", offline=False, NSTBENCH_MIRROR=closed))
+    assert needs["wave"]["state"] == "stands in"
+    assert f"The mirror {closed} is of no help" in needs[closed]["why"]
+    needs = by_name(nstbench("fetch", lab, "--json", offline=False, NSTBENCH_MIRROR=web_server.url))
+    assert needs["wave"]["state"] == "fetched"
+
+
+def findings(*arguments: str | Path, **env: Any) -> dict[tuple[str, str], dict[str, Any]]:
+    result = nstbench("doctor", "--json", *arguments, **env)
+    assert result.exit_code in {0, 3}, result.output
+    told = json.loads(result.stdout)
+    bad = any(finding["state"] == "bad" for finding in told)
+    assert result.exit_code == (3 if bad else 0)
+    return {(finding["section"], finding["name"]): finding for finding in told}
+
+
+def states(told: dict[tuple[str, str], dict[str, Any]], section: str) -> dict[str, str]:
+    return {name: finding["state"] for (part, name), finding in told.items() if part == section}
+
+
+def test_doctor_on_a_machine_that_reaches_nothing(tmp_path: Path) -> None:
+    told = findings("--out", tmp_path / "out")
+    assert states(told, "encoders") == {
+        **dict.fromkeys(weights.TORCHVISION, "fair"), "compact": "good", "chosen": "fair",
+    }  # fmt: skip
+    assert told["encoders", "chosen"]["what"].startswith("compact")
+    assert told["lpips trunks", "chosen"]["what"] == "none: lpips is not available"
+    assert told["network", "offline"]["state"] == "fair"
+    assert told["results", "mlflow"]["what"].endswith("made by the first run")
+    assert all(finding["remedy"] for finding in told.values() if finding["state"] == "bad")
+    assert not (tmp_path / "out").exists()  # it changes nothing
+
+
+def test_doctor_reads_the_weights_it_is_given(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    network = ARCHITECTURES["squeezenet1_1"].build()
+    tensors = {key: torch.zeros(value.shape) for key, value in network.state_dict().items()}
+    save_file(tensors, tmp_path / "squeeze.safetensors")
+    (tmp_path / "vgg.safetensors").write_bytes(b"cut short")
+    given = [f"squeezenet1_1={tmp_path}/squeeze.safetensors", f"vgg19={tmp_path}/vgg.safetensors"]
+    told = findings("--weights", given[0], "--weights", given[1], "--out", tmp_path)
+    assert told["encoders", "squeezenet1_1"]["state"] == "good"
+    assert told["lpips trunks", "chosen"]["what"].startswith("squeeze")
+    assert told["encoders", "vgg19"]["state"] == "bad"
+    assert "vgg.safetensors cannot be read" in told["encoders", "vgg19"]["what"]
+    assert told["encoders", "vgg19"]["remedy"]
+
+
+def test_doctor_takes_the_encoder_that_a_run_would_take(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    shapes = {"0.weight": (64, 3, 3, 3), "0.bias": (64,)}  # the first layer alone
+    tensors = {f"features.{key}": torch.zeros(shape) for key, shape in shapes.items()}
+    save_file(tensors, tmp_path / "first.safetensors")
+    told = findings("--weights", f"vgg19={tmp_path}/first.safetensors", "--out", tmp_path)
+    assert told["encoders", "vgg19"]["what"].endswith("as far as relu1_1")
+    assert told["encoders", "chosen"]["what"].startswith("vgg19")
+
+
+def test_doctor_calls_the_servers_and_the_mirror(web_server: Web, monkeypatch: Any) -> None:
+    monkeypatch.setattr(weights, "STORE", "http://127.0.0.2:1/models/")
+    monkeypatch.setattr("harness.cli.listing.image_urls", list)
+    told = findings("--mirror", web_server.url, offline=False)
+    assert states(told, "network") == {"mirror": "good", "127.0.0.1": "good", "127.0.0.2": "fair"}
+    assert told["network", "127.0.0.2"]["remedy"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "finding", "said"),
+    [
+        (["--tracking-uri", "http://127.0.0.1:1"], ("results", "mlflow"), "MLflow at http"),
+        (["--tracking-uri", "sqlite:///{}/notes.db"], ("results", "mlflow"), "MLflow at sqlite"),
+        (["--out", "{}/notes.db/out"], ("results", "folder"), "cannot be written"),
+    ],
+)
+def test_doctor_finds_what_a_run_would_fail_on(
+    tmp_path: Path, arguments: Sequence[str], finding: tuple[str, str], said: str
+) -> None:
+    (tmp_path / "notes.db").write_text("no database")
+    given = [argument.format(tmp_path) for argument in arguments]
+    told = findings("--out", tmp_path, *given)[finding]
+    assert told["state"] == "bad"
+    assert said in told["what"]
+    assert told["remedy"]
+
+
+def test_doctor_prints_a_line_for_each_and_what_to_do(tmp_path: Path) -> None:
+    result = nstbench("doctor", "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert "  ✓ compact: comes with nstbench" in result.stdout
+    assert "  ! vgg19: vgg19-dcbb9e9d.pth (548 MB) is not here" in result.stdout

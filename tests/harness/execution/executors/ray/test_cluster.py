@@ -1,0 +1,176 @@
+"""Which of a cluster's nodes a run takes, and what it says of them."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from harness.cli.display import MAX_LINES, Display
+from harness.errors import UsageError
+from harness.execution.executors.ray import cluster
+from harness.execution.executors.ray.cluster import Cluster, Node, choose
+from harness.records import Record, Timing
+from harness.resources import software
+from tests.end_to_end.test_run import SMOKE, nstbench
+from tests.harness.execution.executors.test_ipc import job
+
+VERSIONS = {**software.versions(), "commit": "abc"}
+
+
+def node(name: str, device: str = "cpu", gpus: int = 0, cores: int = 16, **more: Any) -> Node:
+    facts = {"bfloat16": device != "cpu", "versions": VERSIONS, **more}
+    return Node(name, name, device, gpus, cores, **facts)
+
+
+MIXED = [
+    node("head", cores=0),
+    node("a1", "NVIDIA A100-SXM4-80GB", 8, 96),
+    node("h1", "NVIDIA H100 80GB HBM3", 4, 48),
+    node("h2", "NVIDIA H100 80GB HBM3", 2, 16),
+]
+
+
+def fleet(device: str, nodes: list[Node], **more: Any) -> Cluster:
+    chosen = [n for n in nodes if cluster._fits(n, device)]
+    threads = cluster._threads(chosen, device)
+    others = tuple(n for n in nodes if n not in chosen)
+    return Cluster(None, None, device, tuple(chosen), threads, others=others, **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("asked", "taken"),
+    [
+        ("auto", "NVIDIA A100-SXM4-80GB"),  # eight of them, six of the other
+        ("cuda", "NVIDIA A100-SXM4-80GB"),
+        ("h100", "NVIDIA H100 80GB HBM3"),
+        ("NVIDIA", "NVIDIA A100-SXM4-80GB"),
+        ("cpu", "cpu"),
+    ],
+)
+def test_one_device_is_taken_of_a_mixed_cluster(asked: str, taken: str) -> None:
+    assert choose(MIXED, asked) == taken
+
+
+def test_a_device_that_is_not_there_is_told_with_those_that_are() -> None:
+    with pytest.raises(UsageError, match=r"--device H200: the cluster has 8 × NVIDIA A100.*, 6 ×"):
+        choose(MIXED, "H200")
+    with pytest.raises(UsageError, match="--device cuda: the cluster has no GPU"):
+        choose([node("a")], "cuda")
+    with pytest.raises(UsageError, match="no processors to give away"):
+        choose([node("head", cores=0)], "auto")
+
+
+def test_the_plan_says_where_cells_run_and_what_is_left_alone() -> None:
+    lines = list(fleet("NVIDIA H100 80GB HBM3", MIXED).lines())
+    assert lines[0] == "6 workers on 2 nodes: h1 (4), h2 (2)"
+    assert lines[1].startswith("not used: a1 (NVIDIA A100-SXM4-80GB)")
+    assert len(lines) == 2
+
+
+def test_nodes_that_differ_in_what_numbers_hang_on_are_told() -> None:
+    other = node("b", versions={**VERSIONS, "torch": "1.0"})
+    (_, warning) = fleet("cpu", [node("a"), other]).lines()
+    assert warning == f"! the nodes differ in torch: {VERSIONS['torch']}, 1.0"
+
+
+def test_workers_on_processors_take_whole_nodes_unless_threads_are_limited(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    nodes = [node("a", cores=16), node("b", cores=40)]
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    # As many threads everywhere: sums would differ in bits. So b has room for two of sixteen.
+    assert [fleet("cpu", nodes).slots(n) for n in nodes] == [1, 2]
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    assert [fleet("cpu", nodes).slots(n) for n in nodes] == [4, 10]
+    assert fleet("cpu", nodes).of_a_worker == {"num_cpus": 4}
+
+
+def test_a_worker_has_a_whole_gpu_unless_clocks_do_not_matter() -> None:
+    h100 = "NVIDIA H100 80GB HBM3"
+    assert fleet(h100, MIXED).of_a_worker == {"num_cpus": 1, "num_gpus": 1.0}
+    assert fleet(h100, MIXED).workers == 6
+    assert fleet(h100, MIXED, share=0.25).workers == 24
+    assert fleet(h100, MIXED).threads == 8  # 16 cores for 2 GPUs, 48 for 4: the fewer
+
+
+def test_a_node_that_comes_later_has_to_be_of_the_same_device() -> None:
+    ours = fleet("NVIDIA H100 80GB HBM3", MIXED)
+    assert ours.takes(node("h3", "NVIDIA H100 80GB HBM3", 1, 8))
+    assert not ours.takes(node("a2", "NVIDIA A100-SXM4-80GB", 8, 96))
+
+
+def test_bfloat16_is_taken_where_all_nodes_are_fast_at_it() -> None:
+    fast, slow = node("a", bfloat16=True), node("b", bfloat16=False)
+    assert fleet("cpu", [fast, fast]).hardware.bfloat16
+    assert not fleet("cpu", [fast, slow]).hardware.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--ray-address", "auto"), "--ray-address auto is for --executor ray."),
+        (
+            ("--executor", "ray", "--ray-address", "ray://here:10001"),
+            "has to be a node of the cluster",
+        ),
+        (("--executor", "ray", "--ray-address", "here"), r"it is not like HOST:6379"),
+        (("--executor", "ray", "--ray-address", "127.0.0.1:1"), "no cluster answers there"),
+        (
+            ("--executor", "ray", "--gpus-per-worker", "0.5"),
+            "--gpus-per-worker 0.5 is for --batch-cells alone",
+        ),
+    ],
+)
+def test_wrong_use_is_told_at_once(options: tuple[str, ...], says: str, tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    done = nstbench("run", SMOKE, "--out", tmp_path / "out", *options)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert re.search(says, done.stderr)
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_where_ray_is_missing_the_message_says_how_to_get_it(tmp_path: Path) -> None:
+    (tmp_path / "ray.py").write_text("raise ImportError")
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    done = nstbench("run", SMOKE, "--executor", "ray", env={"PYTHONPATH": path})
+    assert done.returncode == 2
+    assert "pip install 'ray>=2.60'" in done.stderr
+
+
+def test_a_terminal_shows_each_worker_and_the_time_left_for_all() -> None:
+    written = io.StringIO()
+    shown = Display(Console(file=written, force_terminal=True, width=100, height=40))
+    cells = [replace(job().cell, seed=seed) for seed in range(5)]
+    timing = Timing(0.0, False, 60.0, 1, 0.0, 0, None, None, "process")
+    shown.start(cells)
+    shown.staffed(["a#1", "a#2", "b#1"])
+    shown.progress(cells[0].id, "stylize", 3, 10, "a#2")
+    shown.finished(Record(cells[1], "done", timing=timing))
+    shown.staffed(["a#2", "b#1"])
+    shown.stop()
+    last = written.getvalue().rpartition("cells ")[2]  # the frame that stays
+    assert "a#2 stylizing v/a--style/s0" in last
+    assert "b#1 begins" in last
+    assert "a#1" not in last  # it was lost
+    # Four cells of a minute for two workers.
+    assert "1/5, 2:00 left" in last
+
+
+def test_more_workers_than_a_terminal_has_room_for_are_counted() -> None:
+    written = io.StringIO()
+    shown = Display(Console(file=written, force_terminal=True, width=100, height=60))
+    shown.start([job().cell])
+    shown.staffed([f"n#{number}" for number in range(1, 17)])
+    shown.stop()
+    last = written.getvalue()
+    assert f"{16 - MAX_LINES} more workers" in last
+    assert "n#12 begins" in last
+    assert "n#13" not in last

@@ -1,0 +1,269 @@
+"""Cells on a real Ray cluster: several nodes on this machine, processors in place of GPUs.
+
+The method that misbehaves leaves a line for each stylization that came to its end, wherever it ran.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.harness.execution.test_checkpoints import OFTEN
+from tests.helpers.faulty_runs import ROOT, SLOW, Bench, site
+
+if TYPE_CHECKING:
+    from ray.cluster_utils import Cluster
+
+__all__ = ["site"]
+
+pytestmark = [
+    pytest.mark.slow,
+    # Ray leaves the files of its processes' addresses open.
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+STORE_BYTES = 80 * 2**20
+"""Of each node's shared memory: the smallest that Ray takes."""
+
+
+@pytest.fixture(scope="module")
+def cluster(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A head that runs nothing; tests add nodes of one processor, each with a cache of its own."""
+    pytest.importorskip("ray")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", f"{site}{os.pathsep}{ROOT}")
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        from ray.cluster_utils import Cluster
+
+        made = Cluster()
+        made.add_node(num_cpus=0, object_store_memory=STORE_BYTES, include_dashboard=False)
+        yield made
+        made.shutdown()
+
+
+@pytest.fixture
+def nodes(cluster: Cluster, tmp_path: Path) -> Iterator[Callable[[], Any]]:
+    """Adds nodes; they go with the test."""
+    added = []
+
+    def add() -> Any:
+        cache = str(tmp_path / f"cache-{len(added)}")
+        around = {"NSTBENCH_CACHE": cache, "NSTBENCH_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+        added.append(cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES, env_vars=around))
+        return added[-1]
+
+    yield add
+    for node in added:
+        if node in cluster.worker_nodes:
+            cluster.remove_node(node, allow_graceful=False)
+
+
+def through_ray(cluster: Cluster) -> tuple[str, ...]:
+    return ("--executor", "ray", "--ray-address", cluster.address)
+
+
+ONCE = SLOW.replace("{seconds}", "1.1")
+"""Slow enough to be done no more than once: what is quicker is repeated for its time."""
+
+EVERYTHING = """\
+  gatys: {params: {iterations: 6}, axes: {optimizer: [lbfgs, adam]}}
+  johnson: {params: {width: 0.25, steps: 4, batch_size: 2}, axes: {norm: [instance, batch]}}
+"""
+
+
+def under_way(cluster: Cluster, folder: Path, site: Path) -> tuple[Bench, subprocess.Popen[str]]:
+    """A run of twelve cells of which four are done."""
+    bench = Bench(folder, site, ONCE.format(folder=folder), seeds=str(list(range(12))))
+    process = bench.start(*through_ray(cluster))
+    bench.wait_for(process, lines=4)
+    return bench, process
+
+
+def test_the_same_bits_as_on_one_machine(
+    cluster: Cluster, nodes: Callable[[], Any], tmp_path: Path, site: Path
+) -> None:
+    nodes(), nodes(), nodes()
+    images = []
+    for name, where in (("local", ()), ("ray", through_ray(cluster))):
+        (tmp_path / name).mkdir()
+        bench = Bench(
+            tmp_path / name, site, EVERYTHING, metrics="[ssim, style_loss]",
+            contents="{coffee: {builtin: coffee}, moon: {builtin: moon}}",
+            profiles="{}", training="{images: " + str(photographs(tmp_path)) + "}",
+        )  # fmt: skip
+        bench.run("--deterministic", *where)
+        images.append({
+            r.cell.name: (r.image_sha256, [s.value for s in r.scores])
+            for r in bench.store.all_records()
+        })  # fmt: skip
+    local, ray = images
+    assert len(local) == 8
+    assert local == ray
+    assert "on 3 of Ray's nodes" in bench.store.run().environment["workers"]
+
+
+def photographs(folder: Path) -> Path:
+    """Some to train on."""
+    import shutil
+
+    from harness.resources.images import skimage_photograph
+
+    there = folder / "photographs"
+    there.mkdir(exist_ok=True)
+    for name in ("coffee", "chelsea"):
+        source = skimage_photograph(name)
+        shutil.copy(source, there / source.name)
+    return there
+
+
+def test_a_lost_node_costs_nothing_but_time(
+    cluster: Cluster, nodes: Callable[[], Any], tmp_path: Path, site: Path
+) -> None:
+    _, doomed = nodes(), nodes()
+    bench = Bench(tmp_path, site, ONCE.format(folder=tmp_path), seeds=str(list(range(16))))
+    process = bench.start(*through_ray(cluster))
+    bench.wait_for(process, lines=5)
+    cluster.remove_node(doomed, allow_graceful=False)
+    stdout, stderr = process.communicate(timeout=200)
+    assert process.returncode == 0, stdout + stderr
+    assert "lost the worker" in stdout
+    assert "Traceback" not in stderr
+    records = bench.store.all_records()
+    assert Counter(r.status for r in records) == {"done": 16}
+    # What it was at was tried once more, and that is on record; nothing else was done twice.
+    tried = [r for r in records if r.attempts]
+    assert [a.kind for r in tried for a in r.attempts] == ["Lost"] * len(tried)
+    assert len(tried) <= 1
+    assert len(set(bench.done())) == 16
+    assert len(bench.done()) <= 16 + len(tried)
+
+
+def test_a_hanging_cell_is_killed_and_a_crash_takes_its_own_cell_alone(
+    cluster: Cluster, nodes: Callable[[], Any], tmp_path: Path, site: Path
+) -> None:
+    nodes(), nodes()
+    ways = {"well": "done", "sleeps": "timeout", "segfaults": "crashed", "raises": "failed",
+            "crashes once": "done"}  # fmt: skip
+    methods = f"  trouble: {{params: {{folder: {tmp_path}}}, axes: {{way: {json.dumps([*ways])}}}}}"
+    bench = Bench(tmp_path, site, methods)
+    bench.run("--timeout", "5", *through_ray(cluster), code=3)
+    found = bench.records()
+    assert {way: found[f"{way} coffee"].status for way in ways} == ways
+    assert [a.kind for a in found["crashes once coffee"].attempts] == ["Crashed"]
+    failure = found["segfaults coffee"].failure
+    assert failure is not None
+    assert "trouble.py" in failure.traceback  # its last words came from the node
+
+
+def test_a_driver_that_is_killed_and_started_again_completes_the_set_once(
+    cluster: Cluster, nodes: Callable[[], Any], tmp_path: Path, site: Path
+) -> None:
+    nodes(), nodes()
+    bench, process = under_way(cluster, tmp_path, site)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    kept = {r.cell.id for r in bench.store.all_records() if r.ok}
+    time.sleep(2)  # its workers end with it
+    before = len(bench.done())
+    bench.run(*through_ray(cluster))
+    assert Counter(r.status for r in bench.store.all_records()) == {"done": 12}
+    assert len(bench.done()) - before == 12 - len(kept)
+
+
+def test_ctrl_c_ends_after_the_running_cells(
+    cluster: Cluster, nodes: Callable[[], Any], tmp_path: Path, site: Path
+) -> None:
+    nodes(), nodes()
+    bench, process = under_way(cluster, tmp_path, site)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stdout + stderr
+    assert "Traceback" not in stderr
+    done = [r for r in bench.store.all_records() if r.ok]
+    assert len(done) == len(bench.done()) < 12  # none was cut off
+
+
+def test_a_training_goes_on_elsewhere_from_its_last_checkpoint(
+    cluster: Cluster, nodes: Callable[[], Any], tmp_path: Path, site: Path
+) -> None:
+    there = [nodes(), nodes()]
+    methods = "  johnson: {params: {width: 0.25, steps: 150, batch_size: 2, crop: 32}}\n"
+    (tmp_path / "whole").mkdir()
+    whole = Bench(tmp_path / "whole", site, methods)
+    whole.run()
+    bench = Bench(tmp_path, site, methods)
+    process = bench.start(*through_ray(cluster), how=("-c", OFTEN))
+    deadline = time.monotonic() + 120
+    while not list(bench.store.root.glob("checkpoints/*/state.safetensors")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    began = [(tmp_path / f"cache-{n}" / "freight").exists() for n in (0, 1)]
+    assert sum(began) == 1  # one training needs one worker
+    cluster.remove_node(there[began.index(True)], allow_graceful=False)
+    stdout, stderr = process.communicate(timeout=200)
+    assert process.returncode == 0, stdout + stderr
+    (resumed,), (unbroken,) = bench.store.all_records(), whole.store.all_records()
+    assert any(note.startswith("The training was resumed at step") for note in resumed.notes)
+    assert resumed.image_sha256 == unbroken.image_sha256
+
+
+def test_a_node_that_comes_later_is_taken(
+    cluster: Cluster, nodes: Callable[[], Any], tmp_path: Path, site: Path
+) -> None:
+    nodes()
+    bench = Bench(tmp_path, site, ONCE.format(folder=tmp_path), seeds=str(list(range(24))))
+    process = bench.start(*through_ray(cluster))
+    bench.wait_for(process, lines=1)
+    nodes()
+    stdout, stderr = process.communicate(timeout=200)
+    assert process.returncode == 0, stdout + stderr
+    assert "2 on 2 of Ray's nodes" in bench.store.run().environment["workers"]
+
+
+def test_what_cells_need_comes_once_to_each_node_and_is_what_was_sent(
+    cluster: Cluster, nodes: Callable[[], Any], tmp_path: Path, site: Path
+) -> None:
+    import hashlib
+
+    nodes(), nodes()
+    bench = Bench(
+        tmp_path, site, "  johnson: {params: {width: 0.25, steps: 2, batch_size: 2}}\n",
+        seeds="[0, 1, 2, 3]", training="{images: " + str(photographs(tmp_path)) + "}",
+    )  # fmt: skip
+    bench.run(*through_ray(cluster))
+    for cache in ("cache-0", "cache-1"):
+        pieces = list((tmp_path / cache / "freight").glob("[!.]*"))
+        suffixes = Counter(piece.suffix for piece in pieces)
+        assert suffixes[".png"] == 2  # both photographs, though nothing names the driver's folder
+        for piece in pieces:
+            assert piece.stem == hashlib.sha256(piece.read_bytes()).hexdigest()
+
+
+def test_ctrl_c_twice_ends_now(
+    cluster: Cluster, nodes: Callable[[], Any], tmp_path: Path, site: Path
+) -> None:
+    nodes(), nodes()
+    methods = "  identity:\n  trouble: {params: {way: sleeps}}\n"
+    bench = Bench(tmp_path, site, methods, seeds="[0, 1]")
+    process = bench.start(*through_ray(cluster))
+    deadline = time.monotonic() + 120
+    while len(bench.store.all_records()) < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)  # identity is done, and both workers sleep
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        time.sleep(1)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stdout + stderr
+    assert "Traceback" not in stderr
+    statuses = Counter(record.status for record in bench.store.all_records())
+    assert statuses == {"done": 2, "interrupted": 2}

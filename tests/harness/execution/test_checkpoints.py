@@ -1,0 +1,315 @@
+"""Trainings that die and go on: to the same bits as one that was never interrupted."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from PIL import Image as Pillow
+
+from harness.execution import checkpoints
+from harness.execution.checkpoints import StoredCheckpoints
+from harness.execution.fit import FitInProgress, FitStats
+from harness.execution.machine.background_load import BackgroundLoad
+from harness.execution.machine.timing import PeakMemory, Trace
+from harness.protocols import Checkpoints, Step
+from harness.records import Record
+from harness.registry import METHODS
+from harness.store import Store
+from tests.harness.store.test_store import CELL
+
+CPU = torch.device("cpu")
+STEPS = 8
+RECIPE = {
+    "steps": STEPS, "width": 0.25, "batch_size": 3, "crop": 32,
+    "content_layers": ["relu1_2"], "style_layers": ["relu1_2"],
+}  # fmt: skip
+"""Two photographs in batches of three: every other batch begins in the middle of an order."""
+
+ENVIRONMENT = {"torch": "2.15.0", "pillow": "12.0", "commit": "abc"}
+
+
+class PowerFailure(BaseException):
+    """Nothing of ours catches it."""
+
+
+def underway() -> FitInProgress:
+    trace = Trace("fit", CPU, lambda *told: None)
+    return FitInProgress(trace, PeakMemory(CPU), BackgroundLoad(1), [])
+
+
+def kept(store: Store, fit: FitInProgress, **environment: str) -> StoredCheckpoints:
+    return StoredCheckpoints(store, CELL.fit_id, fit, {**ENVIRONMENT, **environment}, every=0.0)
+
+
+@pytest.fixture
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """A store that a checkpoint goes to after every single step."""
+    monkeypatch.setattr(checkpoints, "BUSY_SHARE", math.inf)
+    return Store(tmp_path, "s")
+
+
+Train = Callable[..., tuple[dict[str, torch.Tensor], FitStats]]
+
+
+@pytest.fixture
+def train(context: Any, photograph: Any) -> Train:
+    """Train a small net, in one go or until a power failure in the middle of step `dies_in`."""
+
+    def run(
+        store: Store | None = None, dies_in: int = 0, norm: str = "instance", **environment: str
+    ) -> tuple[dict[str, torch.Tensor], FitStats]:
+        fit = underway()
+
+        def on_step(step: Step) -> None:
+            if step.index == dies_in:
+                raise PowerFailure
+            fit.trace.on_step(step)
+
+        made = replace(
+            context(size=48),
+            on_step=on_step,
+            checkpoints=kept(store, fit, **environment) if store else Checkpoints(),
+        )
+        method = METHODS.build("johnson", {**RECIPE, "norm": norm})
+        return method.fit(photograph("rocket", 48), made).tensors(), fit.took()
+
+    return run
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
+
+
+def losses(took: FitStats) -> list[tuple[int, Any]]:
+    return [(point.index, point.losses) for point in took.trace]
+
+
+@pytest.mark.parametrize("norm", ["instance", "batch"])  # the second has running statistics
+def test_a_training_that_died_twice_ends_as_one_that_never_did(
+    train: Train, store: Store, norm: str
+) -> None:
+    network, took = train(norm=norm)
+    for dies_in in (4, 7):
+        with pytest.raises(PowerFailure):
+            train(store, dies_in, norm)
+    resumed, parts = train(store, norm=norm)
+    assert same(resumed, network)
+    assert losses(parts) == losses(took)
+    assert [point.index for point in parts.trace] == list(range(1, STEPS + 1))
+    assert [note[:38] for note in parts.notes] == [
+        "The training was resumed at step 3: it",
+        "The training was resumed at step 6: it",
+    ]
+    at = [point.seconds for point in parts.trace]
+    assert at == sorted(at)
+    assert at[-1] < parts.seconds
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def overwritten(path: Path) -> None:
+    path.write_bytes(b"the dog ate it")
+
+
+def of_another_format(path: Path) -> None:
+    path.write_bytes(
+        safetensors.torch.save({"0": torch.zeros(1)}, {"nstbench": json.dumps({"format": 0})})
+    )
+
+
+@pytest.mark.parametrize(
+    ("spoil", "environment", "why"),
+    [
+        (cut_short, {}, "cannot be read, it may be cut short"),
+        (overwritten, {}, "cannot be read, it may be cut short"),
+        (of_another_format, {}, "format 0 instead of 1"),
+        (None, {"torch": "2.16.0"}, "other versions (torch 2.15.0 -> 2.16.0)"),
+    ],
+)
+def test_a_checkpoint_that_cannot_be_used_is_left_out_with_a_note(
+    store: Store, spoil: Any, environment: dict[str, str], why: str
+) -> None:
+    kept(store, underway()).offer(lambda: {"weight": torch.rand(1000)})
+    if spoil:
+        spoil(store.checkpoint_path(CELL.fit_id))
+    fit = underway()
+    assert kept(store, fit, **environment).load() is None
+    (note,) = fit.notes
+    assert note.startswith("The training was begun anew: its checkpoint")
+    assert why in note
+
+
+def test_where_checkpoints_can_be_neither_read_nor_written_the_training_begins_anew_and_ends_well(
+    train: Train, store: Store
+) -> None:
+    with pytest.raises(PowerFailure):
+        train(store, dies_in=3)
+    path = store.checkpoint_path(CELL.fit_id)
+    path.unlink()
+    path.mkdir()  # no file can take its place
+    network, took = train(store)
+    assert same(network, train()[0])
+    assert len(took.trace) == STEPS
+    assert [note[:40] for note in took.notes] == [
+        "The training was begun anew: its checkpo",
+        "A checkpoint of the training could not b",
+    ]
+    assert [one.name for one in path.parent.iterdir()] == [path.name]  # no half ones are left
+
+
+def test_a_state_comes_back_as_it_went_layout_in_memory_included(store: Store) -> None:
+    generator = torch.Generator().manual_seed(1)
+    weight = torch.rand(2, 3, 4, 5).to(memory_format=torch.channels_last)
+    state = {
+        "optimizer": {"state": {0: {"step": torch.tensor(7.0), "moment": weight}}, "betas": [0.9]},
+        "generator": generator.get_state(),
+        "half": torch.ones(3, dtype=torch.bfloat16),
+        "twice": [weight, weight[0, :, 1]],
+        "plain": {"loss": math.inf, "name": "x", "none": None, "flag": True},
+    }
+    kept(store, underway()).offer(lambda: state)
+    found = kept(store, underway()).load()
+    assert found is not None
+    moment = found["optimizer"]["state"][0]["moment"]
+    assert torch.equal(moment, weight)
+    assert moment.stride() == weight.stride()
+    assert torch.equal(found["twice"][1], weight[0, :, 1])
+    assert torch.equal(found["half"], state["half"])
+    assert found["plain"] == state["plain"]
+    expected = torch.rand(3, generator=generator)
+    other = torch.Generator()
+    other.set_state(found["generator"])
+    assert torch.equal(torch.rand(3, generator=other), expected)
+
+
+def test_what_is_no_state_is_refused_by_name(store: Store) -> None:
+    with pytest.raises(TypeError, match="in mappings and lists; this one has a set"):
+        kept(store, underway()).offer(lambda: {"seen": {1, 2}})
+
+
+def test_a_checkpoint_is_kept_no_more_often_than_asked_nor_than_it_is_worth(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [1000.0]
+    offered: list[float] = []
+    monkeypatch.setattr(checkpoints.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(checkpoints, "BUSY_SHARE", 0.01)
+    keeper = StoredCheckpoints(store, CELL.fit_id, underway(), {}, every=60.0)
+
+    def state() -> dict[str, Any]:
+        offered.append(clock[0] - 1000)
+        clock[0] += 0.5 if len(offered) == 1 else 2.0  # a disk that becomes slow
+        return {}
+
+    while clock[0] < 1500:
+        keeper.offer(state)
+        clock[0] += 1
+    # half a second is below 1 % of a minute; two are 1 % of the 200 that follow
+    assert offered == [60.0, 120.5, 322.5]
+
+
+def test_a_checkpoint_is_gone_once_its_fit_is_kept_or_has_diverged(store: Store) -> None:
+    from harness.cli.run_loop import _keep
+    from harness.execution.jobs import Outcome
+
+    folder = store.checkpoint_path(CELL.fit_id).parent
+    for outcome in (
+        Outcome(Record(CELL, "diverged")),
+        Outcome(Record(CELL, "done"), fitted=(b"tensors", {})),
+    ):
+        store.write_checkpoint(CELL.fit_id, b"state")
+        (folder / ".part-1-state.safetensors").write_bytes(b"half")  # of a process that was killed
+        _keep(store, outcome)
+        assert not folder.exists()
+    store.write_checkpoint(CELL.fit_id, b"state")
+    _keep(store, Outcome(Record(CELL, "out_of_memory")))
+    assert store.checkpoint_path(CELL.fit_id).read_bytes() == b"state"
+
+
+SUITE = """\
+version: 1
+name: nets
+encoder: random
+sizes: [64]
+contents: {coffee: {builtin: coffee}}
+styles: {grass: {builtin: grass}}
+methods:
+  johnson: {params: {width: 0.25, steps: 100, batch_size: 2, crop: 32}}
+metrics: [ssim]
+"""
+
+OFTEN = """\
+import functools
+import harness.execution.prepare as prepare
+prepare.Setup = functools.partial(prepare.Setup, checkpoint_seconds=0.0)
+from harness.cli.main import main
+main()
+"""
+"""`nstbench`, but for the minute between two checkpoints."""
+
+
+def start(how: tuple[str, str], *arguments: str | Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, *how, *map(str, arguments), "--no-mlflow"],
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        start_new_session=True,
+    )
+
+
+def test_a_killed_run_goes_on_in_the_middle_of_a_training_and_a_fresh_one_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # what the killed one leaves there is ours to clean
+    suite, out, other = tmp_path / "nets.yaml", tmp_path / "out", tmp_path / "other"
+    suite.write_text(SUITE, encoding="utf-8")
+    killed = start(("-c", OFTEN), "run", suite, "--out", out)
+    deadline = time.monotonic() + 120
+    while not list(out.glob("nets/checkpoints/*/state.safetensors")):
+        assert killed.poll() is None, killed.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    shutil.copytree(out, other)
+
+    runs = [
+        start(("-m", "nstbench"), "run", suite, "--out", out),
+        start(("-m", "nstbench"), "run", suite, "--out", other, "--fresh"),
+    ]
+    for run in runs:
+        told = run.communicate(timeout=120)[0]
+        assert run.returncode == 0, told
+    found = []
+    for folder in (out, other):
+        store = Store(folder, "nets")
+        (record,) = store.records(store.run())
+        with Pillow.open(folder / "nets" / "cells" / record.cell.id / "image.png") as image:
+            found.append((record, np.asarray(image), store.trace(record.cell.id)))
+        assert not list(folder.glob("nets/checkpoints/*"))
+        assert store.fit(record.cell.fit_id)
+    (resumed, pixels, curve), (unbroken, expected, whole) = found
+    assert any(note.startswith("The training was resumed at step") for note in resumed.notes)
+    assert not any("resumed" in note for note in unbroken.notes)
+    assert (pixels == expected).all()
+    assert [(p.index, p.losses) for p in curve] == [(p.index, p.losses) for p in whole]
+    assert [p.index for p in curve] == list(range(1, 101))

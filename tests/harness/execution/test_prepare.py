@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import suite
+from harness.errors import NstbenchError, SuiteError, UsageError
+from harness.execution.prepare import Options, ReadyRun, prepare
+from harness.records import Record, Score
+
+SUITE = """\
+version: 1
+name: s
+encoder: random
+sizes: [64]
+contents: {coffee: {builtin: coffee, title: A cup}}
+styles: {grass: {builtin: grass}}
+methods: {identity: }
+metrics: [ssim]
+"""
+Write = Callable[[str], Path]
+
+
+def prepared(path: Path, tmp_path: Path, **more: Any) -> ReadyRun:
+    return prepare(suite.load(path), Options(out=tmp_path / "out", offline=True, **more))
+
+
+def test_a_result_keeps_its_place_under_a_new_name(write_suite: Write, tmp_path: Path) -> None:
+    first = prepared(write_suite(SUITE), tmp_path)
+    (cell,) = first.plan.cells
+    scores = (Score("ssim", 1.0, "", "higher", "pixels"),)
+    first.store.write(Record(cell, "done", scores=scores), b"png", [])
+    renamed = SUITE.replace("identity: ", "nothing: {use: identity}").replace("A cup", "Coffee")
+    second = prepared(write_suite(renamed), tmp_path)
+    assert [entry.action for entry in second.plan.entries] == ["reuse"]
+    second.adopt_records()
+    record = second.store.read(cell.id)
+    assert record is not None
+    assert (record.cell.variant, record.cell.content.title) == ("nothing", "Coffee")
+    assert record.scores == scores
+    assert second.store.image(cell.id) is not None
+
+
+def test_contents_and_styles_are_kept_as_they_are_used(write_suite: Write, tmp_path: Path) -> None:
+    from PIL import Image as Pillow
+
+    found = prepared(write_suite(SUITE), tmp_path)
+    found.write_inputs()
+    (cell,) = found.plan.cells
+    with Pillow.open(found.store.input_path(cell.content, 64)) as picture:
+        assert max(picture.size) == 64
+    ((job,),) = found.batches()
+    assert job.content.shape[1] == 64
+
+
+def test_only_fresh_trains_again_what_is_trained_or_half_trained(
+    write_suite: Write, tmp_path: Path
+) -> None:
+    path = write_suite(SUITE.replace("{identity: }", "{johnson: {params: {steps: 2}}}"))
+    usual = prepared(path, tmp_path)
+    store, (cell,) = usual.store, usual.plan.cells
+    store.write_fit(cell, b"tensors", {})
+    store.write_checkpoint(cell.fit_id, b"state")
+    for found, kept in ((usual, (b"tensors", {})), (prepared(path, tmp_path, fresh=True), None)):
+        ((job,),) = found.batches()
+        assert job.kept == kept
+        found.begin_anew()
+        assert store.checkpoint_path(cell.fit_id).exists() == bool(kept)
+
+
+def test_an_image_that_cannot_be_read_costs_its_own_cells_alone(
+    write_suite: Write, tmp_path: Path
+) -> None:
+    (tmp_path / "text.jpg").write_text("hello")
+    text = SUITE.replace("contents: {", "contents: {broken: {path: text.jpg}, ")
+    found = prepared(write_suite(text), tmp_path)
+    assert [cell.content.name for cell in found.plan.cells] == ["coffee"]
+    (skip,) = found.plan.skipped
+    assert skip.pair == "broken--grass"
+    assert "text.jpg cannot be read as an image" in skip.reason
+
+
+def test_random_weights_and_missing_scores_are_said(write_suite: Write, tmp_path: Path) -> None:
+    text = SUITE.replace("[ssim]", "[ssim, lpips]")
+    warnings = prepared(write_suite(text), tmp_path).warnings
+    assert any("random weights" in w for w in warnings)
+    assert any(w.startswith("lpips is not available") for w in warnings)
+
+
+def test_contents_that_were_trained_on_are_said(write_suite: Write, tmp_path: Path) -> None:
+    text = SUITE.replace("identity: ", "johnson: {params: {width: 0.25}}")
+    assert any("have seen coffee" in w for w in prepared(write_suite(text), tmp_path).warnings)
+
+
+def test_an_encoder_that_cannot_be_had_is_told_where_it_was_asked_for(
+    write_suite: Write, tmp_path: Path
+) -> None:
+    path = write_suite(SUITE.replace("random", "vgg19"))
+    with pytest.raises(SuiteError, match=r"suite\.yaml:3:10: encoder: .*--offline was given"):
+        prepared(path, tmp_path)
+    with pytest.raises(UsageError, match="--encoder: 'vgg91' is not an encoder"):
+        prepared(write_suite(SUITE), tmp_path, encoder="vgg91")
+
+
+def test_a_gpu_that_is_not_there_is_told(write_suite: Write, tmp_path: Path) -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    with pytest.raises(UsageError, match="sees no CUDA device"):
+        prepared(write_suite(SUITE), tmp_path, device="cuda")
+
+
+def test_weights_for_an_unknown_network_name_the_nearest(
+    write_suite: Write, tmp_path: Path
+) -> None:
+    with pytest.raises(NstbenchError, match="Did you mean 'vgg19'"):
+        prepared(write_suite(SUITE), tmp_path, weights={"vgg9": tmp_path / "x"})
+
+
+def test_the_estimate_knows_nothing_before_it_has_seen_every_method(
+    write_suite: Write, tmp_path: Path
+) -> None:
+    from harness.cli.eta import Estimate
+    from harness.records import Timing
+
+    (cell,) = prepared(write_suite(SUITE), tmp_path).plan.cells
+    cells = [dataclasses.replace(cell, seed=seed) for seed in range(3)]
+    estimate = Estimate(cells)
+    assert estimate.seconds() is None
+    timing = Timing(4.0, False, 2.0, 1, 0.0, 0, None, None, "process")
+    estimate.finished(Record(cells[0], "done", timing=timing))
+    # two cells are left, each with a fit of its own (another seed): 2 * (2 + 4) seconds
+    assert estimate.seconds() == 12
+
+
+def test_an_earlier_run_tells_how_long_it_will_take_until_this_one_knows_better(
+    write_suite: Write, tmp_path: Path
+) -> None:
+    from harness.cli.eta import Estimate
+    from harness.records import Timing
+
+    ready = prepared(write_suite(SUITE + "seeds: [0, 1, 2]\n"), tmp_path)
+    cells = ready.plan.cells
+    assert list(ready.earlier()) == []
+    before = Timing(4.0, False, 2.0, 1, 0.0, 0, None, None, "process")
+    ready.store.write(Record(cells[0], "failed", timing=before), None, [])
+    estimate = Estimate(cells)
+    for record in ready.earlier():
+        estimate.learn(record)
+    assert estimate.seconds() == 3 * (2 + 4)
+    now = dataclasses.replace(before, fit_seconds=1.0, stylize_seconds=0.5)
+    estimate.finished(Record(cells[0], "done", timing=now))
+    assert estimate.seconds() == 2 * (0.5 + 1)

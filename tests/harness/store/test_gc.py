@@ -1,0 +1,221 @@
+"""What no run refers to is found, and removed where that was said; what one refers to never is."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from harness import filesystem
+from harness.records import Record
+from harness.store import Store
+from harness.store import gc as rubbish
+from tests.harness.test_filesystem import command, fill
+from tests.reports.test_page import CAT, WAVE, cell, record, store_of
+
+DAY = 24 * 3600
+OTHER = replace(WAVE, name="other", sha256="4" * 64)
+LATEST = [record(cell("gatys[adam]")), record(cell("gatys[lbfgs]", CAT))]
+EARLIER = [LATEST[0], record(cell("johnson", style=OTHER))]
+NEVER = [record(cell("gatys[adam]", CAT, style=OTHER, seed=5, size=128))]
+
+
+def planned(store: Store, records: list[Record], name: str) -> None:
+    """Keep an earlier run in the history, as its run.json was."""
+    data = json.loads((store.root / "run.json").read_text())
+    data["cells"] = [one.cell.id for one in records]
+    (store.root / "history").mkdir(exist_ok=True)
+    (store.root / "history" / f"{name}.json").write_text(json.dumps(data))
+    (store.root / "history" / f"{name}.yaml").write_text("version: 1\n")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A latest run, an earlier one, and a cell that neither of them planned; each with its fit."""
+    store_of(tmp_path, NEVER)
+    store_of(tmp_path, EARLIER)
+    store = store_of(tmp_path, LATEST)
+    shutil.rmtree(store.root / "history")  # of the runs above
+    planned(store, EARLIER, "2026-11-20T10-00-00+00-00")
+    planned(store, LATEST, "2026-11-21T10-00-00+00-00")
+    for one in (*LATEST, *EARLIER, *NEVER):
+        store.write_fit(one.cell, b"tensors", {})
+    return store
+
+
+def held(store: Store) -> dict[str, set[str]]:
+    folders = ("cells", "fits", "inputs", "history", "checkpoints")
+    return {name: {p.name for p in (store.root / name).glob("*")} for name in folders}
+
+
+def gc(store: Store, *options: str) -> dict[str, set[str]]:
+    """What is left after it."""
+    done = command("gc", "artists", "--out", store.root.parent, *options)
+    assert done.exit_code == 0, done.output
+    return held(store)
+
+
+def names(records: list[Record]) -> dict[str, set[str]]:
+    """What a run refers to."""
+    store, cells = Store(Path(), "artists"), [one.cell for one in records]
+    images = {store.input_path(use, c.size).name for c in cells for use in (c.content, c.style)}
+    return {"cells": {c.id for c in cells}, "fits": {c.fit_id for c in cells}, "inputs": images}
+
+
+def test_it_shows_and_touches_nothing_unless_it_is_told_to(store: Store) -> None:
+    before = sorted(store.root.rglob("*"))
+    done = command("gc", "--out", store.root.parent)
+    assert done.exit_code == 0
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert ["artists", "cells", "1", "0.0"] in rows
+    assert ["artists", "fits", "1", "0.0"] in rows
+    assert ["artists", "inputs", "2", "0.0"] in rows  # the cat and the other style at 128 pixels
+    assert "--yes frees 0.0 MB." in done.stdout
+    assert sorted(store.root.rglob("*")) == before
+
+
+def test_what_the_latest_or_an_earlier_run_refers_to_stays(store: Store) -> None:
+    before = held(store)
+    after = gc(store, "--yes")
+    for kind, needed in names([*LATEST, *EARLIER]).items():
+        assert after[kind] == needed
+        assert before[kind] == needed | names(NEVER)[kind]
+    assert after["history"] == before["history"]
+    assert list(store.records(store.run())) != []
+    assert command("report", "artists", "--out", store.root.parent).exit_code == 0
+    assert rubbish.find(store) == []
+
+
+def test_it_makes_room_on_a_full_disk(small_disk: Path) -> None:
+    store_of(small_disk, NEVER)
+    store = store_of(small_disk, LATEST)
+    fill(small_disk)
+    assert gc(store, "--yes")["cells"] == names(LATEST)["cells"]
+    assert shutil.disk_usage(small_disk).free > 0
+
+
+def test_to_forget_earlier_runs_frees_what_only_they_refer_to(store: Store) -> None:
+    after = gc(store, "--yes", "--latest-only")
+    for kind, needed in names(LATEST).items():
+        assert after[kind] == needed
+    latest = "2026-11-21T10-00-00+00-00"
+    assert after["history"] == {f"{latest}.json", f"{latest}.yaml"}
+
+
+def test_programs_get_every_path(store: Store) -> None:
+    done = command("gc", "artists", "--out", store.root.parent, "--json")
+    found = {row["kind"]: row for row in json.loads(done.stdout)}
+    (cell_path,) = found["cells"]["paths"]
+    (never,) = NEVER
+    assert Path(cell_path) == store.root / "cells" / never.cell.id
+    size = sum(path.stat().st_size for path in Path(cell_path).iterdir())
+    assert found["cells"] == {"suite": "artists", "kind": "cells", "paths": [cell_path],
+                              "megabytes": size / 1e6, "kept": ""}  # fmt: skip
+
+
+def test_a_run_that_is_at_work_is_left_alone(store: Store) -> None:
+    before = held(store)
+    with FileLock(store.root / ".lock"):
+        for options in ((), ("--yes",)):
+            done = command("gc", "artists", "--out", store.root.parent, *options)
+            assert done.exit_code == 2
+            assert f"{store.root}: a run is at work there" in done.stderr
+    assert held(store) == before
+    assert gc(store, "--yes") != before
+
+
+def test_what_cannot_be_read_stays_with_all_that_it_may_need_unless_asked(store: Store) -> None:
+    (never,) = NEVER
+    path = store.record_path(never.cell.id)
+    path.write_text(path.read_text().replace('"variant"', '"variante"'))
+    before = held(store)
+    assert gc(store, "--yes") == before
+    kept = {heap.kind: heap.kept for heap in rubbish.find(store)}
+    assert kept == {
+        "cells that cannot be read": "--unreadable takes them too",
+        "fits": "a cell that cannot be read may need them",
+        "inputs": "a cell that cannot be read may need them",
+    }
+    assert gc(store, "--yes", "--unreadable")["cells"] == names([*LATEST, *EARLIER])["cells"]
+
+
+def test_fits_stay_while_the_latest_run_has_cells_to_come(store: Store) -> None:
+    """A fit is kept before the first of its cells is: nobody can tell yet whose it is."""
+    run = store.run()
+    store.write_run(replace(run, cells=(*run.cells, "0" * 12)))
+    before = held(store)
+    after = gc(store, "--yes")
+    assert (after["fits"], after["inputs"]) == (before["fits"], before["inputs"])
+    assert after["cells"] == names([*LATEST, *EARLIER])["cells"]
+
+
+def test_a_run_that_nobody_can_read_keeps_everything(store: Store) -> None:
+    (store.root / "history" / "2026-11-19T10-00-00+00-00.json").write_text('{"cells": 7}')
+    before = held(store)
+    done = command("gc", "artists", "--out", store.root.parent, "--yes")
+    assert done.exit_code == 2
+    assert "what that run refers to is not known, so all is kept" in done.stderr
+    assert held(store) == before
+
+
+def aged(path: Path, seconds: float) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(b"x")
+    os.utime(path, (time.time() - seconds,) * 2)
+    return path
+
+
+def test_checkpoints_go_when_their_cell_has_ended_or_nobody_goes_on_for_a_month(
+    store: Store,
+) -> None:
+    folder = store.root / "checkpoints"
+    ended, fitted = LATEST[0].cell.id, LATEST[1].cell.fit_id
+    gone = [aged(folder / ended, DAY), aged(folder / f"{fitted}.safetensors", DAY),
+            aged(folder / ("a" * 12), 31 * DAY)]  # fmt: skip
+    kept = [aged(folder / ("b" * 12), 29 * DAY), aged(folder / "notes.txt", 99 * DAY)]
+    assert gc(store, "--yes")["checkpoints"] == {path.name for path in kept}
+    assert not any(path.exists() for path in gone)
+
+
+def test_half_written_things_of_other_machines_go_after_a_day(store: Store) -> None:
+    part = f"{filesystem.PART}1@another-machine@"
+    ours = filesystem.part_of(store.root / "x")
+    old, young = aged(store.root / f"{part}old", 2 * DAY), aged(store.root / f"{part}young", 60)
+    before_names = aged(store.root / "cells" / f"{filesystem.PART}of-an-earlier-version", 2 * DAY)
+    aged(ours, 60)
+    gc(store, "--yes")
+    assert [path.exists() for path in (old, young, before_names, ours)] == [
+        False, True, False, True
+    ]  # fmt: skip
+
+
+def test_nothing_outside_of_the_suite_is_touched(store: Store, tmp_path: Path) -> None:
+    (never,) = NEVER
+    outside = tmp_path / "elsewhere"
+    (store.root / "fits").rename(outside)
+    (store.root / "fits").symlink_to(outside)
+    mine = store.root / "cells" / "my-notes"
+    mine.mkdir()
+    linked = store.root / "cells" / ("f" * 12)
+    linked.symlink_to(outside)
+    before = sorted(outside.rglob("*"))
+    gc(store, "--yes", "--unreadable")
+    assert sorted(outside.rglob("*")) == before
+    assert mine.exists()
+    assert not linked.is_symlink()
+    assert not (store.root / "cells" / never.cell.id).exists()
+    for name in ("..", ".", ""):
+        assert command("gc", name, "--out", store.root, "--yes").exit_code == 2
+
+
+def test_a_suite_without_results_says_so_and_the_others_are_seen_to(store: Store) -> None:
+    done = command("gc", "nothing", "artists", "--out", store.root.parent, "--yes")
+    assert done.exit_code == 2
+    assert "nothing holds no results" in done.stderr
+    assert rubbish.find(store) == []

@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.errors import RecordError
+from harness.records import (  # fmt: skip
+    Cell,
+    EncoderUse,
+    Failure,
+    ImageUse,
+    Record,
+    Run,
+    Score,
+    Skip,
+    Timing,
+    TracePoint,
+)
+from harness.store import Store
+
+IMAGE = ImageUse("x", "sha", "here", title="Tübingen „Neckar“", year=1889)
+ENCODER = EncoderUse("e", "w", "o")
+PARAMS = {"w": [1.0, 2.0], "n": None}
+CELL = Cell(
+    "s", "v[a]", "v", "gatys", 1, PARAMS, {"a": "b"}, IMAGE, IMAGE, 64, 0, ENCODER, "float32", "cpu"
+)
+RECORD = Record(
+    CELL,
+    "done",
+    scores=(
+        Score("ssim", 0.25, "", "higher", "pixels"),
+        Score("l", None, "", "lower", "x", 1, "why"),
+    ),
+    timing=Timing(1.0, True, 0.5, 1, 0.1, 3, (1.0, 2.0, 3.0), 100.0, "process"),
+    failure=Failure("Kind", "message"),
+    notes=("a note",),
+)
+TRACE = [
+    TracePoint("fit", 1, 0.5, {"total": 2.0, "style": 2.0}),
+    TracePoint("stylize", 1, 0.1, {"total": 1.0}),
+]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path, "s")
+
+
+def test_a_record_comes_back_as_it_went(store: Store) -> None:
+    store.write(RECORD, b"png", TRACE)
+    found = store.read(CELL.id)
+    assert found is not None
+    assert (found.scores, found.timing, found.failure) == (
+        RECORD.scores,
+        RECORD.timing,
+        RECORD.failure,
+    )
+    assert found.notes == RECORD.notes
+    assert found.cell.components == CELL.components
+    assert found.cell.content == IMAGE
+    assert store.trace(CELL.id) == TRACE
+    image = store.image(CELL.id)
+    assert image is not None
+    assert image.read_bytes() == b"png"
+
+
+def test_losses_of_saved_images_have_columns_where_there_are_any(store: Store) -> None:
+    last = TracePoint("stylize", 2, 0.2, {"total": 0.5}, {"total": 0.75, "style": 0.25})
+    store.write(RECORD, None, [*TRACE, last])
+    assert store.trace(CELL.id) == [*TRACE, last]
+    lines = store.trace_path(CELL.id).read_text().splitlines()
+    assert lines[0] == ("phase,index,seconds,total,content,style,tv,"
+                        "saved_total,saved_content,saved_style,saved_tv")  # fmt: skip
+    assert lines[2:] == ["stylize,1,0.1000,1,,,,,,,", "stylize,2,0.2000,0.5,,,,0.75,,0.25,"]
+    store.write(RECORD, None, TRACE)
+    head = store.trace_path(CELL.id).read_text().splitlines()[0]
+    assert head == "phase,index,seconds,total,content,style,tv"
+
+
+def test_a_record_of_schema_1_has_the_objective_of_raw_pixels(store: Store) -> None:
+    store.write(dataclasses.replace(RECORD, objective=0.5, objective_raw=0.25), None, [])
+    path = store.record_path(CELL.id)
+    found = store.read(CELL.id)
+    assert found is not None
+    assert (found.objective, found.objective_raw, found.objective_of) == (0.5, 0.25, "saved image")
+    old = json.loads(path.read_text())
+    del old["objective_raw"]
+    path.write_text(json.dumps({**old, "schema": 1}))
+    found = store.read(CELL.id)
+    assert found is not None
+    assert (found.schema, found.objective, found.objective_of) == (1, 0.5, "raw pixels")
+
+
+def test_an_interrupted_write_leaves_the_earlier_record_and_no_half_one(store: Store) -> None:
+    store.write(RECORD, b"old", TRACE)
+
+    class Broken:
+        losses: Any = None  # fails while the trace is written
+        saved: Any = None
+
+    with pytest.raises(TypeError):
+        store.write(dataclasses.replace(RECORD, notes=("new",)), b"new", [Broken()])  # type: ignore[list-item]
+    found, image = store.read(CELL.id), store.image(CELL.id)
+    assert found is not None
+    assert image is not None
+    assert (found.notes, image.read_bytes()) == (("a note",), b"old")
+    assert [p.name for p in (store.root / "cells").iterdir()] == [CELL.id]
+
+
+def test_a_record_of_another_schema_says_what_to_do(store: Store) -> None:
+    store.write(RECORD, None, [])
+    path = store.record_path(CELL.id)
+    path.write_text(path.read_text().replace('"variant"', '"variante"'))
+    with pytest.raises(
+        RecordError, match=r"record\.json does not hold.*cell\.variant.*run the suite again"
+    ):
+        store.read(CELL.id)
+
+
+def test_a_suite_without_results_says_how_to_make_them(store: Store) -> None:
+    with pytest.raises(RecordError, match=r"holds no results\. `nstbench run suites/s\.yaml`"):
+        store.run()
+
+
+def test_a_run_comes_back_and_yields_its_records_in_plan_order(store: Store) -> None:
+    other = dataclasses.replace(CELL, seed=1)
+    for cell in (CELL, other):
+        store.write(Record(cell, "done"), None, [])
+    ids, skips = (other.id, "missing00000", CELL.id), (Skip("n", "v", "p", "r"),)
+    run = Run("s", "d", "quick", ids, skips, ("ssim",), ENCODER, "cpu", "float32")
+    store.write_run(run)
+    assert store.run() == run
+    assert [r.cell.seed for r in store.records(store.run())] == [1, 0]
+
+
+def test_not_a_number_never_enters_a_record(store: Store) -> None:
+    bad = dataclasses.replace(RECORD, scores=(Score("s", float("nan"), "", "lower", "pixels"),))
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        store.write(bad, None, [])
+
+
+def test_images_on_the_way_are_kept_with_their_cell(store: Store) -> None:
+    store.write(RECORD, b"png", TRACE, {100: b"late", 5: b"early"})
+    found = store.snapshots(CELL.id)
+    assert {step: path.read_bytes() for step, path in found.items()} == {5: b"early", 100: b"late"}
+    assert list(found) == [5, 100]
+    store.write(RECORD, b"png", TRACE)  # of a run without any: none of the earlier one's are left
+    assert store.snapshots(CELL.id) == {}
+
+
+def test_a_fit_is_kept_with_its_facts(store: Store) -> None:
+    assert store.fit(CELL.fit_id) is None
+    store.write_fit(CELL, b"tensors", {"seconds": 1.5})
+    assert store.fit(CELL.fit_id) == (b"tensors", {"seconds": 1.5})
+
+
+def test_trial_points_of_a_line_search_are_left_out_of_charts_and_an_explosion_is_not() -> None:
+    from harness.records import without_trials
+
+    def points(*totals: float) -> list[TracePoint]:
+        return [TracePoint("stylize", i, 0.0, {"total": t}) for i, t in enumerate(totals, 1)]
+
+    assert [p.index for p in without_trials(points(10, 21, 9, 20, 3))] == [1, 3, 4, 5]
+    exploded = points(10, 5, 1e9)
+    assert without_trials(exploded) == exploded
+    assert without_trials([]) == []

@@ -1,0 +1,142 @@
+"""A team's server, MLflow on PostgreSQL: two at work on it at once, and all of it comes back."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.store import Store
+from harness.tracking import pull as mlflow_pull
+from tests.end_to_end.test_run import nstbench
+from tests.harness.tracking.test_pull import SEEDS, fill, pull, send
+from tests.harness.tracking.test_server_faults import assert_exactly_once
+from tests.helpers import postgres_server
+from tests.helpers.mlflow_server import Server, after, lose, proxied, serving, status, well
+
+SUITE = """\
+version: 1
+name: {name}
+encoder: random
+contents: {{coffee: {{builtin: coffee}}, chelsea: {{builtin: chelsea}}}}
+styles: {{grass: {{builtin: grass}}}}
+methods:
+  gatys: {{params: {{iterations: 12}}}}
+  johnson: {{params: {{steps: 3, batch_size: 1, crop: 64}}}}
+sizes: [{size}]
+seeds: [0, 1, 2]
+metrics: [ssim]
+"""
+CELLS = 2 * 2 * 3  # contents, methods, seeds
+SUITES = {"morning": 64, "evening": 72}
+BOTH_AT_WORK = 6
+"""Runs that have their numbers: of 28 in the end."""
+
+
+@pytest.fixture(autouse=True)
+def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with (
+        postgres_server.running() as backend,
+        serving(Server(tmp_path_factory.mktemp("server"), backend=backend)) as server,
+    ):
+        yield server
+
+
+def driver(suite: Path, out: Path, uri: str) -> subprocess.Popen[str]:
+    """Begin to run a suite."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "nstbench", "run", str(suite), "--out", str(out), "--offline"],
+        env={**os.environ, "MLFLOW_TRACKING_URI": uri},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+
+
+def sent(server: Server) -> int:
+    log = (server.folder / "server.log").read_text(encoding="utf-8", errors="replace")
+    return log.count("/runs/log-batch")
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Return what a suite's folder holds; nets are not sent."""
+    paths = (path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
+    found = {str(path.relative_to(folder)): path.read_bytes() for path in paths}
+    return {name: data for name, data in found.items() if not name.startswith("fits")}
+
+
+@pytest.mark.slow
+def test_two_drivers_at_once_a_killed_server_and_every_page_again_from_the_server_alone(
+    server: Server, tmp_path: Path
+) -> None:
+    uri = f"http://127.0.0.1:{server.port}"
+    drivers, stores = [], []
+    for name, size in SUITES.items():
+        suite = tmp_path / f"{name}.yaml"
+        suite.write_text(SUITE.format(name=name, size=size), encoding="utf-8")
+        drivers.append(driver(suite, tmp_path / name, uri))
+        stores.append(Store(tmp_path / name, name))
+    while sent(server) < BOTH_AT_WORK and any(each.poll() is None for each in drivers):
+        time.sleep(0.05)
+    server.kill()
+    server.start()
+    for each in drivers:
+        said = each.communicate(timeout=300)[0]
+        assert each.returncode == 0, said
+        assert "Traceback" not in said
+    server.wait()
+    for store in stores:
+        done = nstbench("sync", store.suite, "--out", store.root.parent, "--tracking-uri", uri)
+        assert done.returncode == 0, done.stderr
+        records = store.all_records()
+        assert len(records) == CELLS
+        assert_exactly_once(uri, store, records)
+
+    env, colleague = {"MLFLOW_TRACKING_URI": uri}, tmp_path / "colleague"
+    for store in stores:
+        done = nstbench("pull", store.suite, "--out", colleague, env=env)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert f"cells: {CELLS} came, 0 were here already; runs: 1 came" in done.stdout
+        assert "new contents of a trained style train anew" in done.stdout
+        assert tree(colleague / store.suite) == tree(store.root)
+    plan = nstbench("plan", tmp_path / "morning.yaml", "--out", colleague, "--offline")
+    assert f"0 to run, {CELLS} reused" in plan.stdout
+
+
+@pytest.mark.slow
+def test_a_pull_that_breaks_off_keeps_what_came_and_the_next_one_goes_on(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    monkeypatch.setattr(mlflow_pull, "WORKERS", 1)  # one cell after another
+    theirs, ours = Store(tmp_path / "theirs", "artists"), Store(tmp_path / "ours", "artists")
+    fill(theirs, range(SEEDS), "2026-02-01T00:00:00+00:00")
+    send(theirs, f"http://127.0.0.1:{server.port}")
+    with proxied(server.port) as proxy:
+        proxy.plan = after(40, lose)  # of some ten for each cell
+        done = pull(tmp_path / "ours", proxy.url)
+        assert (done.exit_code, type(done.exception)) == (2, SystemExit), done.output
+        assert f"MLflow at {proxy.url}: " in done.stderr
+        begun = len(ours.all_records())
+        assert 0 < begun < SEEDS - 2  # what came is kept
+        refused = iter([status(403)])
+        proxy.plan = lambda _, request: next(refused, None) if "trace.csv" in request else None
+        done = pull(tmp_path / "ours", proxy.url)
+        assert done.exit_code == 3, done.output
+        assert f"cells: {SEEDS - begun - 1} came, {begun} were here already" in done.stdout
+        (line,) = (line for line in done.stdout.splitlines() if line.startswith("! left out"))
+        assert "403" in line
+        proxy.plan = well
+        done = pull(tmp_path / "ours", proxy.url)
+        assert done.exit_code == 0, done.output
+        assert f"cells: 1 came, {SEEDS - 1} were here already; runs: 0 came" in done.stdout
+        assert tree(ours.root).keys() == tree(theirs.root).keys()
+        assert proxy.writes == []  # a pull only reads

@@ -1,0 +1,62 @@
+"""Convolutions said another way give the same sums and the same gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from methods._fast_convolutions import convolve_to_few, enlarge_and_convolve
+
+
+def same(
+    one: Callable[..., torch.Tensor], other: Callable[..., torch.Tensor], *inputs: torch.Tensor
+) -> None:
+    """Compare values and the gradients of a weighted sum, for every input."""
+    results = []
+    for function in (one, other):
+        leaves = [x.clone().requires_grad_() for x in inputs]
+        out = function(*leaves)
+        weights = torch.randn(out.shape, generator=torch.Generator().manual_seed(1))
+        (out * weights).sum().backward()
+        results.append([out.detach(), *(leaf.grad for leaf in leaves)])
+    for mine, theirs in zip(*results, strict=True):
+        assert mine is not None
+        assert torch.allclose(mine, theirs, rtol=1e-4, atol=1e-4)  # type: ignore[arg-type]
+
+
+def random(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape)))
+
+
+@pytest.mark.parametrize("padding", ["reflect", "replicate", "constant"])
+@pytest.mark.parametrize("size", [(4, 4), (5, 7)])
+def test_enlarging_within_the_convolution_is_enlarging_before_it(
+    padding: str, size: tuple[int, int]
+) -> None:
+    # Mirroring the enlarged image by one pixel repeats its edge, since edge pixels are pairs.
+    before = "replicate" if padding == "reflect" else padding
+    same(
+        lambda x, w, b: enlarge_and_convolve(F.pad(x, (1,) * 4, mode=before), w, b),
+        lambda x, w, b: F.conv2d(
+            F.pad(F.interpolate(x, scale_factor=2), (1,) * 4, mode=padding), w, b
+        ),
+        random(2, 3, *size),
+        random(5, 3, 3, 3),
+        random(5),
+    )
+
+
+@pytest.mark.parametrize("kernel", [3, 9])
+def test_shifted_sums_of_columns_are_the_convolution(kernel: int) -> None:
+    same(convolve_to_few, F.conv2d, random(2, 4, 12, 15), random(3, 4, kernel, kernel))
+
+
+def test_bfloat16_goes_in_and_float32_sums_come_out() -> None:
+    x, weight = random(1, 8, 16, 16).bfloat16(), random(3, 8, 9, 9).bfloat16()
+    out = convolve_to_few(x, weight)
+    exact = F.conv2d(x.float(), weight.float())
+    assert out.dtype == torch.float32
+    assert (out - exact).abs().max() < 0.02 * exact.abs().max()

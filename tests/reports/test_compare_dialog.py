@@ -1,0 +1,367 @@
+"""Two images side by side in a real browser: by mouse, by keyboard, by touch and by link."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from PIL import Image
+
+from reports import page
+from reports.templating import static
+from tests.helpers.browser import FRAME, quiet
+from tests.reports.test_page import CAT, CUP, HOSTILE, WAVE, cell, png, record, store_of
+from tests.reports.test_page_in_browser import SCHEMES, WIDTHS
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, FrameLocator, Locator, Page
+
+    Shown = Page | FrameLocator
+
+VARIANTS = {"gatys[adam]": 0.5, "gatys[lbfgs]": 0.75, "identity": 1.0}
+CELLS = [cell(variant, content) for content in (CUP, CAT) for variant in VARIANTS]
+"""Two rows of content, style and three variants; cell n has n times 30 as its red."""
+
+HUGE = cell("huge", CUP)
+EVIL = [f"{HOSTILE}{end}" for end in ("", "\u202e\u05d0\u05d1", "x" * 200, ";b=1&compare=side")]
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    records = [record(one, VARIANTS[one.variant]) for one in CELLS]
+    store = store_of(tmp_path_factory.mktemp("runs"), [*records, record(HUGE)])
+    store.write(record(HUGE), png(size=(1200, 900)), [])
+    return page.write(store)
+
+
+@pytest.fixture(scope="module")
+def evil(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page of which every name is hostile."""
+    records = [
+        record(cell(name, replace(CUP, name=HOSTILE, title=name), style=replace(WAVE, title=name)))
+        for name in EVIL
+    ]
+    return page.write(store_of(tmp_path_factory.mktemp("runs"), records))
+
+
+@pytest.fixture
+def window(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A window; whatever the browser complains about or asks for fails the test."""
+    width, scheme = getattr(request, "param", (1440, "light"))
+    size = {"width": width, "height": 900}
+    window = chromium.new_page(viewport=size, color_scheme=scheme, has_touch=True)  # type: ignore[arg-type]
+    window.set_default_timeout(5000)
+    with quiet(window):
+        yield window
+
+
+@pytest.fixture
+def opened(window: Page, path: Path) -> Page:
+    """The first stylized image, opened by mouse."""
+    window.goto(path.as_uri())
+    thumbnails(window).first.click()
+    return window
+
+
+@pytest.fixture(params=["file", "frame"])
+def shown(request: pytest.FixtureRequest, window: Page, path: Path) -> Shown:
+    """The same from disk and in a sandboxed frame, which has no address and no storage."""
+    if request.param == "file":
+        window.goto(path.as_uri())
+        return window
+    window.goto("about:blank")
+    window.evaluate(FRAME, path.read_text(encoding="utf-8"))
+    return window.frame_locator("iframe")
+
+
+def thumbnails(shown: Shown) -> Locator:
+    return shown.locator(".nst-cell .nst-enlarge")
+
+
+def dialog(shown: Shown) -> Locator:
+    return shown.locator("#nst-compare")
+
+
+def sides(shown: Shown) -> list[str]:
+    """The values of A and B: a cell's id, or a role and the id of the first cell of its row."""
+    return [dialog(shown).locator(f"[name={side}]").input_value() for side in "ab"]
+
+
+def mode(shown: Shown) -> str | None:
+    return dialog(shown).locator("[name=compare]:checked").get_attribute("value")
+
+
+def percent(shown: Shown) -> int:
+    return int(dialog(shown).locator("[data-nst=percent]").inner_text().removesuffix(" %"))
+
+
+def red(window: Page, across: float = 0.5) -> int:
+    """How red the stage is, half way down and so far across the first image."""
+    with Image.open(io.BytesIO(window.screenshot())) as image:
+        box = window.locator(".nst-pane").first.bounding_box()
+        assert box is not None
+        at = (box["x"] + box["width"] * across, box["y"] + box["height"] * 0.3)
+        pixel: Any = image.getpixel((int(at[0]), int(at[1])))
+    return int(pixel[0])
+
+
+def test_an_image_opens_beside_its_content_and_focus_returns(shown: Shown, window: Page) -> None:
+    button = thumbnails(shown).nth(5)  # of the second row, the second
+    button.focus()
+    window.keyboard.press("Enter")
+    assert sides(shown) == [CELLS[4].id, f"content.{CELLS[3].id}"]
+    assert dialog(shown).locator("img").count() == 2
+    window.keyboard.press("ArrowRight")
+    window.keyboard.press("Escape")
+    assert not dialog(shown).is_visible()
+    assert button.evaluate("e => e === document.activeElement")
+
+
+def test_a_content_opens_beside_what_was_made_of_it_and_a_style_beside_the_content(
+    opened: Page,
+) -> None:
+    opened.keyboard.press("Escape")
+    opened.locator("[data-role=content] button").first.click()
+    assert sides(opened) == [f"content.{CELLS[0].id}", CELLS[0].id]
+    dialog(opened).locator(".nst-close").click()
+    opened.locator("[data-role=style] button").last.click()
+    assert sides(opened) == [f"style.{CELLS[3].id}", f"content.{CELLS[3].id}"]
+
+
+def test_arrows_go_along_the_row_and_to_the_next_pair(shown: Shown, window: Page) -> None:
+    thumbnails(shown).first.click()
+    contents = [f"content.{CELLS[row].id}" for row in (0, 3)]
+    window.keyboard.press("ArrowRight")
+    assert sides(shown) == [CELLS[1].id, contents[0]]
+    window.keyboard.press("ArrowDown")
+    assert sides(shown) == [CELLS[4].id, contents[1]]  # B goes along
+    window.keyboard.press("ArrowUp")
+    window.keyboard.press("ArrowLeft")
+    window.keyboard.press("ArrowLeft")
+    assert sides(shown) == [f"style.{CELLS[0].id}", contents[0]]
+    window.keyboard.press("s")
+    assert sides(shown) == [contents[0], f"style.{CELLS[0].id}"]
+
+
+def test_any_two_images_can_be_picked_by_pair(opened: Page) -> None:
+    picks = dialog(opened).locator("[name=b]")
+    assert picks.locator("optgroup").evaluate_all("all => all.map(one => one.label)") == [
+        "cup × wave", "cat × wave"
+    ]  # fmt: skip
+    assert picks.locator("option").count() == 2 * (2 + 3) + 1
+    picks.select_option(CELLS[5].id)
+    dialog(opened).get_by_label("Swap").click()
+    assert sides(opened) == [CELLS[5].id, CELLS[0].id]
+
+
+def test_keys_and_clicks_choose_the_same_modes(shown: Shown, window: Page) -> None:
+    thumbnails(shown).first.click()
+    names = ["slider", "flicker", "difference", "side"]
+    for key, name in enumerate(names, 1):
+        window.keyboard.press(str(key))
+        assert mode(shown) == name
+    for name in names:
+        dialog(shown).locator(f"label:has([value={name}])").click()
+        assert mode(shown) == name
+
+
+def test_the_slider_cuts_where_its_handle_is(opened: Page) -> None:
+    dialog(opened).locator("[name=b]").select_option(CELLS[5].id)
+    assert red(opened, 0.45) < 10 < 140 < red(opened, 0.55)
+    cut = dialog(opened).locator("[name=cut]")
+    box = cut.bounding_box()
+    assert box is not None
+    opened.mouse.click(box["x"] + box["width"] * 0.25, box["y"] + box["height"] * 0.6)
+    assert red(opened, 0.45) > 140
+    before = float(cut.input_value())
+    opened.keyboard.press("ArrowRight")  # the handle has the focus: arrows are its own
+    assert float(cut.input_value()) > before
+    assert sides(opened) == [CELLS[0].id, CELLS[5].id]
+
+
+def test_it_flickers_by_space_and_while_a_button_is_held(opened: Page) -> None:
+    dialog(opened).locator("[name=b]").select_option(CELLS[5].id)
+    dialog(opened).locator(".nst-stage").focus()
+    opened.keyboard.press("2")
+    assert red(opened) < 10
+    opened.keyboard.press("Space")
+    assert red(opened) > 140
+    opened.keyboard.press("Space")
+    hold = dialog(opened).get_by_text("Hold to see B")
+    hold.hover()
+    opened.mouse.down()
+    assert red(opened) > 140
+    opened.mouse.move(5, 300)  # also where the pointer slips off
+    opened.mouse.up()
+    assert red(opened) < 10
+    hold.focus()
+    opened.keyboard.press("Space")
+    assert hold.get_attribute("aria-pressed") == "true"
+
+
+def test_a_difference_is_black_where_there_is_none_and_can_be_amplified(opened: Page) -> None:
+    opened.keyboard.press("3")
+    picks, gain = dialog(opened).locator("[name=b]"), dialog(opened).locator("[name=gain]")
+    picks.select_option(CELLS[0].id)
+    assert red(opened) == 0
+    picks.select_option(CELLS[1].id)  # 30 apart
+    assert red(opened) == pytest.approx(4 * 30, abs=12)
+    gain.focus()
+    opened.keyboard.press("Home")
+    assert red(opened) == pytest.approx(30, abs=3)
+    assert "× 1" in dialog(opened).inner_text()
+
+
+def test_zoom_and_pan_are_shared_and_pixels_are_shown_as_such(shown: Shown, window: Page) -> None:
+    thumbnails(shown).first.click()
+    window.keyboard.press("4")
+    images = dialog(shown).locator(".nst-pane img")
+    drawn = "all => all.map(one => getComputedStyle(one).transform)"
+    fit = images.evaluate_all(drawn)
+    pane = dialog(shown).locator(".nst-pane").last
+    pane.hover(position={"x": 20, "y": 20})
+    window.mouse.wheel(0, -400)
+    assert len(set(images.evaluate_all(drawn))) == 1
+    assert images.evaluate_all(drawn) != fit
+    zoomed = images.evaluate_all(drawn)
+    window.mouse.down()
+    window.mouse.move(300, 300)
+    window.mouse.up()
+    assert len(set(images.evaluate_all(drawn))) == 1
+    dragged = images.evaluate_all(drawn)
+    window.keyboard.press("ArrowRight")
+    assert images.evaluate_all(drawn) not in (zoomed, dragged)
+    assert sides(shown)[0] == CELLS[0].id  # zoomed in, arrows move what is seen
+    window.keyboard.press("Shift+ArrowRight")
+    assert sides(shown)[0] == CELLS[1].id
+    window.keyboard.press("0")
+    assert images.evaluate_all(drawn) == fit
+
+
+def test_an_image_is_smooth_up_to_twice_its_size_and_pixelated_beyond(opened: Page) -> None:
+    dialog(opened).locator("[name=a]").select_option(HUGE.id)
+    dialog(opened).locator(".nst-stage").focus()
+    rendering = "e => getComputedStyle(e).imageRendering"
+    image = dialog(opened).locator(".nst-pane img").first
+    assert (percent(opened) <= 200, image.evaluate(rendering)) == (True, "auto")
+    while percent(opened) <= 200:
+        opened.keyboard.press("+")
+    assert image.evaluate(rendering) == "pixelated"
+    opened.keyboard.press("-")
+    assert image.evaluate(rendering) == "auto"
+    assert "shown at 512 × 384 of 1200 × 900 pixels" in dialog(opened).inner_text()
+
+
+def test_two_fingers_zoom(opened: Page) -> None:
+    opened.keyboard.press("4")
+    before = percent(opened)
+    touches = opened.context.new_cdp_session(opened)
+    box = opened.locator(".nst-pane").first.bounding_box()
+    assert box is not None
+    middle, height = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    for kind, apart in (("Start", 40), ("Move", 80), ("Move", 120)):
+        points = [{"x": middle + side * apart, "y": height, "id": side + 1} for side in (-1, 1)]
+        touches.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": points})
+    touches.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    assert percent(opened) == pytest.approx(3 * before, rel=0.05)
+
+
+def test_the_better_image_says_by_how_much(opened: Page) -> None:
+    dialog(opened).locator("[name=b]").select_option(CELLS[1].id)
+    words = [side.inner_text() for side in dialog(opened).locator(".nst-words > div").all()]
+    assert ["better by 0.25" in side for side in words] == [False, True]
+    assert ["gatys[adam]" in words[0], "gatys[lbfgs]" in words[1]] == [True, True]
+    assert "cup × wave" in words[0]
+
+
+def test_a_link_opens_the_same_view_again(opened: Page, chromium: Browser) -> None:
+    dialog(opened).locator("[name=b]").select_option(CELLS[5].id)
+    dialog(opened).locator(".nst-stage").focus()
+    for key in ("4", "+", "+", "ArrowRight"):
+        opened.keyboard.press(key)
+    opened.wait_for_function("() => location.hash.includes('zoom=')")
+    assert f"#compare=side;a={CELLS[0].id};b={CELLS[5].id};zoom=1.5625;" in opened.url
+    look = "() => document.querySelector('.nst-stage').style.cssText"
+    again = chromium.new_page(viewport={"width": 1440, "height": 900})
+    again.goto(opened.url)
+    assert (mode(again), sides(again)) == ("side", [CELLS[0].id, CELLS[5].id])
+    assert again.evaluate(look) == opened.evaluate(look)
+    again.keyboard.press("Escape")
+    again.wait_for_function("() => !location.hash")
+    again.evaluate(f"() => {{ location.hash = '#compare=difference;a={CELLS[4].id}' }}")
+    again.wait_for_selector("#nst-compare[open]")
+    assert (mode(again), sides(again)[0]) == ("difference", CELLS[4].id)
+    again.close()
+
+
+@pytest.mark.parametrize(
+    "said", ["a=nothing", "compare=side", "compare=side;a", "a=1;length=2;__proto__=3", "%%%;=;"]
+)
+def test_a_link_that_means_nothing_opens_nothing(window: Page, path: Path, said: str) -> None:
+    window.goto(f"{path.as_uri()}#{said}")
+    assert not dialog(window).is_visible()
+
+
+def test_a_link_with_odd_values_opens_the_usual_view(window: Page, path: Path) -> None:
+    odd = "compare=evil;zoom=1e9;x=NaN;cut=-5;gain=x;length=2;b=?"
+    window.goto(f"{path.as_uri()}#a={CELLS[1].id};{odd}")
+    assert (mode(window), sides(window)) == ("slider", [CELLS[1].id, f"content.{CELLS[0].id}"])
+    style = window.locator(".nst-stage").get_attribute("style") or ""
+    assert re.search(r"--cut: 0;.*--gain: \d+;.*--zoom: 16;.*--x: 0;", style)
+
+
+def test_the_link_is_copied_or_else_shown_selected(shown: Shown, window: Page) -> None:
+    thumbnails(shown).first.click()
+    told = dialog(shown).locator("[data-nst=said]")
+    dialog(shown).get_by_text("Copy link").click()
+    assert told.inner_text() == "Copied"
+    told.evaluate("() => { document.execCommand = () => false }")
+    dialog(shown).get_by_text("Copy link").click()
+    assert f"#compare=slider;a={CELLS[0].id};b=content." in told.inner_text()
+    assert told.evaluate("() => String(getSelection())") == told.inner_text()
+
+
+@pytest.mark.parametrize("window", [(w, s) for w in WIDTHS for s in SCHEMES], indirect=True)
+def test_it_fits_and_axe_finds_nothing_serious(window: Page, path: Path) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    window.goto(path.as_uri())
+    thumbnails(window).first.click()
+    dialog(window).locator("[name=b]").select_option(CELLS[1].id)
+    for key in "1234":
+        dialog(window).locator(f"label:nth-of-type({key})").first.click()
+        fits = "e => e.scrollWidth <= innerWidth && e.offsetWidth <= innerWidth"
+        assert dialog(window).evaluate(fits)
+        found = Axe().run(window, "#nst-compare", {"preload": False}).response["violations"]
+        assert [one["id"] for one in found if one["impact"] in ("serious", "critical")] == []
+
+
+def test_the_stage_stays_where_it_is_whatever_the_mode(opened: Page) -> None:
+    frames = []
+    for key in "123":
+        opened.keyboard.press(key)
+        frames.append(opened.locator(".nst-pane").first.bounding_box())
+    assert frames[0] == frames[1] == frames[2]
+
+
+def test_hostile_names_do_nothing(window: Page, evil: Path) -> None:
+    window.on("dialog", lambda box: pytest.fail(box.message))
+    window.goto(evil.as_uri())
+    thumbnails(window).first.click()
+    for key in ("ArrowDown", "ArrowRight", "s", "ArrowDown", "4", "3"):
+        window.keyboard.press(key)
+    assert window.locator("img[src=x], [onerror]").count() == 0
+    labels = dialog(window).locator("[name=a] option").evaluate_all("all => all.map(o => o.text)")
+    assert len([label for label in labels if "onerror=alert(1)" in label]) == len(EVIL)
+    assert window.evaluate("document.documentElement.scrollWidth") <= 1440
+    window.set_viewport_size({"width": 390, "height": 844})
+    assert dialog(window).evaluate("e => e.scrollWidth <= innerWidth")
+
+
+def test_the_scripts_of_the_page_are_small() -> None:
+    assert sum(len(script.splitlines()) for script in static("js")) < 400

@@ -1,0 +1,93 @@
+"""Runs this checkout's command line as its users do: a process of its own, timed from outside."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+LOOK_SECONDS = 0.2
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command took, and what it said."""
+
+    seconds: float
+    peak_mb: float  # of the command alone, without its workers
+    output: str
+    samples: tuple[Sample, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a process had used at a moment of the shared clock."""
+
+    at: float
+    memory_mb: float
+    cpu_seconds: float
+
+
+class _Watch:
+    """Looks at a process' memory now and then; what it leaves behind counts its workers too."""
+
+    def __init__(self, pid: int) -> None:
+        self.peak_mb = 0.0
+        self.samples: list[Sample] = []
+        self._stat = Path(f"/proc/{pid}/stat")
+        self._status = Path(f"/proc/{pid}/status")
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+
+    def __enter__(self) -> _Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._over.wait(LOOK_SECONDS):
+            with suppress(OSError):  # it has ended, or the system is another
+                for line in self._status.read_text(encoding="ascii").splitlines():
+                    if line.startswith("VmHWM:"):
+                        self.peak_mb = int(line.split()[1]) * 1024 / 1e6
+                    if line.startswith("VmRSS:"):
+                        memory = int(line.split()[1]) * 1024 / 1e6
+                        self.samples.append(Sample(time.monotonic(), memory, self._cpu()))
+
+    def _cpu(self) -> float:
+        """Return seconds of the processor, its own and the system's for it."""
+        after_name = self._stat.read_text(encoding="ascii").rpartition(")")[2].split()
+        return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def python(*arguments: str | Path, env: Mapping[str, str] | None = None) -> Done:
+    """Run Python with this checkout's modules; a command that fails ends the comparison."""
+    command = [sys.executable, *map(str, arguments)]
+    path = os.pathsep.join(filter(None, [(env or {}).get("PYTHONPATH"), str(ROOT)]))
+    surroundings = {**os.environ, **(env or {}), "PYTHONPATH": path, "NSTBENCH_OFFLINE": "1"}
+    begin = time.perf_counter()
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=surroundings, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    with _Watch(process.pid) as watch:
+        output, _ = process.communicate()
+    seconds = time.perf_counter() - begin
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}:\n{output}")
+    return Done(seconds, watch.peak_mb, output, tuple(watch.samples))
+
+
+def nstbench(*arguments: str | Path, env: Mapping[str, str] | None = None) -> Done:
+    """Run what the command `nstbench` runs, with these arguments."""
+    return python("-m", "nstbench", *arguments, env=env)
