@@ -1,56 +1,50 @@
-"""What the terminal shows: plan, progress, table. Plain lines where it is no terminal."""
+"""The plan and the progress of a run on the terminal; plain lines if there is no terminal."""
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from statistics import mean
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
-from rich.table import Table
-from rich.text import Text
 
-from harness.cli.eta import Estimate
 from harness.execution.prepare import ReadyRun
 from harness.plan import Action, Plan
-from harness.records import Cell, Record, Score
+from harness.records import Cell, Record, Score, Timing
 
 if TYPE_CHECKING:
-    from harness.cli.fetch import Need
     from harness.execution.executors.ray.cluster import Cluster
-    from harness.registry.diagnostics import Finding
-    from harness.store.gc import GarbageGroup
 
-ARROWS = {"lower": "↓", "higher": "↑", "neither": ""}
 SHORT_PHASES = {"fit": "fitting", "stylize": "stylizing", "measure": "measuring"}
-MARKS = {"good": ("✓", "green"), "fair": ("!", "yellow"), "bad": ("✗", "red")}
-NEED_COLORS = {"stands in": "yellow", "missing": "red"}
 COLORS = {"done": "green", "diverged": "yellow", "skipped": "yellow"}
 MAX_LINES = 12
-"""Of workers that are shown at a time."""
+"""Number of workers with a visible line."""
 ACTIONS: tuple[Action, ...] = ("run", "reuse", "score")
+
+Kind = tuple[str, str]
+"""A variant and its label: cells of one kind take about the same time."""
 
 
 class Display:
-    """The running display of one invocation."""
+    """The progress display of one command."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
         self._cells: dict[str, Cell] = {}
         self._done = 0
-        self._lines: dict[str, TaskID] = {}  # of each worker, by its place
+        self._lines: dict[str, TaskID] = {}  # a line for each worker, by its place
 
-    def announce(self, prepared: ReadyRun, fleet: Cluster | None = None) -> None:
-        """Print where the suite runs, what stands in, and the plan line."""
+    def announce(self, prepared: ReadyRun, cluster: Cluster | None = None) -> None:
+        """Print the device, the encoder, warnings and a summary of the plan."""
         facts, suite = prepared.facts, prepared.suite
         profile = f", profile {suite.profile}" if suite.profile else ""
         self._say(f"[bold]{suite.name}[/]{profile} on {facts.device}, encoder {facts.encoder.name} "
                   f"({facts.encoder.origin})")  # fmt: skip
-        for line in fleet.lines() if fleet else ():
+        for line in cluster.lines() if cluster else ():
             self._say(f"[yellow]{escape(line)}[/]" if line.startswith("!") else escape(line))
         for warning in prepared.warnings:
             self._say(f"[yellow]! {escape(warning)}[/]")
@@ -58,11 +52,11 @@ class Display:
             self._say(line)
 
     def start(self, cells: Sequence[Cell], earlier: Iterable[Record] = ()) -> None:
-        """Begin the progress display over the cells that will run.
+        """Start the progress display.
 
         Args:
-            cells: Those.
-            earlier: Records of their variants, that tell how long they may take.
+            cells: The cells to run.
+            earlier: Records of the same variants from earlier runs, to estimate the time.
         """
         self._cells = {cell.id: cell for cell in cells}
         self._estimate, self._workers = Estimate(cells), 1
@@ -81,7 +75,7 @@ class Display:
             self._live.start()
 
     def progress(self, cell_id: str, phase: str, index: int, of: int, place: str = "") -> None:
-        """Show where a running cell stands, and at which place where there are several."""
+        """Show the phase of a running cell and, with several workers, its worker."""
         cell = self._cells.get(cell_id)
         if cell is not None and (line := self._lines.get(place)) is not None:
             text = f"{escape(place)} {SHORT_PHASES.get(phase, phase)} {escape(cell.name)}".lstrip()
@@ -90,13 +84,13 @@ class Display:
             )
 
     def staffed(self, places: Sequence[str]) -> None:
-        """Show a line for each worker, of as many as there is room for."""
+        """Show a line for each worker, at most MAX_LINES of them."""
         for gone in self._lines.keys() - set(places):
             self._progress.remove_task(self._lines.pop(gone))
         for place in places:
             if place not in self._lines:
                 self._lines[place] = self._progress.add_task(
-                    f"{escape(place)} begins", total=None, of="", visible=False
+                    f"{escape(place)} starting", total=None, of="", visible=False
                 )
         for number, line in enumerate(self._lines.values()):
             self._progress.update(line, visible=number < MAX_LINES)
@@ -104,7 +98,7 @@ class Display:
         self._progress.update(self._all, of=self._of())
 
     def finished(self, record: Record) -> None:
-        """Print a line for a finished cell and move the bars on."""
+        """Print a line for a finished cell and update the progress bars."""
         self._done += 1
         self._estimate.finished(record)
         self._progress.update(self._all, completed=self._done, of=self._of())
@@ -118,33 +112,33 @@ class Display:
             self._say(f"    [{color}]{escape(record.failure.message)}[/]")
 
     def waits(self, holder: str) -> None:
-        """Say whose turn it is in the suite's folder."""
-        self._say(f"[yellow]! {escape(holder)} runs this suite; waiting for it to end[/]")
+        """Print which process runs the suite at the moment."""
+        self._say(f"[yellow]! waiting: {escape(holder)} runs this suite[/]")
 
     def stops(self) -> None:
-        """Say what the first Ctrl-C does."""
-        self._say("[yellow]ending after this cell; Ctrl-C once more ends it now[/]")
+        """Print the effect of the first Ctrl-C."""
+        self._say("[yellow]stopping after this cell; press Ctrl-C again to stop now[/]")
 
     def interrupted(self, left_out: int = 0) -> None:
-        """Say how to go on, and how many records MLflow lacks."""
-        self._say("interrupted; what was finished is kept. The same command goes on from here.")
+        """Print how to continue, and how many records MLflow lacks."""
+        self._say("Interrupted. Finished cells are kept. To continue, run the same command again.")
         if left_out:
-            self._say(f"MLflow lacks {left_out} of it; `nstbench sync` completes it.")
+            self._say(f"MLflow lacks {left_out} records. To send them, run `nstbench sync`.")
 
     def gives_up(self, failed: int) -> None:
-        """Say why the rest is left, where too many cells have failed."""
-        self._say(f"[red]{failed} failed: the run ends here, as it was asked to.[/]")
+        """Print that the run ends because too many cells have failed."""
+        self._say(f"[red]The run ends: {failed} cells failed, the limit of --max-failures.[/]")
 
     def warn(self, text: str) -> None:
-        """Print a warning that is no reason to stop."""
+        """Print a warning."""
         self._say(f"[yellow]! {escape(text)}[/]")
 
     def waiting_for_mlflow(self) -> None:
-        """Say why the end is not there yet."""
-        self._say("MLflow takes in the last records; Ctrl-C leaves them to `nstbench sync`")
+        """Print that the last records are being sent to MLflow."""
+        self._say("sending the last records to MLflow; after Ctrl-C, `nstbench sync` sends them")
 
     def stop(self) -> None:
-        """End the progress display."""
+        """Stop the progress display."""
         if self.console.is_terminal:
             self._live.stop()
 
@@ -165,7 +159,7 @@ class Display:
 
 
 def plan_lines(plan: Plan) -> Iterable[str]:
-    """Say how many cells run, are reused, are scored again and are skipped, with the reasons."""
+    """Yield how many cells run, are reused, scored again or skipped, and the reasons."""
     counts = {action: plan.count(action) for action in ACTIONS}
     yield (
         f"plan: {len(plan.entries)} cells: [bold]{counts['run']} to run[/], "
@@ -181,38 +175,10 @@ def plan_lines(plan: Plan) -> Iterable[str]:
 
 
 def entry_lines(plan: Plan, why: Mapping[str, str] | None) -> Iterator[str]:
-    """Say of every cell what will be done with it, and why where the reasons are given by id."""
+    """Yield the action for every cell, with its reason if `why` maps cell ids to reasons."""
     for entry in plan.entries:
         line = f"{entry.action:5}  {entry.cell.id}  {entry.cell.name}"
         yield line if why is None else f"{line}  ({why[entry.cell.id]})"
-
-
-def results_table(records: Sequence[Record]) -> Table:
-    """Return the mean of every score and time by variant, in plan order."""
-    table = Table(title=None, header_style="bold", box=None, pad_edge=False)
-    scores = {score.name: score for record in records for score in record.scores}
-    table.add_column("variant", no_wrap=True)
-    table.add_column("n", justify="right")
-    for score in scores.values():
-        table.add_column(f"{score.name} {ARROWS[score.better]}", justify="right", overflow="fold")
-    table.add_column("stylize s ↓", justify="right")
-    table.add_column("fit s ↓", justify="right")
-    for variant in dict.fromkeys(record.cell.variant for record in records):
-        own = [r for r in records if r.cell.variant == variant]
-        values = [[s.value for r in own for s in r.scores if s.name == n] for n in scores]
-        timings = [r.timing for r in own if r.timing]
-        table.add_row(
-            Text(variant, style="dim" if own[0].cell.anchor else ""),
-            str(sum(r.ok for r in own)) + (f"/{len(own)}" if not all(r.ok for r in own) else ""),
-            *(_mean([v for v in column if v is not None]) for column in values),
-            _mean([t.stylize_seconds for t in timings]),
-            _mean([t.fit_seconds for t in timings]),
-        )
-    return table
-
-
-def _mean(values: Sequence[float]) -> str:
-    return f"{mean(values):.3g}" if values else "–"
 
 
 def _seconds(record: Record) -> str:
@@ -228,52 +194,71 @@ def _scores(scores: Sequence[Score]) -> str:
     return "".join(f"  {s.name} {s.value:.3f}" for s in scores if s.value is not None)
 
 
-def print_needs(console: Console, needs: Sequence[Need]) -> None:
-    """Print what a suite needs as a table, and below it why something is not here."""
-    table = Table(header_style="bold", box=None, pad_edge=False)
-    for title in ("what", "name", "", "MB", "from", "SHA-256"):
-        table.add_column(title, justify="right" if title == "MB" else "left", overflow="fold")
-    for need in needs:
-        state = Text(need.state, style="" if need.real else NEED_COLORS[need.state])
-        size = f"{need.megabytes:.1f}" if need.megabytes is not None else ""
-        origin = urlsplit(need.origin).hostname or need.origin
-        row = (need.kind, need.name, state, size, escape(origin), need.sha256[:12])
-        table.add_row(*row)
-    console.print(table)
-    reasons = dict.fromkeys(need.why for need in needs if need.why)
-    for why in reasons:
-        names = ", ".join(need.name for need in needs if need.why == why)
-        console.print(f"[yellow]! {escape(names)}: {escape(why)}[/]", highlight=False)
+@dataclass
+class _Mean:
+    total: float = 0.0
+    count: int = 0
+
+    def add(self, value: float) -> None:
+        self.total += value
+        self.count += 1
 
 
-def print_heaps(
-    console: Console, found: Mapping[str, Sequence[GarbageGroup]], *, removed: bool
-) -> None:
-    """Print what nobody needs as a table, and what was or can be done about it."""
-    table = Table(header_style="bold", box=None, pad_edge=False)
-    for title in ("suite", "what no run refers to", "number", "MB", ""):
-        table.add_column(title, justify="right" if title in {"number", "MB"} else "left")
-    for suite, heaps in found.items():
-        for heap in heaps:
-            why = Text(f"kept: {heap.kept}" if heap.kept else "", style="dim")
-            table.add_row(suite, heap.kind, str(len(heap.paths)), f"{heap.megabytes:.1f}", why)
-    if table.rows:
-        console.print(table)
-    freed = sum(heap.megabytes for heaps in found.values() for heap in heaps if not heap.kept)
-    what = f"{freed:.1f} MB were freed." if removed else f"--yes frees {freed:.1f} MB."
-    console.print(what if table.rows else "Nothing is to be freed.", highlight=False)
+class Estimate:
+    """Estimates the time left from the times of finished cells.
+
+    Cells are counted by kind, because a suite of ten thousand cells has few kinds.
+    """
+
+    def __init__(self, cells: Sequence[Cell]) -> None:
+        self._cells = {cell.id: _kind(cell) for cell in cells}
+        self._fits = {cell.fit_id: _kind(cell) for cell in cells}
+        self._left = Counter(self._cells.values())
+        self._fits_left = Counter(self._fits.values())
+        self._stylize: dict[str, _Mean] = defaultdict(_Mean)
+        self._fit: dict[str, _Mean] = defaultdict(_Mean)
+        self._before: dict[str, Timing] = {}  # by variant, from earlier runs
+
+    def learn(self, record: Record) -> None:
+        """Use the timing of an earlier run until this run has finished a cell of the kind."""
+        if record.timing is not None:
+            self._before[record.cell.variant] = record.timing
+
+    def finished(self, record: Record) -> None:
+        """Add the times of a finished cell."""
+        cell = record.cell
+        if planned := self._cells.pop(cell.id, None):
+            self._left[planned] -= 1
+        if fitted := self._fits.pop(cell.fit_id, None):
+            self._fits_left[fitted] -= 1
+        if record.timing is None:
+            return
+        for key in _kind(cell):
+            self._stylize[key].add(record.timing.stylize_seconds * record.timing.repeats)
+            if fitted and not record.timing.fit_shared:
+                self._fit[key].add(record.timing.fit_seconds)
+
+    def seconds(self) -> float | None:
+        """Return the seconds left, or None while the time of some kind is unknown."""
+        stylize = {v: t.stylize_seconds * t.repeats for v, t in self._before.items()}
+        fit = {variant: timing.fit_seconds for variant, timing in self._before.items()}
+        parts = [
+            *_parts(self._left, self._stylize, stylize),
+            *_parts(self._fits_left, self._fit, fit),
+        ]
+        known = [seconds for seconds in parts if seconds is not None]
+        return sum(known) if len(known) == len(parts) else None
 
 
-def showing(console: Console, findings: Iterable[Finding]) -> Iterator[Finding]:
-    """Pass findings on, printing each as it comes, section by section."""
-    section = ""
-    for finding in findings:
-        if finding.section != section:
-            section = finding.section
-            console.print(f"[bold]{section}[/]")
-        mark, color = MARKS[finding.state]
-        line = f"  [{color}]{mark}[/] {escape(finding.name)}: {escape(finding.what)}"
-        console.print(line, highlight=False, soft_wrap=True)
-        if finding.remedy:
-            console.print(f"      {escape(finding.remedy)}", highlight=False, style="dim")
-        yield finding
+def _kind(cell: Cell) -> Kind:
+    return (cell.variant, cell.label)
+
+
+def _parts(
+    left: Counter[Kind], seen: dict[str, _Mean], before: dict[str, float]
+) -> Iterable[float | None]:
+    for kind, count in left.items():
+        if count:
+            known = next((seen[key] for key in kind if key in seen), None)
+            each = known.total / known.count if known else before.get(kind[0])
+            yield None if each is None else count * each

@@ -1,4 +1,4 @@
-"""What this machine has and lacks for nstbench, and what to do about it."""
+"""The checks of `nstbench doctor`: what works on this machine, and how to fix the rest."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from statistics import median
 from urllib.parse import urlsplit
 
 from harness import encoders
-from harness.cli import listing
 from harness.errors import MissingWeightsError, NstbenchError, SourceError
 from harness.execution.machine import environment
 from harness.execution.prepare import Options
@@ -35,19 +34,21 @@ NOTHING_FETCHED = "doctor fetches nothing"
 
 
 def examine(options: Options, tracking_uri: str) -> Iterator[Finding]:
-    """Look at everything in turn; nothing is downloaded, made or changed.
+    """Yield the findings of all checks, without downloading or changing anything.
 
     Args:
-        options: As a run would get them.
-        tracking_uri: Where a run would track.
+        options: The options of a run.
+        tracking_uri: The MLflow server or database of a run.
     """
     yield from _machine(options.device)
     yield from _versions()
     yield from _plugins()
     network = Network(offline=True, why=NOTHING_FETCHED)
-    shelf = WeightsStore(network, options.weights or {}, open_mirror(options.mirror, network))
-    yield from _encoders(shelf)
-    yield from _trunks(shelf)
+    weights_store = WeightsStore(
+        network, options.weights or {}, open_mirror(options.mirror, network)
+    )
+    yield from _encoders(weights_store)
+    yield from _trunks(weights_store)
     yield from _caches()
     yield from _network(options)
     yield from _results(options.out, tracking_uri)
@@ -65,8 +66,10 @@ def _machine(device: str) -> Iterator[Finding]:
         yield Finding("machine", "device", "bad", str(error), remedy)
         return
     if found == "cpu":
-        why = "as asked" if device == "cpu" else f"torch {torch.__version__} sees no CUDA device"
-        remedy = "" if device == "cpu" else "Suites take their quick profile here."
+        why = (
+            "--device cpu" if device == "cpu" else f"torch {torch.__version__} finds no CUDA device"
+        )
+        remedy = "" if device == "cpu" else "Suites use their `quick` profile on a CPU."
         yield Finding("machine", "device", "fair", f"cpu ({why})", remedy)
     else:
         facts = torch.cuda.get_device_properties(0)
@@ -75,13 +78,13 @@ def _machine(device: str) -> Iterator[Finding]:
     ratio = _bfloat16_speed("cpu" if found == "cpu" else "cuda")
     taken = precision.resolve("auto", found) == "bfloat16"
     better = ratio >= 1.2
-    remedy = "" if better == taken else f"--precision {'bfloat16' if better else 'float32'}."
-    what = f"convolutions take {1 / ratio:.2f} of float32's time (measured just now)"
+    remedy = "" if better == taken else f"Pass --precision {'bfloat16' if better else 'float32'}."
+    what = f"convolutions take {1 / ratio:.2f} of the float32 time (measured now)"
     yield Finding("machine", "bfloat16", "good" if ratio >= 1.2 else "fair", what, remedy)
 
 
 def _bfloat16_speed(device: str) -> float:
-    """Return how many times as fast as float32 a convolution of VGG's runs in bfloat16."""
+    """Return the speed of a VGG convolution in bfloat16 divided by its speed in float32."""
     import torch
 
     seconds: dict[torch.dtype, list[float]] = {torch.float32: [], torch.bfloat16: []}
@@ -105,7 +108,7 @@ def _bfloat16_speed(device: str) -> float:
 def _versions() -> Iterator[Finding]:
     yield Finding("versions", "python", "good", f"{platform.python_version()} ({sys.executable})")
     for package, version in software.versions().items():
-        remedy = "" if version else "pip install -c constraints.txt -e ."
+        remedy = "" if version else "Run pip install -c constraints.txt -e ."
         state: State = "good" if version else "bad"
         yield Finding("versions", package, state, version or "not installed", remedy)
 
@@ -116,58 +119,69 @@ def _plugins() -> Iterator[Finding]:
         yield Finding("plug-ins", f"{fault.kind} {fault.name}", "fair", what, fault.remedy)
 
 
-def _encoders(shelf: WeightsStore) -> Iterator[Finding]:
+def _encoders(weights_store: WeightsStore) -> Iterator[Finding]:
     for name in (*weights.TORCHVISION, "compact"):
-        yield _weights("encoders", name, name, shelf)
+        yield _weights("encoders", name, name, weights_store)
     try:
-        chosen = encoders.find("auto", shelf)[0].name
+        chosen = encoders.find("auto", weights_store)[0].name
     except SourceError:
-        return  # vgg19's own line says what is wrong with its file
-    what = f"{chosen}, where a suite says auto"
-    remedy = "" if chosen == "vgg19" else "With vgg19's weights it would be vgg19."
+        return  # the line for vgg19 reports its invalid file
+    what = f"{chosen}, in suites with encoder: auto"
+    remedy = "" if chosen == "vgg19" else "To use vgg19, pass --weights vgg19=PATH."
     yield Finding("encoders", "chosen", "good" if chosen == "vgg19" else "fair", what, remedy)
 
 
-def _trunks(shelf: WeightsStore) -> Iterator[Finding]:
-    found = [_weights("lpips trunks", net, name, shelf, whole=True) for net, name in TRUNKS.items()]
+def _trunks(weights_store: WeightsStore) -> Iterator[Finding]:
+    found = [
+        _weights("lpips trunks", net, name, weights_store, whole=True)
+        for net, name in TRUNKS.items()
+    ]
     yield from found
     usable = [finding.name for finding in found if finding.state == "good"]
     if usable:
-        yield Finding("lpips trunks", "chosen", "good", f"{usable[0]}, where a suite says auto")
+        yield Finding("lpips trunks", "chosen", "good", f"{usable[0]}, in suites with net: auto")
     else:
-        remedy = "Give one: --weights squeezenet1_1=PATH is the smallest, 5 MB."
-        yield Finding("lpips trunks", "chosen", "fair", "none: lpips is not available", remedy)
+        remedy = "To enable LPIPS, pass --weights squeezenet1_1=PATH (5 MB)."
+        yield Finding("lpips trunks", "chosen", "fair", "none, LPIPS is not available", remedy)
 
 
 def _weights(
-    section: str, shown: str, name: str, shelf: WeightsStore, *, whole: bool = False
+    section: str, shown: str, name: str, weights_store: WeightsStore, *, whole: bool = False
 ) -> Finding:
     try:
-        use, _ = encoders.find(name, shelf)
+        use, _ = encoders.find(name, weights_store)
     except MissingWeightsError:
         file, megabytes = weights.TORCHVISION[name]
-        remedy = f"nstbench fetch SUITE gets what a suite needs; --weights {name}=PATH."
-        return Finding(section, shown, "fair", f"{file} ({megabytes} MB) is not here", remedy)
+        remedy = f"Run nstbench fetch SUITE, or pass --weights {name}=PATH."
+        return Finding(section, shown, "fair", f"{file} ({megabytes} MB) is missing", remedy)
     except SourceError as error:
-        remedy = "Delete that file, or give a sound one."
+        remedy = "Delete this file or replace it with a valid one."
         return Finding(section, shown, "bad", str(error), remedy)
     what = f"{use.origin}, {use.sha256[:12]}"
     if encoders.whole(use):
         return Finding(section, shown, "good", what)
-    what += f", as far as {use.layers[-1]}"
-    remedy = "A trunk needs them all." if whole else "Deeper layers are stood in for, or refused."
+    what += f", layers up to {use.layers[-1]}"
+    remedy = (
+        "LPIPS requires all layers."
+        if whole
+        else "Deeper layers are replaced by shallower ones or rejected."
+    )
     return Finding(section, shown, "fair", what, remedy)
 
 
 def _caches() -> Iterator[Finding]:
     for name, folder, variable in (
-        ("images and studies", cache_folder(), "NSTBENCH_CACHE"),
+        ("images and stand-ins", cache_folder(), "NSTBENCH_CACHE"),
         ("weights", weights.torch_cache(), "TORCH_HOME"),
     ):
         files = [p for p in folder.rglob("*") if p.is_file()] if folder.is_dir() else []
         megabytes = sum(path.stat().st_size for path in files) / 1e6
         what = f"{folder}: {len(files)} files, {megabytes:.1f} MB"
-        remedy = "" if _writable(folder) else f"It cannot be written. {variable} chooses another."
+        remedy = (
+            ""
+            if _writable(folder)
+            else f"The folder is not writable. Set {variable} to another folder."
+        )
         yield Finding("caches", name, "bad" if remedy else "good", what, remedy)
 
 
@@ -175,28 +189,40 @@ def _network(options: Options) -> Iterator[Finding]:
     if options.mirror:
         yield Finding("network", "mirror", "good", options.mirror)
     if options.offline:
-        yield Finding("network", "offline", "fair", "as asked: nobody is called")
+        yield Finding("network", "offline", "fair", "skipped (--offline)")
         return
-    urls = [weights.STORE, *listing.image_urls()]
+    urls = [weights.STORE, *image_urls()]
     if urlsplit(options.mirror).scheme in {"http", "https"}:
         urls.append(options.mirror)
     for host, url in {urlsplit(url).hostname or "": url for url in reversed(urls)}.items():
-        why = _silence(url)
-        remedy = "--mirror and --weights give copies; else compact and the studies stand in."
+        why = _connection_error(url)
+        remedy = (
+            "Pass copies with --mirror and --weights. Otherwise, runs use the compact encoder and "
+            "stand-in images."
+        )
         if why:
             yield Finding("network", host, "fair", why, remedy)
         else:
-            yield Finding("network", host, "good", "answers")
+            yield Finding("network", host, "good", "reachable")
 
 
-def _silence(url: str) -> str:
-    """Say why a server cannot be reached; empty where it answers anything at all."""
+def image_urls() -> list[str]:
+    """Return the addresses of all images of the packaged suites."""
+    from harness.suite import collection
+
+    paths = collection.packaged().values()
+    images = (image for path in paths for image in collection.read(path).values())
+    return list(dict.fromkeys(image["url"] for image in images if "url" in image))
+
+
+def _connection_error(url: str) -> str:
+    """Return why a server cannot be reached, or an empty string if it sends any response."""
     import requests
 
     try:
         requests.head(url, timeout=CONNECT_SECONDS)
     except requests.Timeout:
-        return f"no answer within {CONNECT_SECONDS:.0f} seconds"
+        return f"no response within {CONNECT_SECONDS:.0f} seconds"
     except requests.RequestException:
         return "no connection"
     return ""
@@ -208,10 +234,13 @@ def _results(out: Path, tracking_uri: str) -> Iterator[Finding]:
     if _writable(out):
         yield Finding("results", "folder", "good", what)
     else:
-        yield Finding("results", "folder", "bad", f"{what}; it cannot be written", "--out DIR")
+        yield Finding("results", "folder", "bad", f"{what}; not writable",
+                      "Pass another folder with --out.")  # fmt: skip
     free = shutil.disk_usage(_existing(out)).free / 1e9
     state: State = "good" if free > MIN_DISK_GB else "bad"
-    remedy = "" if state == "good" else "Make room, or choose another disk with --out."
+    remedy = (
+        "" if state == "good" else "Free disk space, or pass a folder on another disk with --out."
+    )
     yield Finding("results", "disk", state, f"{free:.1f} GB free", remedy)
     yield _tracking(tracking_uri)
 
@@ -219,22 +248,22 @@ def _results(out: Path, tracking_uri: str) -> Iterator[Finding]:
 def _tracking(uri: str) -> Finding:
     file = uri.removeprefix("sqlite:///")
     if file != uri and not Path(file).exists():
-        return Finding("results", "mlflow", "good", f"{uri}: made by the first run")
+        return Finding("results", "mlflow", "good", f"{uri}: the first run creates it")
     try:
         count = tracker.experiments(uri)
     except NstbenchError as error:
-        remedy = "Start the server, give another --tracking-uri, or run with --no-mlflow."
+        remedy = "Start the server, pass another --tracking-uri, or run with --no-mlflow."
         return Finding("results", "mlflow", "bad", str(error), remedy)
     return Finding("results", "mlflow", "good", f"{uri}: {count} experiments")
 
 
 def _existing(path: Path) -> Path:
-    """Return the path or the nearest above it that is there."""
+    """Return the path or its nearest parent that exists."""
     return next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
 
 
 def _writable(folder: Path) -> bool:
-    """Try it: permissions do not tell of read-only disks. Nothing is left behind."""
+    """Return whether a file can be created; permissions do not show read-only disks."""
     try:
         with tempfile.TemporaryFile(dir=_existing(folder)):
             return True

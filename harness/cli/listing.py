@@ -1,43 +1,72 @@
-"""What there is to name in a suite: methods, presets, metrics, suites."""
+"""The command that lists what a suite can name: methods, presets, metrics, suites."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from harness.registry import METHODS, METRICS, Registry, class_rules, settings
-from harness.registry.plugins import PluginError
+import click
+
+from harness.cli import options as opts
+
+if TYPE_CHECKING:
+    from harness.registry import Registry
+
+Facts = dict[str, dict[str, Any]]
+"""Name -> parameters and their defaults, and `about`."""
 
 
-def of(kind: str) -> dict[str, dict[str, Any]]:
-    """Return name -> facts, `about` among them, for `methods`, `metrics`, `presets`, `suites`."""
-    return {
+@click.command(name="list")
+@click.argument("kind", type=click.Choice(["methods", "metrics", "suites", "presets"]))
+@opts.as_json
+def list_(kind: str, as_json: bool) -> None:
+    """List methods, metrics, suites or presets, with their parameters and defaults.
+
+    Plug-ins of other packages that cannot be used are reported on stderr.
+    """
+    from harness.registry import METHODS, METRICS
+
+    listed = {
         "methods": lambda: _classes(METHODS),
         "metrics": lambda: _classes(METRICS),
         "presets": _presets,
         "suites": _suites,
     }[kind]()
+    registries = {"methods": METHODS, "presets": METHODS, "metrics": METRICS}
+    for fault in registries[kind].faults if kind in registries else ():
+        click.echo(f"! {fault}", err=True)
+    if as_json:
+        click.echo(json.dumps(listed, indent=1))
+        return
+    for name, facts in listed.items():
+        click.secho(name, bold=True, nl=False)
+        click.echo(f"  {facts.pop('about', '')}")
+        for key, value in facts.items():
+            click.echo(f"    {key} = {value}")
 
 
-def _classes(registry: Registry[Any]) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
+def _classes(registry: Registry[Any]) -> Facts:
+    from harness.registry import class_rules, settings
+
+    listed: Facts = {}
     for name in registry:
         cls = registry.get(name)
         own = settings(cls)
-        fields = {f.name: class_rules.default(f) for f in dataclasses.fields(cls) if f.name in own}
-        found[name] = {"about": _first_line(cls.__doc__), **fields}
-    return found
+        defaults = {
+            field.name: class_rules.default(field)
+            for field in dataclasses.fields(cls)
+            if field.name in own
+        }
+        about = next(iter((cls.__doc__ or "").strip().splitlines()), "")
+        listed[name] = {"about": about, **defaults}
+    return listed
 
 
-def unusable(kind: str) -> Sequence[PluginError]:
-    """Return what would be listed as well, were it not at fault."""
-    registries = {"methods": METHODS, "presets": METHODS, "metrics": METRICS}
-    return registries[kind].faults if kind in registries else ()
+def _presets() -> Facts:
+    from harness.registry import METHODS
 
-
-def _presets() -> dict[str, dict[str, Any]]:
     return {
         f"{method}/{preset}": {"about": "", **params}
         for method in METHODS
@@ -45,29 +74,12 @@ def _presets() -> dict[str, dict[str, Any]]:
     }
 
 
-def image_urls() -> list[str]:
-    """Return where the suites that come with nstbench have their images from."""
-    from harness.suite import collection
-
-    paths = collection.packaged().values()
-    images = (image for path in paths for image in collection.read(path).values())
-    return list(dict.fromkeys(image["url"] for image in images if "url" in image))
-
-
-def _suites() -> dict[str, dict[str, Any]]:
-    return {
-        name: {"about": " ".join(str(data.get("description", "")).split())}
-        for name, data in _packaged().items()
-    }
-
-
-def _packaged() -> dict[str, Any]:
+def _suites() -> Facts:
     import suites
     from harness.suite import yaml_loader
 
-    paths = sorted(Path(suites.__path__[0]).glob("*.yaml"))
-    return {path.stem: yaml_loader.load(path)[0] for path in paths}
-
-
-def _first_line(text: str | None) -> str:
-    return next(iter((text or "").strip().splitlines()), "")
+    descriptions = {
+        path.stem: yaml_loader.load(path)[0].get("description", "")
+        for path in sorted(Path(suites.__path__[0]).glob("*.yaml"))
+    }
+    return {name: {"about": " ".join(str(text).split())} for name, text in descriptions.items()}

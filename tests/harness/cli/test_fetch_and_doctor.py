@@ -64,13 +64,15 @@ metrics: [ssim, {{use: lpips, net: squeeze}}]
 def test_fetch_gets_all_that_a_suite_needs_and_a_run_offline_lacks_nothing(lab: Path) -> None:
     first = by_name(nstbench("fetch", lab, "--json", offline=False))
     assert {name: need["state"] for name, need in first.items()} == {
-        "coffee": "here", "wave": "fetched", "squeezenet1_1": "fetched", "lpips_squeeze": "fetched",
+        "coffee": "present",
+        "wave": "fetched", "squeezenet1_1": "fetched",
+        "lpips_squeeze": "fetched",
     }  # fmt: skip
     assert Path(first["wave"]["path"]).read_bytes()[:4] == b"\x89PNG"
     again = nstbench("fetch", lab)
     assert again.exit_code == 0, again.output
     assert "fetched" not in again.stdout
-    assert again.stdout.count(" here ") == 4
+    assert again.stdout.count(" present ") == 4
     planned = json.loads(nstbench("plan", lab, "--json").stdout)
     assert planned["warnings"] == []
 
@@ -78,7 +80,7 @@ def test_fetch_gets_all_that_a_suite_needs_and_a_run_offline_lacks_nothing(lab: 
 def test_a_judge_that_is_the_encoder_itself_stands_in_and_a_run_says_so(lab: Path) -> None:
     lab.write_text(lab.read_text().replace("[ssim,", "[ssim, gram_distance,"))
     needs = by_name(nstbench("fetch", lab, "--json", offline=False))
-    assert needs["gram_distance"]["state"] == "stands in"
+    assert needs["gram_distance"]["state"] == "stand-in"
     said = "no weights but those of squeezenet1_1: methods are judged by what they minimise."
     assert needs["gram_distance"]["why"] == said
     planned = json.loads(nstbench("plan", lab, "--json").stdout)
@@ -89,7 +91,7 @@ def test_fetch_tells_what_is_missing_and_what_stands_in_and_ends_with_3(lab: Pat
     result = nstbench("fetch", lab, "--json")
     assert result.exit_code == 3
     needs = by_name(result)
-    assert needs["wave"]["state"] == "stands in"
+    assert needs["wave"]["state"] == "stand-in"
     assert needs["wave"]["origin"] == "great-wave"
     assert needs["squeezenet1_1"]["state"] == "missing"
     assert "--weights squeezenet1_1=PATH" in needs["squeezenet1_1"]["why"]
@@ -115,7 +117,7 @@ def test_a_mirror_may_be_named_in_the_environment(lab: Path, web_server: Web) ->
     lab.write_text(text)
     closed = "http://127.0.0.3:1"
     needs = by_name(nstbench("fetch", lab, "--json", offline=False, NSTBENCH_MIRROR=closed))
-    assert needs["wave"]["state"] == "stands in"
+    assert needs["wave"]["state"] == "stand-in"
     assert f"The mirror {closed} is of no help" in needs[closed]["why"]
     needs = by_name(nstbench("fetch", lab, "--json", offline=False, NSTBENCH_MIRROR=web_server.url))
     assert needs["wave"]["state"] == "fetched"
@@ -140,9 +142,9 @@ def test_doctor_on_a_machine_that_reaches_nothing(tmp_path: Path) -> None:
         **dict.fromkeys(weights.TORCHVISION, "fair"), "compact": "good", "chosen": "fair",
     }  # fmt: skip
     assert told["encoders", "chosen"]["what"].startswith("compact")
-    assert told["lpips trunks", "chosen"]["what"] == "none: lpips is not available"
+    assert told["lpips trunks", "chosen"]["what"] == "none, LPIPS is not available"
     assert told["network", "offline"]["state"] == "fair"
-    assert told["results", "mlflow"]["what"].endswith("made by the first run")
+    assert told["results", "mlflow"]["what"].endswith("the first run creates it")
     assert all(finding["remedy"] for finding in told.values() if finding["state"] == "bad")
     assert not (tmp_path / "out").exists()  # it changes nothing
 
@@ -170,13 +172,13 @@ def test_doctor_takes_the_encoder_that_a_run_would_take(tmp_path: Path) -> None:
     tensors = {f"features.{key}": torch.zeros(shape) for key, shape in shapes.items()}
     save_file(tensors, tmp_path / "first.safetensors")
     told = findings("--weights", f"vgg19={tmp_path}/first.safetensors", "--out", tmp_path)
-    assert told["encoders", "vgg19"]["what"].endswith("as far as relu1_1")
+    assert told["encoders", "vgg19"]["what"].endswith("layers up to relu1_1")
     assert told["encoders", "chosen"]["what"].startswith("vgg19")
 
 
 def test_doctor_calls_the_servers_and_the_mirror(web_server: Web, monkeypatch: Any) -> None:
     monkeypatch.setattr(weights, "STORE", "http://127.0.0.2:1/models/")
-    monkeypatch.setattr("harness.cli.listing.image_urls", list)
+    monkeypatch.setattr("harness.cli.doctor.image_urls", list)
     told = findings("--mirror", web_server.url, offline=False)
     assert states(told, "network") == {"mirror": "good", "127.0.0.1": "good", "127.0.0.2": "fair"}
     assert told["network", "127.0.0.2"]["remedy"]
@@ -187,7 +189,7 @@ def test_doctor_calls_the_servers_and_the_mirror(web_server: Web, monkeypatch: A
     [
         (["--tracking-uri", "http://127.0.0.1:1"], ("results", "mlflow"), "MLflow at http"),
         (["--tracking-uri", "sqlite:///{}/notes.db"], ("results", "mlflow"), "MLflow at sqlite"),
-        (["--out", "{}/notes.db/out"], ("results", "folder"), "cannot be written"),
+        (["--out", "{}/notes.db/out"], ("results", "folder"), "not writable"),
     ],
 )
 def test_doctor_finds_what_a_run_would_fail_on(
@@ -205,4 +207,4 @@ def test_doctor_prints_a_line_for_each_and_what_to_do(tmp_path: Path) -> None:
     result = nstbench("doctor", "--out", tmp_path)
     assert result.exit_code == 0, result.output
     assert "  ✓ compact: comes with nstbench" in result.stdout
-    assert "  ! vgg19: vgg19-dcbb9e9d.pth (548 MB) is not here" in result.stdout
+    assert "  ! vgg19: vgg19-dcbb9e9d.pth (548 MB) is missing" in result.stdout

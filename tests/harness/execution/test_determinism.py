@@ -105,7 +105,7 @@ def test_batches_are_refused_since_they_change_bits(tmp_path: Path) -> None:
     path.write_text(SUITE)
     done = nstbench("run", path, "--out", tmp_path, "--deterministic", "--batch-cells")
     assert done.returncode == 2
-    assert "--batch-cells 8 does not go with --deterministic" in done.stderr
+    assert "--batch-cells 8 cannot be combined with --deterministic" in done.stderr
 
 
 ALIGNMENTS = """\

@@ -125,7 +125,7 @@ def test_weights_for_an_unknown_network_name_the_nearest(
 def test_the_estimate_knows_nothing_before_it_has_seen_every_method(
     write_suite: Write, tmp_path: Path
 ) -> None:
-    from harness.cli.eta import Estimate
+    from harness.cli.display import Estimate
     from harness.records import Timing
 
     (cell,) = prepared(write_suite(SUITE), tmp_path).plan.cells
@@ -141,7 +141,7 @@ def test_the_estimate_knows_nothing_before_it_has_seen_every_method(
 def test_an_earlier_run_tells_how_long_it_will_take_until_this_one_knows_better(
     write_suite: Write, tmp_path: Path
 ) -> None:
-    from harness.cli.eta import Estimate
+    from harness.cli.display import Estimate
     from harness.records import Timing
 
     ready = prepared(write_suite(SUITE + "seeds: [0, 1, 2]\n"), tmp_path)

@@ -76,7 +76,7 @@ def test_it_shows_and_touches_nothing_unless_it_is_told_to(store: Store) -> None
     assert ["artists", "cells", "1", "0.0"] in rows
     assert ["artists", "fits", "1", "0.0"] in rows
     assert ["artists", "inputs", "2", "0.0"] in rows  # the cat and the other style at 128 pixels
-    assert "--yes frees 0.0 MB." in done.stdout
+    assert "To free 0.0 MB, pass --yes." in done.stdout
     assert sorted(store.root.rglob("*")) == before
 
 

@@ -107,8 +107,8 @@ def test_ctrl_c_ends_after_the_running_cell_and_twice_ends_now(tmp_path: Path, s
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stdout + stderr
-    assert "ending after this cell" in stdout
-    assert "The same command goes on from here" in stdout
+    assert "stopping after this cell" in stdout
+    assert "To continue, run the same command again" in stdout
     assert "Traceback" not in stderr
     assert len(bench.done()) == 2
     assert [r.status for r in bench.store.all_records()] == ["done"] * 2

@@ -115,7 +115,7 @@ def test_bfloat16_is_taken_where_all_nodes_are_fast_at_it() -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (("--ray-address", "auto"), "--ray-address auto is for --executor ray."),
+        (("--ray-address", "auto"), "--ray-address auto requires --executor ray."),
         (
             ("--executor", "ray", "--ray-address", "ray://here:10001"),
             "has to be a node of the cluster",
@@ -124,7 +124,7 @@ def test_bfloat16_is_taken_where_all_nodes_are_fast_at_it() -> None:
         (("--executor", "ray", "--ray-address", "127.0.0.1:1"), "no cluster answers there"),
         (
             ("--executor", "ray", "--gpus-per-worker", "0.5"),
-            "--gpus-per-worker 0.5 is for --batch-cells alone",
+            "--gpus-per-worker 0.5 requires --batch-cells",
         ),
     ],
 )
@@ -158,7 +158,7 @@ def test_a_terminal_shows_each_worker_and_the_time_left_for_all() -> None:
     shown.stop()
     last = written.getvalue().rpartition("cells ")[2]  # the frame that stays
     assert "a#2 stylizing v/a--style/s0" in last
-    assert "b#1 begins" in last
+    assert "b#1 starting" in last
     assert "a#1" not in last  # it was lost
     # Four cells of a minute for two workers.
     assert "1/5, 2:00 left" in last
@@ -172,5 +172,5 @@ def test_more_workers_than_a_terminal_has_room_for_are_counted() -> None:
     shown.stop()
     last = written.getvalue()
     assert f"{16 - MAX_LINES} more workers" in last
-    assert "n#12 begins" in last
+    assert "n#12 starting" in last
     assert "n#13" not in last

@@ -1,0 +1,185 @@
+"""Options, exit codes and small helpers that several commands share."""
+
+from __future__ import annotations
+
+import json
+import os.path
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from harness.execution.prepare import Options
+    from harness.suite import Suite
+
+F = TypeVar("F", bound=Callable[..., Any])
+WRONG_USE, INCOMPLETE, INTERRUPTED = 2, 3, 130
+"""Exit codes, besides 0 for success and 1 for an internal error."""
+
+
+def combine(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Return one decorator that adds several options, in the order of the help."""
+
+    def apply(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return apply
+
+
+out = click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), default=Path("runs"),
+    envvar="NSTBENCH_OUT", show_default=True, help="Folder for all results.",
+)  # fmt: skip
+suite_arguments = combine(
+    click.argument("suite", type=click.Path(path_type=Path)),
+    click.option("--profile", default="auto", show_default=True, envvar="NSTBENCH_PROFILE",
+                 help="Profile of the suite. auto selects `quick` on a CPU and `full` on a GPU; "
+                      "none selects no profile."),
+    click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
+                 help="Override a value of the suite (--set sizes=[128]) or of a method "
+                      "(--set gatys.iterations=50). Can be repeated."),
+)  # fmt: skip
+device = click.option(
+    "--device", default="auto", show_default=True, metavar="auto|cpu|cuda|NAME",
+    envvar="NSTBENCH_DEVICE",
+    help="Run on a GPU or on the CPU. NAME is a part of the GPU's name.",
+)  # fmt: skip
+encoder = click.option(
+    "--encoder", default="", envvar="NSTBENCH_ENCODER",
+    help="Encoder to use instead of the suite's: vgg19, vgg16, squeezenet1_1, alexnet, "
+         "inception_v3, compact, random, random:SEED.",
+)  # fmt: skip
+sources = combine(
+    click.option("--mirror", default="", metavar="DIR|URL", envvar="NSTBENCH_MIRROR",
+                 help="Folder or http(s) address with copies of images and weights."),
+    click.option("--weights", multiple=True, metavar="NAME=PATH", envvar="NSTBENCH_WEIGHTS",
+                 help="File of pretrained weights for vgg19, vgg16, squeezenet1_1, alexnet or "
+                      "inception_v3. Can be repeated."),
+    click.option("--offline", is_flag=True, envvar="NSTBENCH_OFFLINE",
+                 help="Do not use the network."),
+)  # fmt: skip
+suite = combine(
+    suite_arguments,
+    out,
+    device,
+    click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16"]), default=None,
+                 envvar="NSTBENCH_PRECISION",
+                 help="Precision of convolutions, instead of the suite's. auto selects bfloat16 "
+                      "on devices with fast bfloat16."),
+    encoder,
+    sources,
+    click.option("--fresh", is_flag=True, help="Run all cells again, including finished ones."),
+)  # fmt: skip
+deterministic = click.option(
+    "--deterministic", is_flag=True, envvar="NSTBENCH_DETERMINISTIC",
+    help="Produce bitwise identical images each time this machine runs the suite with the same "
+         "number of threads. Cells that were run without this option run again.",
+)  # fmt: skip
+executor = combine(
+    click.option("--executor", type=click.Choice(["local", "ray"]), default="local",
+                 show_default=True, envvar="NSTBENCH_EXECUTOR",
+                 help="Run one cell at a time on this machine, or cells on all GPUs of a Ray "
+                      "cluster."),
+    click.option("--ray-address", default="", metavar="auto|HOST:PORT",
+                 envvar="NSTBENCH_RAY_ADDRESS",
+                 help="Address of a Ray cluster that this machine is part of. By default, a "
+                      "cluster starts on this machine."),
+    click.option("--gpus-per-worker", type=click.FloatRange(0, 1, min_open=True), default=1.0,
+                 show_default=True, envvar="NSTBENCH_GPUS_PER_WORKER",
+                 help="Share of a GPU for each Ray worker. Values below 1 require --batch-cells, "
+                      "because workers on one GPU disturb each other's timing."),
+)  # fmt: skip
+tracking_uri = click.option(
+    "--tracking-uri", default="", envvar="NSTBENCH_TRACKING_URI",
+    help="MLflow server or database. Default: MLFLOW_TRACKING_URI, or else <out>/mlflow.db.",
+)  # fmt: skip
+no_mlflow = click.option(
+    "--no-mlflow", is_flag=True, envvar="NSTBENCH_NO_MLFLOW", help="Do not log to MLflow."
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def console() -> Console:
+    """Return the console for tables, wide enough for log files."""
+    from rich.console import Console
+
+    # Without a terminal, Rich assumes 80 columns and would cut tables in log files.
+    return Console() if sys.stdout.isatty() else Console(width=200)
+
+
+def print_json(items: Iterable[Any]) -> None:
+    """Print dataclasses as a JSON list."""
+    click.echo(json.dumps([asdict(item) for item in items], indent=1))
+
+
+def weights_paths(arguments: Sequence[str]) -> dict[str, Path]:
+    """Parse the NAME=PATH values of --weights.
+
+    Raises:
+        UsageError: A value has no `=`.
+    """
+    paths = {}
+    for text in arguments:
+        name, equals, path = text.partition("=")
+        if not equals:
+            raise UsageError(f"--weights {text} is not of the form NAME=PATH, as in vgg19=PATH.")
+        paths[name] = Path(path)
+    return paths
+
+
+def store_of(name: str, out: Path) -> Any:
+    """Return the store of a suite, given its name or its file.
+
+    Raises:
+        UsageError: The name is empty or refers to a folder above.
+    """
+    from harness.store import Store
+
+    suite = Path(name).name.removesuffix(".yaml")
+    if suite in {"", ".", ".."}:
+        raise UsageError(f"{name!r} is not the name of a suite.")
+    return Store(out, suite)
+
+
+def load_suite(path: Path, profile: str, overrides: Iterable[str], options: Options) -> Suite:
+    """Load a suite with the profile that suits the device."""
+    from harness import suite as suites
+    from harness.suite import yaml_loader
+
+    path = suite_path(path)
+    if profile == "auto":
+        data, _ = yaml_loader.load(path)
+        profiles = data.get("profiles") if isinstance(data, dict) else None
+        default = "quick" if options.found_device == "cpu" else "full"
+        profile = default if isinstance(profiles, dict) and default in profiles else "none"
+    return suites.load(path, "" if profile == "none" else profile, overrides)
+
+
+def suite_path(path: Path) -> Path:
+    """Return the path of a suite file, given its path or the name of a packaged suite.
+
+    Raises:
+        UsageError: There is neither such a file nor such a packaged suite.
+    """
+    import suites as packaged
+
+    paths = {p.stem: p for p in sorted(Path(packaged.__path__[0]).glob("*.yaml"))}
+    if os.path.exists(path):  # noqa: PTH110 - Path.exists raises where a name is too long
+        return path
+    name = path.name.removesuffix(".yaml")
+    if name in paths and path.name in {str(path), f"{name}.yaml"}:
+        return paths[name]
+    raise UsageError(
+        f"There is no suite {path}. Pass the path of a suite file or the name of a packaged suite: "
+        f"{', '.join(paths)}."
+    )

@@ -1,0 +1,122 @@
+"""The commands that read stored results: the page, the claims, comparisons."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.cli import options as opts
+from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from harness.analysis.claims import ClaimRow
+
+_format_options = opts.combine(
+    click.option("--format", "form", default="table", show_default=True,
+                 type=click.Choice(["table", "markdown", "csv", "latex", "json"]),
+                 help="Output format."),
+    click.option("--json", "form", flag_value="json", help="Same as --format json."),
+)  # fmt: skip
+
+
+@click.command()
+@click.argument("suites", nargs=-1, required=True, metavar="SUITE...")
+@opts.out
+@click.option("--folder", is_flag=True,
+              help="Write a folder: the page with lossless images beside it.")  # fmt: skip
+@click.option("--open", "open_", is_flag=True, help="Open the page in the browser.")
+def report(suites: Sequence[str], out: Path, *, folder: bool, open_: bool) -> None:
+    """Render the page from stored results; requires neither torch nor MLflow.
+
+    SUITE is the name of a suite or a folder of results, optionally with a revision: artists~1 is
+    the run before the latest one, artists@2026-11-20 is the last run that started by the end of
+    that day (UTC). Several suites or revisions are rendered as one page in the --out folder.
+    """
+    import webbrowser
+
+    from harness.store import revisions
+    from reports import page
+
+    found = revisions.find_all(suites, out)
+    stores = {label: revision.store for label, revision in found.items()}
+    if len(suites) == 1 and all(revision.latest for revision in found.values()):
+        path = (page.write_folder if folder else page.write)(*stores.values())
+    else:
+        target = revisions.page_path(out, [*found], folder=folder)
+        path = (page.write_folder_about if folder else page.write_about)(stores, target)
+    click.echo(path)
+    if open_ and not webbrowser.open(path.resolve().as_uri()):
+        click.echo(f"No browser could be started. Open {path} manually.", err=True)
+
+
+@click.command()
+@click.argument("suite")
+@opts.out
+@_format_options
+def claims(suite: str, out: Path, form: str) -> None:
+    """Evaluate the claims of a suite on stored results: effect, interval, verdict.
+
+    SUITE can have a revision, as for `report`. Exit code 3: a control failed, so that no verdict
+    is reliable.
+    """
+    from harness.analysis.claims import ClaimDataset, evaluate_claims, failed_controls
+    from harness.store import revisions
+
+    dataset = ClaimDataset.of(revisions.find(suite, out).store)
+    if not dataset.run.claims:
+        raise UsageError(
+            f"{suite} has no claims. To compare its variants, run `nstbench compare {suite}`."
+        )
+    rows = evaluate_claims(dataset.frame, dataset.run.claims, dataset.lenses)
+    _show_rows(rows, form)
+    sys.exit(opts.INCOMPLETE if failed_controls(rows) else 0)
+
+
+@click.command()
+@click.argument("suite")
+@opts.out
+@click.option("--by", default="", metavar="FACTOR",
+              help="Compare the levels of this parameter of the suite, all else equal. By "
+                   "default, variants are compared.")  # fmt: skip
+@click.option("--metric", "metrics", multiple=True, metavar="NAME",
+              help="Score or cost to compare; can be repeated. By default, all scores.",
+)  # fmt: skip
+@click.option("--baseline", default="",
+              help="Level or variant to compare with. By default, the first one.")  # fmt: skip
+@click.option("--variance", is_flag=True,
+              help="Show instead which share of each score's variance each factor explains.",
+)  # fmt: skip
+@_format_options
+def compare(
+    suite: str, out: Path, by: str, metrics: Sequence[str], baseline: str, form: str,
+    *, variance: bool,
+) -> None:  # fmt: skip
+    """Compare variants, or the levels of one factor: effect, interval, verdict.
+
+    SUITE can have a revision, as for `report`.
+    """
+    from harness.analysis.claims import ClaimDataset, compared, evaluate_claims, shares
+    from harness.store import revisions
+
+    dataset = ClaimDataset.of(revisions.find(suite, out).store)
+    selected = dataset.metrics(metrics)
+    if variance:
+        click.echo(shares(dataset.frame, selected).map("{:.0%}".format).to_string())
+        return
+    comparisons = compared(dataset.frame, selected, by=by, baseline=baseline)
+    rows = evaluate_claims(dataset.frame, comparisons, dataset.lenses, exploratory=True)
+    _show_rows(rows, form)
+
+
+def _show_rows(rows: Sequence[ClaimRow], form: str) -> None:
+    from harness.analysis.claims import export
+    from harness.cli import tables
+
+    if form == "table":
+        tables.print_claims(opts.console(), rows)
+    else:
+        click.echo(export.FORMATS[form](rows))

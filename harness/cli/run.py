@@ -1,0 +1,268 @@
+"""The commands that run a suite, score its images again, or show its plan."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.cli import options as opts
+from harness.errors import NstbenchError, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from harness.cli.display import Display
+    from harness.cli.run_loop import RunOptions
+    from harness.execution.executors.ray.cluster import Cluster
+    from harness.execution.prepare import ReadyRun
+
+
+@click.command()
+@opts.suite
+@opts.deterministic
+@opts.executor
+@opts.tracking_uri
+@opts.no_mlflow
+@click.option(
+    "--batch-cells",
+    type=click.IntRange(min=1),
+    default=1,
+    is_flag=False,
+    flag_value=8,
+    envvar="NSTBENCH_BATCH_CELLS",
+    metavar="[N]",
+    help="Run up to N cells of a variant in one batch, 8 without a number. A batch raises the "
+    "throughput; its time is divided equally among its cells.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    envvar="NSTBENCH_TIMEOUT",
+    help="Maximum time for a cell, including its fit.",
+)
+@click.option(
+    "--max-failures",
+    default="",
+    metavar="N|P%",
+    envvar="NSTBENCH_MAX_FAILURES",
+    help="End the run after this number or percentage of failed cells.",
+)
+@click.option("--fail-fast", is_flag=True, help="Same as --max-failures 1.")
+def run(
+    tracking_uri: str, no_mlflow: bool, batch_cells: int, timeout: float | None, max_failures: str,
+    executor: str, ray_address: str, gpus_per_worker: float, *, fail_fast: bool, **options: Any,
+) -> None:  # fmt: skip
+    """Run a suite: stylize, measure, log to MLflow, render the page.
+
+    Finished cells are reused. The first Ctrl-C ends the run after the current cell, a second
+    Ctrl-C ends it immediately. To continue, run the same command again.
+    """
+    if batch_cells > 1 and options["deterministic"]:
+        raise UsageError(
+            f"--batch-cells {batch_cells} cannot be combined with --deterministic: an image from a "
+            "batch is not bitwise identical to the same image from a single cell, and the finished "
+            "cells decide which cells share a batch. Leave out one of the two options."
+        )
+    if batch_cells == 1 and gpus_per_worker < 1:
+        raise UsageError(
+            f"--gpus-per-worker {gpus_per_worker:g} requires --batch-cells: workers that share a "
+            "GPU disturb each other's timing, and a timed cell needs a whole GPU."
+        )
+    from harness.cli import run_loop
+
+    cluster = _connect(executor, ray_address, gpus_per_worker, options)
+
+    def run_options(prepared: ReadyRun) -> RunOptions:
+        failures = 1 if fail_fast else _parse_failures(max_failures, len(prepared.plan.todo))
+        where = run_loop.on_this_machine if cluster is None else run_loop.on_cluster(cluster)
+        return run_loop.RunOptions(batch_cells, timeout, failures, where)
+
+    _execute(options, run_options, tracking_uri, no_mlflow=no_mlflow, cluster=cluster)
+
+
+@click.command()
+@opts.suite
+@opts.tracking_uri
+@opts.no_mlflow
+def rescore(tracking_uri: str, no_mlflow: bool, **options: Any) -> None:
+    """Compute new or updated metrics on stored images, without stylizing."""
+    from harness.cli.run_loop import RunOptions
+
+    _execute(options, lambda _: RunOptions(), tracking_uri, no_mlflow=no_mlflow, scores_only=True)
+
+
+@click.command()
+@opts.suite
+@opts.deterministic
+@opts.executor
+@click.option("--explain", is_flag=True, help="Show for each cell why it runs.")
+@opts.as_json
+def plan(
+    executor: str,
+    ray_address: str,
+    gpus_per_worker: float,
+    *,
+    explain: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Show which cells `run` would run, and why, without running them."""
+    from harness.cli import display
+    from harness.plan import explained
+
+    cluster = _connect(executor, ray_address, gpus_per_worker, options)
+    prepared = _prepare(**options, hardware=cluster.hardware if cluster else None)
+    if as_json:
+        click.echo(json.dumps(_plan_json(prepared), indent=1))
+        return
+    display.Display(opts.console()).announce(prepared, cluster)
+    why = explained(prepared.plan, prepared.store.all_records()) if explain else None
+    click.echo("\n".join(display.entry_lines(prepared.plan, why)))
+
+
+def _execute(
+    options: Mapping[str, Any], run_options: Callable[[ReadyRun], RunOptions], tracking_uri: str,
+    *, no_mlflow: bool, scores_only: bool = False, cluster: Cluster | None = None,
+) -> None:  # fmt: skip
+    from harness.cli.display import Display
+    from harness.store.lock import turn
+    from harness.tracking.tracker import tracking_uri as resolve
+
+    def prepare() -> ReadyRun:
+        prepared = _prepare(**options, hardware=cluster.hardware if cluster else None)
+        return replace(prepared, plan=replace(prepared.plan, scores_only=scores_only))
+
+    prepared = prepare()
+    display = Display(opts.console())
+    with turn(prepared.store.root, display.waits) as waited:
+        if waited:
+            prepared = prepare()  # the other run has finished cells of this plan
+        display.announce(prepared, cluster)
+        if not prepared.plan.entries:
+            raise UsageError("No cell of this suite can run here. The reasons are listed above.")
+        out = prepared.store.root.parent
+        uri = "" if no_mlflow else resolve(out, tracking_uri)
+        sys.exit(_run_and_show(prepared, run_options(prepared), display, uri))
+
+
+def _run_and_show(prepared: ReadyRun, run_options: RunOptions, display: Display, uri: str) -> int:
+    """Run the cells of the plan, write the page, print the results; return the exit code."""
+    from harness.cli import run_loop, tables
+    from harness.cli.interrupts import InterruptHandler
+    from harness.execution.machine import environment
+    from harness.tracking.background_thread import Mirror
+
+    prepared.store.begin()
+    mirror, console = Mirror(prepared.store, uri, display.warn), display.console
+    try:
+        with InterruptHandler(display.stops) as interrupts:
+            started = prepared.run_record(
+                command=_command(), started=environment.now(), tracking=uri
+            )
+            finished = run_loop.run_cells(
+                prepared, display, mirror, started, run_options, interrupts
+            )
+            paths = _write_page(prepared)
+            records = list(prepared.store.records(finished))
+            mirror.summary(finished, records, paths, display.waiting_for_mlflow)
+    except KeyboardInterrupt:
+        display.interrupted(mirror.stop())
+        return opts.INTERRUPTED
+    except NstbenchError:
+        mirror.stop()
+        raise
+    console.print(tables.results_table(records))
+    failed = sum(not record.ok for record in records)
+    if failed or prepared.plan.skipped:
+        console.print(f"[yellow]{failed} failed, {len(prepared.plan.skipped)} skipped. "
+                      "The page shows the reasons.[/]", highlight=False)  # fmt: skip
+    _print_locations(console, prepared, uri if mirror.working else "", paths[0])
+    if interrupts.asked:
+        display.interrupted()
+        return opts.INTERRUPTED
+    complete = not failed and not prepared.plan.skipped and finished.finished
+    return 0 if complete else opts.INCOMPLETE
+
+
+def _parse_failures(text: str, cells: int) -> int | None:
+    """Return how many failed cells end a run: a number, or a percentage of `cells`, at least 1."""
+    number = text.removesuffix("%")
+    if not text:
+        return None
+    if not number.isdecimal() or not int(number):
+        raise UsageError(
+            f"--max-failures {text} is neither a positive whole number nor a percentage such as "
+            "10%."
+        )
+    return math.ceil(int(number) / 100 * cells) if text.endswith("%") else int(number)
+
+
+def _connect(
+    executor: str, ray_address: str, share: float, options: Mapping[str, Any]
+) -> Cluster | None:
+    """Return the nodes of a Ray cluster, or None where cells run on this machine."""
+    if executor == "local":
+        if ray_address:
+            raise UsageError(f"--ray-address {ray_address} requires --executor ray.")
+        return None
+    from harness import suite as suites
+    from harness.execution.executors.ray import cluster
+
+    # An invalid suite is reported before a cluster starts.
+    suites.load(opts.suite_path(options["suite"]), "", options["overrides"])
+    return cluster.select_nodes(cluster.connect(ray_address), options["device"], share)
+
+
+def _prepare(
+    suite: Path, profile: str, overrides: Iterable[str], mirror: str,
+    weights: Sequence[str], **rest: Any,
+) -> ReadyRun:  # fmt: skip
+    from harness.execution.prepare import Options, prepare
+
+    rest["precision"] = rest["precision"] or ""
+    options = Options(mirror=mirror, weights=opts.weights_paths(weights), **rest)
+    return prepare(opts.load_suite(suite, profile, overrides, options), options)
+
+
+def _write_page(prepared: ReadyRun) -> list[Path]:
+    from reports import page
+
+    page.write(prepared.store)
+    return prepared.store.page_paths()
+
+
+def _command() -> str:
+    import shlex
+
+    return shlex.join(["nstbench", *sys.argv[1:]])
+
+
+def _plan_json(prepared: ReadyRun) -> dict[str, Any]:
+    return {
+        "suite": prepared.suite.name,
+        "profile": prepared.suite.profile,
+        "warnings": prepared.warnings,
+        "cells": [
+            {"id": e.cell.id, "name": e.cell.name, "action": e.action, "why": e.why,
+             "components": e.cell.components}
+            for e in prepared.plan.entries
+        ],
+        "skipped": [asdict(skip) for skip in prepared.plan.skipped],
+    }  # fmt: skip
+
+
+def _print_locations(console: Console, prepared: ReadyRun, uri: str, page: Path) -> None:
+    if uri:
+        out = prepared.store.root.parent
+        command = "nstbench ui" + ("" if out == Path("runs") else f" --out {out}")
+        where = uri if uri.startswith("http") else f"{command}   ({uri})"
+        console.print(f"MLflow  {where}", highlight=False, soft_wrap=True)
+    console.print(f"page    {page}", highlight=False, soft_wrap=True)
