@@ -1,4 +1,4 @@
-"""What tests share: a machine that reaches nothing, small images, small disks, suite files."""
+"""Shared fixtures: isolation from the network and the user, images, disks, suite files."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # several at a time: a core for each, and what it starts
+if "PYTEST_XDIST_WORKER" in os.environ:  # one core for each parallel process and its children
     os.environ["OMP_NUM_THREADS"] = "1"
     torch.set_num_threads(1)
 
 
 LONGEST_FIRST = [
-    "test_faults", "test_run", "test_claims_run", "test_mlflow_mirror", "test_report_compare",
-    "test_report_browser", "test_report_claims", "test_bad_suites", "test_kills",
-    "test_deterministic", "test_checkpoints", "test_pull",
+    "test_worker_faults", "test_run", "test_claims", "test_server_faults",
+    "test_background_thread", "test_compare_dialog", "test_page_in_browser", "test_claims_panel",
+    "test_hostile_suites", "test_kills", "test_determinism", "test_checkpoints", "test_pull",
 ]  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the long files: each goes to one process, and none should be left for the end."""
+    """Start with the longest files: each file goes to one process."""
     rank = {name: number for number, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: rank.get(item.path.stem, len(rank)))
 
@@ -42,7 +42,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _closed_machine(
     monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """No cache of the user's, no options from the environment, no way out."""
+    """Use no cache or options of the user, and no network."""
     empty = tmp_path_factory.mktemp("cache")
     monkeypatch.setenv("NSTBENCH_CACHE", str(empty))
     monkeypatch.setenv("TORCH_HOME", str(empty))
@@ -54,21 +54,21 @@ def _closed_machine(
 
 @pytest.fixture
 def web_server() -> Iterator[Web]:
-    """A web server of our own, empty."""
+    """A local web server without files."""
     with running() as web:
         yield web
 
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """A real browser; without one the test is skipped."""
+    """A real browser; the test is skipped if there is none."""
     with launched() as browser:
         yield browser
 
 
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh database: MLflow takes seconds to make one."""
+    """An empty MLflow database to copy, because creating one takes seconds."""
     from harness.tracking import client
 
     path = tmp_path_factory.mktemp("tables") / "mlflow.db"
@@ -88,7 +88,7 @@ def random_encoder() -> Any:
 
 @pytest.fixture
 def context(random_encoder: Any) -> Callable[..., Any]:
-    """Make a Context; `steps` collects what a method reports."""
+    """Make a Context; `steps` collects the steps that a method reports."""
     from harness.protocols import Context
     from harness.resources.images import skimage_photograph
     from harness.resources.training_images import Crops
@@ -124,7 +124,7 @@ def photograph() -> Callable[[str, int], torch.Tensor]:
 
 @pytest.fixture
 def write_suite(tmp_path: Path) -> Callable[[str], Path]:
-    """Write a suite file and return its path."""
+    """Return a function that writes a suite file and returns its path."""
 
     def write(text: str) -> Path:
         path = tmp_path / "suite.yaml"
@@ -140,12 +140,10 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "disk"
     folder.mkdir()
     if not shutil.which("mount"):
-        pytest.skip("There is no mount here; a limit on files stands in, below.")
+        pytest.skip("mount is not installed; other tests use a file size limit instead.")
     command = ["mount", "-t", "tmpfs", "-o", "size=2m", "nstbench", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        pytest.skip(
-            f"Nothing can be mounted here; a limit on files stands in, below: {done.stderr}"
-        )
+        pytest.skip(f"mount failed; other tests use a file size limit instead: {done.stderr}")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)

@@ -1,4 +1,4 @@
-"""Claims and comparisons as a user has them: by the command line, on what really ran."""
+"""Claims and comparisons through the command line, on the results of a real run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six styles by six contents of the untrained networks, slim and small."""
+    """Results of small untrained networks on six styles and six contents."""
     folder = tmp_path_factory.mktemp("out")
     done = nstbench(
         "run", ROOT / "suites" / "upsamplers.yaml", "--out", folder, "--offline", "--no-mlflow",
@@ -36,7 +36,7 @@ def verdicts(out: Path) -> dict[str, Any]:
     return {row["claim_id"]: row for row in json.loads(done.stdout) if row["primary"]}
 
 
-def test_untrained_transposed_convolution_has_the_checkerboards(out: Path) -> None:
+def test_untrained_transposed_convolution_produces_checkerboards(out: Path) -> None:
     rows = verdicts(out)
     # Some 15 dB in images of 6 photographs by 8 inits; sds of a few dB between them.
     assert rows["U1"]["verdict"] == "supported"
@@ -53,7 +53,7 @@ def test_the_controls_hold(out: Path) -> None:
     assert not any("the control" in note for row in rows.values() for note in row["notes"])
 
 
-def test_a_number_can_be_worked_out_by_hand_from_results_csv(out: Path) -> None:
+def test_an_estimate_can_be_recomputed_from_results_csv(out: Path) -> None:
     with (out / "upsamplers" / "results.csv").open(newline="", encoding="utf-8") as file:
         cells = list(csv.DictReader(file))
 
@@ -72,7 +72,7 @@ def test_a_number_can_be_worked_out_by_hand_from_results_csv(out: Path) -> None:
     assert row["level_means"] == pytest.approx([mean("conv_transpose"), mean("upsample_conv")])
 
 
-def test_the_table_is_for_people(out: Path) -> None:
+def test_claims_print_a_table_by_default(out: Path) -> None:
     done = nstbench("claims", "upsamplers", "--out", out)
     assert "U1" in done.stdout
     assert "✓ supported" in done.stdout
@@ -89,7 +89,7 @@ def test_factors_can_be_compared_without_a_claim(out: Path) -> None:
     assert rows["upsample=upsample_conv"]["verdict"] == "supported"
 
 
-def test_what_cannot_be_compared_is_told(out: Path) -> None:
+def test_unknown_metrics_and_missing_results_are_reported(out: Path) -> None:
     done = nstbench("compare", "upsamplers", "--out", out, "--metric", "lpips")
     assert done.returncode == 2
     assert "--metric lpips: there is checkerboard_db, " in done.stderr
@@ -98,7 +98,7 @@ def test_what_cannot_be_compared_is_told(out: Path) -> None:
     assert "holds no results" in done.stderr
 
 
-def test_a_claim_that_no_two_cells_could_test_is_refused_before_anything_runs(
+def test_a_claim_without_comparable_cells_is_rejected_before_the_run(
     tmp_path: Path,
 ) -> None:
     suite = tmp_path / "s.yaml"
@@ -139,8 +139,8 @@ metrics: [ssim]
     assert nstbench("run", *options).returncode == 0
     cells = tmp_path / "s" / "cells"
     images = {path: path.stat().st_mtime_ns for path in cells.glob("*/image.png")}
-    # Another gain: that cell has no image, and gets none.
-    done = nstbench("score", *options, "--set", "metrics=[ssim, tv_ratio]",
+    # The cell with another gain has no image, and rescore makes none.
+    done = nstbench("rescore", *options, "--set", "metrics=[ssim, tv_ratio]",
                     "--set", "planted_lattice.gain=0.1")  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "1 to run, 0 reused, 1 to be scored again" in done.stdout

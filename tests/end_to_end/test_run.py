@@ -126,7 +126,9 @@ def test_the_page_shows_every_cell_and_the_table_has_every_row(out: Path) -> Non
     html = (out / "smoke" / "report.html").read_text(encoding="utf-8")
     from harness.store import Store
 
-    for cell_id in Store(out, "smoke").run().cells:
+    cells = Store(out, "smoke").run().cells
+    assert len(cells) == CELLS
+    for cell_id in cells:
         assert html.count(f'id="cell-{cell_id}"') == 1
     assert "random weights" in html
     assert not re.search(r'(src|href)="(?!data:|#)', html)

@@ -136,7 +136,7 @@ def test_a_disk_that_can_only_be_read_is_told_before_anything_runs(
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     for arguments in (
         ("run", path, "--offline"),
-        ("score", path, "--offline"),
+        ("rescore", path, "--offline"),
         ("report", "artists"),
     ):
         done = command(*arguments, "--out", small_disk)

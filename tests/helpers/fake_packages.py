@@ -1,4 +1,4 @@
-"""Packages of other people, as far as an import and an entry point can tell."""
+"""Minimal installed packages: a module and its entry point."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ def install(
     version: str = "1.0",
     group: str = "nstbench.methods",
 ) -> None:
-    """Put a module into a folder, with an entry point that leads to it.
+    """Write a module and the metadata of its entry point into a folder.
 
     Args:
-        site: To be on the path.
-        name: Of the entry point, and of the module unless `entry` says otherwise.
-        code: Of the module; None brings no module.
-        entry: What the entry point leads to; the module.
-        distribution: The package's own name; that of the module.
-        version: The package's.
-        group: Of the entry point.
+        site: Folder for the module, to be added to PYTHONPATH.
+        name: Name of the entry point, and of the module without `entry`.
+        code: Source of the module; None writes no module.
+        entry: Target of the entry point; by default the module.
+        distribution: Name of the package; by default that of the module.
+        version: Version of the package.
+        group: Group of the entry point.
     """
     distribution = distribution or name
     info = site / f"{distribution}-{version}.dist-info"
@@ -42,5 +42,5 @@ def install(
 
 
 def path(*sites: Path) -> dict[str, str]:
-    """Return the environment in which packages are found, and this checkout."""
+    """Return environment variables that put the folders and this checkout on the path."""
     return {"PYTHONPATH": os.pathsep.join(map(str, (*sites, ROOT)))}

@@ -1,4 +1,4 @@
-"""A method that misbehaves as its parameter says: a plug-in for the tests of faults."""
+"""A plug-in method with selectable faults, for tests of failing cells."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ Way = Literal[
 @METHODS.register("trouble")
 @dataclass(frozen=True, kw_only=True)
 class Trouble:
-    """Misbehaves."""
+    """Fail in the way that the parameter `way` selects."""
 
     version: ClassVar[int] = 1
     way: Way = "well"
     seconds: float = 0.0
-    folder: str = ""  # where it leaves marks of what it did
+    folder: str = ""  # for files that record its calls
 
     def fit(self, style: Any, context: Any) -> Any:
         if self.way == "sleeps in fit":
@@ -40,7 +40,7 @@ class Trouble:
         def stylize(content: Any, context: Any) -> Any:
             self._act()
             time.sleep(self.seconds)
-            if self.folder:  # one line per stylization that came to its end
+            if self.folder:  # one line per finished stylization
                 with Path(self.folder, "done").open("a") as file:
                     file.write(f"{context.generator.initial_seed()}\n")
             drawn = torch.rand(content.shape, generator=context.generator)
@@ -52,9 +52,9 @@ class Trouble:
         if self.way == "sleeps":
             time.sleep(3600)
         elif self.way == "allocates":
-            hoard = []
+            blocks = []
             while True:
-                hoard.append(np.empty(2**28, np.uint8))  # asked for, not used
+                blocks.append(np.empty(2**28, np.uint8))  # allocated, never written
         elif self.way == "segfaults":
             ctypes.string_at(0)
         elif self.way == "crashes once":

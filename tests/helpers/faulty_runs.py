@@ -1,4 +1,4 @@
-"""A suite of a method that misbehaves, and what becomes of its runs."""
+"""Run a suite with the faulty method and read its results."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ SLOW = "  trouble: {{params: {{way: well, seconds: {seconds}, folder: {folder}}}
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the method that misbehaves is installed."""
+    """A folder in which the faulty method is installed."""
     folder = tmp_path_factory.mktemp("site")
-    shutil.copy(ROOT / "tests" / "trouble.py", folder / "trouble.py")
+    shutil.copy(ROOT / "tests" / "helpers" / "faulty_method.py", folder / "trouble.py")
     info = folder / "trouble-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: trouble\nVersion: 1.0\n")
@@ -33,7 +33,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Bench:
-    """A suite of the misbehaving method in a folder, and its runs."""
+    """A suite with the faulty method in a folder, and its runs."""
 
     def __init__(self, folder: Path, site: Path, methods: str, **more: str) -> None:
         self.folder, self.site = folder, site
@@ -48,7 +48,7 @@ class Bench:
     def start(
         self, *options: str, how: tuple[str, str] = ("-m", "nstbench")
     ) -> subprocess.Popen[str]:
-        """Begin a run, in a group of its own."""
+        """Start a run in its own session."""
         command = [sys.executable, *how, "run", self.path, "--out", self.folder,
                    "--offline", "--no-mlflow", *options]  # fmt: skip
         return subprocess.Popen(
@@ -59,7 +59,7 @@ class Bench:
         )  # fmt: skip
 
     def run(self, *options: str, code: int = 0) -> str:
-        """Run to the end; return what it said."""
+        """Run to the end and return stdout and stderr."""
         process = self.start(*options)
         stdout, stderr = process.communicate(timeout=280)
         assert process.returncode == code, stdout + stderr
@@ -67,17 +67,17 @@ class Bench:
         return stdout + stderr
 
     def records(self) -> dict[str, Record]:
-        """The records of the latest run by variant and content."""
+        """Return the records of the latest run by variant and content."""
         found = self.store.records(self.store.run())
         return {f"{r.cell.params.get('way')} {r.cell.content.name}": r for r in found}
 
     def done(self) -> list[str]:
-        """Every stylization that came to its end, in all runs."""
+        """Return a line for every finished stylization of all runs."""
         path = self.folder / "done"
         return path.read_text().splitlines() if path.exists() else []
 
     def wait_for(self, process: subprocess.Popen[str], lines: int) -> None:
-        """Wait until so many stylizations have come to their end."""
+        """Wait until at least `lines` stylizations are finished."""
         deadline = time.monotonic() + 120
         while len(self.done()) < lines and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.02)

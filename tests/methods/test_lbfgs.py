@@ -252,6 +252,7 @@ def test_no_point_is_ever_out_of_bounds(scaling: str) -> None:
     optimizer, _ = minimise(
         watched, images.flatten(1), 40, chosen, bounds=BOUNDS, rate=1e30, first_step=1.0
     )
+    assert points
     assert all(((point >= 0) & (point <= 1)).all() for point in points)
     outside = (wanted < 0) | (wanted > 1)
     assert torch.equal(optimizer.best[outside], wanted.clamp(0, 1)[outside])

@@ -46,7 +46,9 @@ def test_every_image_is_named_and_the_lossless_ones_are_those_stored(store: Stor
     addresses = ("src", "data-nst-original")
     named = {e.attributes[a] for e in html.all("img") for a in addresses if a in e.attributes}
     assert named == {*files, "data:,"}  # that one is where the trade-off will show another
-    for figure in html.all("figure", class_="nst-cell"):
+    figures = html.all("figure", class_="nst-cell")
+    assert figures
+    for figure in figures:
         (image,) = (one for one in html.all("img") if html.inside(figure, one))
         path = store.image(figure.attributes["data-cell"])
         assert path is not None

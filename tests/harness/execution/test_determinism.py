@@ -90,6 +90,7 @@ def test_what_was_made_without_is_made_again_its_net_too(outs: tuple[Path, Path]
         ("run", "made without --deterministic")
     }
     kept = [job.kept for (job,) in again.batches() if job.cell.training]
+    assert len(kept) == 2
     assert all(kept)  # trained where bits counted, and so good enough
     for cell in again.plan.cells:
         if cell.training and (fit := found.store.fit(cell.fit_id)):

@@ -100,7 +100,9 @@ def outcome(path: Path, profile: str = "", given: tuple[str, ...] = ()) -> str:
         with nothing_done():
             planned(path, profile, given)
     except SuiteError as error:
-        for problem in error.problems:
+        problems = list(error.problems)
+        assert problems
+        for problem in problems:
             assert re.match(rf"({re.escape(str(path))}:\d+:\d+|--set .*|--profile)$", problem.where)
             assert problem.what.splitlines()[0].endswith((".", "?")), problem.what
         return "told"

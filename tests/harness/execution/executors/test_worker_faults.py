@@ -161,7 +161,7 @@ def test_runs_at_once_do_no_cell_twice(tmp_path: Path, site: Path, many: int) ->
     processes = [bench.start() for _ in range(many)]
     told = [process.communicate(timeout=200) for process in processes]
     assert [process.returncode for process in processes] == [0] * many, told
-    waited = [out for out, _ in told if "waiting for it to end" in out]
+    waited = [out for out, _ in told if "runs this suite" in out]
     assert len(waited) == many - 1
     assert all("0 to run, 4 reused" in out for out in waited)
     assert len(bench.done()) == 4
