@@ -10,9 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.test_run import nstbench
-
-ROOT = Path(__file__).parents[2]
+from tests.helpers.command_line import ROOT, nstbench
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.test_run import nstbench
 from tests.helpers import fake_packages
+from tests.helpers.command_line import ROOT, nstbench
 
-ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 

@@ -25,6 +25,7 @@ from harness.protocols import Context, Image
 from harness.resources.images import to_pixels, to_tensor
 from harness.resources.stand_ins import paint
 from methods.gatys import Gatys
+from tests.helpers.command_line import ROOT
 
 PAIRS = (("coffee", "starry-night"), ("chelsea", "the-scream"), ("astronaut", "great-wave"))
 ARTISTS: dict[str, Any] = {  # what the suite `artists` gives to gatys
@@ -126,7 +127,7 @@ def test_four_times_the_passes_make_no_worse_picture(name: str, pair: tuple[str,
     assert_no_worse(Studio(*pair, 96), Gatys(**{**RECIPES[name], "iterations": 400}))
 
 
-SUITE = Path(__file__).parents[2] / "suites" / "artists.yaml"
+SUITE = ROOT / "suites" / "artists.yaml"
 STYLE_LOSS = {"gatys": 0.03, "johnson": 0.4}
 """Of the untouched content's: good pictures have .002 to .01 and .1 to .3, noise .1 and more."""
 

@@ -127,7 +127,7 @@ def johnson() -> None:
     photos = list(image_files(folder)) if folder.is_dir() else []
     photos = photos or [skimage_photograph(name) for name in BUILTIN]
     crop = SIZES[0]
-    crops, fixed = Crops(photos, crop), torch.rand(4, 3, crop, crop)
+    crops, fixed = Crops(photos, crop, crop), torch.rand(4, 3, crop, crop)
 
     def cropped(batch: int, crop: int, skip: int = 0) -> Iterator[Tensor]:
         return crops.batches(batch, torch.Generator().manual_seed(0), skip)

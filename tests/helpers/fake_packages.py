@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.helpers.command_line import ROOT
 
 
 def install(

@@ -14,8 +14,7 @@ import pytest
 
 from harness.records import Record
 from harness.store import Store
-
-ROOT = Path(__file__).parents[2]
+from tests.helpers.command_line import ROOT
 
 SLOW = "  trouble: {{params: {{way: well, seconds: {seconds}, folder: {folder}}}}}\n"
 

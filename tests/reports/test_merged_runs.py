@@ -15,8 +15,8 @@ from harness.store import Store, revisions
 from reports import page
 from reports.merged_runs import MergedRuns
 from reports.view_model import View
-from tests.end_to_end.test_run import nstbench
 from tests.helpers.browser import launched, quiet
+from tests.helpers.command_line import nstbench
 from tests.reports.test_page import (
     CAT,
     CUP,

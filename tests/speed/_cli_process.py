@@ -1,4 +1,4 @@
-"""Runs this checkout's command line as its users do: a process of its own, timed from outside."""
+"""Run the command line of this checkout in a new process and measure its time and memory."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-LOOK_SECONDS = 0.2
+SAMPLE_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
 class Done:
-    """What a command took, and what it said."""
+    """The time, memory and output of a command."""
 
     seconds: float
-    peak_mb: float  # of the command alone, without its workers
+    peak_mb: float  # of the command without its workers
     output: str
     samples: tuple[Sample, ...] = ()
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What a process had used at a moment of the shared clock."""
+    """Memory and CPU time of a process at a time of the monotonic clock."""
 
     at: float
     memory_mb: float
@@ -36,7 +36,7 @@ class Sample:
 
 
 class _Watch:
-    """Looks at a process' memory now and then; what it leaves behind counts its workers too."""
+    """Samples the memory and CPU time of a process while it runs."""
 
     def __init__(self, pid: int) -> None:
         self.peak_mb = 0.0
@@ -44,7 +44,7 @@ class _Watch:
         self._stat = Path(f"/proc/{pid}/stat")
         self._status = Path(f"/proc/{pid}/status")
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._look)
+        self._thread = threading.Thread(target=self._sample)
 
     def __enter__(self) -> _Watch:
         self._thread.start()
@@ -54,9 +54,9 @@ class _Watch:
         self._over.set()
         self._thread.join()
 
-    def _look(self) -> None:
-        while not self._over.wait(LOOK_SECONDS):
-            with suppress(OSError):  # it has ended, or the system is another
+    def _sample(self) -> None:
+        while not self._over.wait(SAMPLE_SECONDS):
+            with suppress(OSError):  # the process has ended, or there is no /proc
                 for line in self._status.read_text(encoding="ascii").splitlines():
                     if line.startswith("VmHWM:"):
                         self.peak_mb = int(line.split()[1]) * 1024 / 1e6
@@ -65,19 +65,19 @@ class _Watch:
                         self.samples.append(Sample(time.monotonic(), memory, self._cpu()))
 
     def _cpu(self) -> float:
-        """Return seconds of the processor, its own and the system's for it."""
+        """Return seconds of CPU time, user and system."""
         after_name = self._stat.read_text(encoding="ascii").rpartition(")")[2].split()
         return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def python(*arguments: str | Path, env: Mapping[str, str] | None = None) -> Done:
-    """Run Python with this checkout's modules; a command that fails ends the comparison."""
+    """Run Python with the modules of this checkout; exit if the command fails."""
     command = [sys.executable, *map(str, arguments)]
     path = os.pathsep.join(filter(None, [(env or {}).get("PYTHONPATH"), str(ROOT)]))
-    surroundings = {**os.environ, **(env or {}), "PYTHONPATH": path, "NSTBENCH_OFFLINE": "1"}
+    environment = {**os.environ, **(env or {}), "PYTHONPATH": path, "NSTBENCH_OFFLINE": "1"}
     begin = time.perf_counter()
     process = subprocess.Popen(
-        command, cwd=ROOT, env=surroundings, text=True,
+        command, cwd=ROOT, env=environment, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     with _Watch(process.pid) as watch:
@@ -89,5 +89,5 @@ def python(*arguments: str | Path, env: Mapping[str, str] | None = None) -> Done
 
 
 def nstbench(*arguments: str | Path, env: Mapping[str, str] | None = None) -> Done:
-    """Run what the command `nstbench` runs, with these arguments."""
+    """Run the command `nstbench` of this checkout."""
     return python("-m", "nstbench", *arguments, env=env)

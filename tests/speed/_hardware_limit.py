@@ -1,4 +1,4 @@
-"""How fast the machine could be: its matrix products, and how many a piece of work needs."""
+"""The machine's peak speed in matrix products, and the operations that a function needs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def products_per_second(dtype: torch.dtype, repeats: int = 7) -> float:
 
 
 def operations(work: Callable[[], object]) -> int:
-    """Return the operations of all convolutions and matrix products in a piece of work."""
+    """Return the operations of all convolutions and matrix products of a function."""
     with FlopCounterMode(display=False) as counter:
         work()
     return counter.get_total_flops()

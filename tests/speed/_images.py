@@ -1,4 +1,4 @@
-"""The images of the comparisons: files given, or a photograph and a study that are always there."""
+"""The images of the comparisons: the user's files, or a packaged photograph and stand-in."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from harness.resources.stand_ins import paint
 
 
 def add_options(parser: ArgumentParser) -> None:
-    """Let a command take files of its user's own."""
+    """Add options for the user's own image files."""
     for kind in ("content", "style"):
         parser.add_argument(f"--{kind}", type=Path, help="an image file")
 
 
 def square(source: Path | None, kind: str, size: int, folder: Path) -> Path:
-    """Write the middle of an image as a PNG of `size` pixels a side; return its path.
+    """Write the central square of an image as a PNG and return its path.
 
     Args:
-        source: An image file, or None for the photograph `astronaut` or the study `starry-night`.
+        source: An image file, or None for a packaged photograph or stand-in.
         kind: `content` or `style`.
-        size: Pixels.
-        folder: Where it is written.
+        size: Side in pixels.
+        folder: Folder of the written file.
     """
     if source is not None:
         picture = Pillow.open(source).convert("RGB")

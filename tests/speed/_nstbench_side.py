@@ -1,4 +1,4 @@
-"""Our side of the comparisons: methods on an encoder of torchvision's shape, no harness around."""
+"""The nstbench side of the comparisons: methods with an encoder, without the harness."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ def encoder(name: str, dtype: torch.dtype, weights: dict[str, torch.Tensor] | No
 
 
 class Watch:
-    """Takes steps, when they came, and the images of those that `keep` names."""
+    """Collects steps, their times, and the images of the steps that `keep` selects."""
 
     def __init__(self, keep: Callable[[int], bool] = lambda index: False) -> None:
         self.keep = keep
         self.seconds: list[float] = []
         self.steps: list[Step] = []
         self.images: dict[int, Image] = {}
-        self.begun = time.perf_counter()
+        self.started = time.perf_counter()
 
     def __call__(self, step: Step) -> None:
-        self.seconds.append(time.perf_counter() - self.begun)
+        self.seconds.append(time.perf_counter() - self.started)
         if step.image is not None and self.keep(step.index):
             self.images[step.index] = step.image.detach().clone()
         self.steps.append(replace(step, image=None))
@@ -53,7 +53,7 @@ class Watch:
 def context(
     look: Any, size: int, watch: Watch, batches: Callable[..., Iterator[Image]] | None = None
 ) -> Context:
-    """Return what a method leans on, with nothing behind it but the encoder."""
+    """Return a context with an encoder and an observer of steps."""
     return Context(
         device=torch.device("cpu"),
         generator=torch.Generator().manual_seed(0),
@@ -66,7 +66,7 @@ def context(
 
 
 def read(path: Path) -> Image:
-    """Return an image file as it is."""
+    """Return the image of a file, without resizing."""
     with Pillow.open(path) as picture:
         pixels = np.asarray(picture.convert("RGB"))
     return torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].float() / 255

@@ -1,4 +1,4 @@
-"""Stores of made-up results with real pictures in them, for commands that read what was stored."""
+"""Stores with invented scores and real images, for commands that read results."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ def write_suite(folder: Path, name: str, style_weights: int, seeds: int) -> Path
 
 
 def fill(path: Path, out: Path, *, pictures: bool) -> ReadyRun:
-    """Store a result for every cell of a suite; without pictures there is an empty file instead."""
+    """Store a result for every cell of a suite; images are empty files without `pictures`."""
     prepared = prepare(suite.load(path), Options(out=out, device="cpu", offline=True))
     prepared.write_inputs()
     images = _pictures() if pictures else iter(lambda: b"", None)
     for cell, png in zip(prepared.plan.cells, images, strict=False):
         trace = _trace(cell) if pictures else []
         prepared.store.write(_record(prepared, cell), png, trace)
-    begun = prepared.run_record(command="", started="2026-01-01T00:00:00+00:00", tracking="")
-    prepared.store.write_run(replace(begun, finished=True))
+    started_run = prepared.run_record(command="", started="2026-01-01T00:00:00+00:00", tracking="")
+    prepared.store.write_run(replace(started_run, finished=True))
     return prepared
 
 
@@ -85,7 +85,7 @@ def _trace(cell: Cell) -> list[TracePoint]:
 
 
 def _pictures() -> Iterator[bytes]:
-    """Yield crops of photographs in other colours, no two alike: as hard to pack as real ones."""
+    """Yield recolored crops of photographs, which compress like real images."""
     draw = np.random.default_rng(0)
     sources = [np.asarray(read(skimage_photograph(name))) for name in PHOTOGRAPHS]
     while True:

@@ -1,7 +1,7 @@
-"""What the speed comparisons share: interleaved rounds, medians, a Markdown table.
+"""Interleaved rounds, medians and Markdown tables for the speed comparisons.
 
-A machine's pace changes from minute to minute, so nothing is measured in one go: every round runs
-all sides once, one after the other, and a round's ratio or difference is taken within that round.
+The speed of a machine changes from minute to minute. Therefore every round runs all sides once, and
+ratios and differences are computed within a round.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from dataclasses import asdict, dataclass
 from statistics import median
 
 Side = Callable[[], float]
-"""Does the work once and returns what it cost: seconds, unless it says otherwise."""
+"""Runs once and returns its cost, in seconds unless stated otherwise."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison: `must` is the bound, `aim` the wish, both in the words of the table."""
+    """One comparison; `must` is the limit and `aim` the target, as text."""
 
     what: str
     against: str
@@ -26,7 +26,7 @@ class Row:
 
 
 def rounds(sides: Sequence[Side], count: int) -> list[tuple[float, ...]]:
-    """Return `count` rounds of every side's cost; every second round runs them backwards."""
+    """Return the costs of all sides in `count` rounds; every second round runs in reverse."""
     results = []
     for index in range(count):
         order = range(len(sides)) if index % 2 == 0 else reversed(range(len(sides)))
@@ -36,7 +36,7 @@ def rounds(sides: Sequence[Side], count: int) -> list[tuple[float, ...]]:
 
 
 def spread(values: Sequence[float], unit: str, digits: int = 2) -> str:
-    """Write the median with the least and the most: `1.23 s (1.20 to 1.31)`."""
+    """Return median, minimum and maximum as text: `1.23 s (1.20 to 1.31)`."""
     low, high = min(values), max(values)
     return f"{median(values):.{digits}f} {unit} ({low:.{digits}f} to {high:.{digits}f})"
 
@@ -47,7 +47,7 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def markdown(rows: Sequence[Mapping[str, str]]) -> str:
-    """Return rows of one kind as a Markdown table, headed by their keys."""
+    """Return rows as a Markdown table; their keys are the header."""
     heads = list(dict.fromkeys(key for row in rows for key in row))
     lines = [heads, ["---"] * len(heads)]
     lines += [[row.get(head, "") for head in heads] for row in rows]
@@ -55,11 +55,11 @@ def markdown(rows: Sequence[Mapping[str, str]]) -> str:
 
 
 def seconds(values: Sequence[float]) -> str:
-    """Write the median: `0.215 s`."""
+    """Return the median as text: `0.215 s`."""
     return f"{median(values):.3g} s"
 
 
 def ratios(those: Sequence[float], these: Sequence[float]) -> str:
-    """Write the median of each round's ratio with the least and the most: `2.31 (2.25 to 2.40)`."""
+    """Return median, minimum and maximum of the ratios by round: `2.31 (2.25 to 2.40)`."""
     found = [one / other for one, other in zip(those, these, strict=True)]
     return f"{median(found):.2f} ({min(found):.2f} to {max(found):.2f})"

@@ -1,11 +1,10 @@
-"""What bfloat16 costs: the same passes in it and in float32, judged in float32.
+"""Compare image optimization in bfloat16 and in float32; the losses are computed in float32.
 
     python -m tests.speed.bfloat16 --weights vgg19.safetensors [--content FILE] [--style FILE ...]
 
-`gatys` as it comes, from the content image. The final loss is its own objective, evaluated in
-float32 on both images; SSIM is that of the two images with each other. L-BFGS blows any rounding
-up, so a third run tells how much of that is float32's own: it starts from pixels that differ by a
-ten-thousandth of a grey level.
+`gatys` with its defaults, from the content image. The final loss is its objective, evaluated in
+float32 on both images; SSIM compares the two images. L-BFGS amplifies rounding errors, so a third
+run in float32 starts from pixels that differ by a ten-thousandth of a grey level, for comparison.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ NUDGE = 1e-4 / 255
 
 
 def run(recipe: Gatys, weights: Any, how: str, content: Any, style: Any) -> tuple[Any, float]:
-    """Return the image and the seconds."""
+    """Return the image and the seconds of one optimization."""
     watch = _nstbench_side.Watch()
     look = _nstbench_side.encoder("vgg19", getattr(torch, how.split()[0]), weights)
     context = _nstbench_side.context(look, content.shape[-1], watch)
@@ -49,7 +48,7 @@ def run(recipe: Gatys, weights: Any, how: str, content: Any, style: Any) -> tupl
 
 
 def loss(recipe: Gatys, weights: Any, image: Any, content: Any, style: Any) -> float:
-    """Return the objective of an image in float32."""
+    """Return the objective for an image, in float32."""
     look = _nstbench_side.encoder("vgg19", torch.float32, weights)
     context = _nstbench_side.context(look, content.shape[-1], _nstbench_side.Watch())
     grams = ImageOptimization(recipe, style, context).grams
@@ -57,7 +56,7 @@ def loss(recipe: Gatys, weights: Any, image: Any, content: Any, style: Any) -> f
     return float(objective.evaluate(image)[0])
 
 
-def alike(one: Any, other: Any) -> float:
+def ssim(one: Any, other: Any) -> float:
     """Return the SSIM of two images."""
     return Ssim()(one, other, other, None)  # type: ignore[arg-type]
 
@@ -78,8 +77,8 @@ def compare(given: argparse.Namespace, style_file: Path | None, folder: Path) ->
         "bfloat16": f"{losses['bfloat16']:.5g}",
         "to float32's": f"{losses['bfloat16'] / losses['float32']:.4f}",
         "float32 nudged, to float32's": f"{losses['float32 nudged'] / losses['float32']:.4f}",
-        "SSIM, bfloat16 with float32": f"{alike(quick, exact):.3f}",
-        "SSIM, float32 nudged with float32": f"{alike(nudged, exact):.3f}",
+        "SSIM, bfloat16 with float32": f"{ssim(quick, exact):.3f}",
+        "SSIM, float32 nudged with float32": f"{ssim(nudged, exact):.3f}",
         "seconds": f"{made['float32'][1]:.0f} and {made['bfloat16'][1]:.0f}",
     }
 
@@ -87,7 +86,9 @@ def compare(given: argparse.Namespace, style_file: Path | None, folder: Path) ->
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--weights", type=Path, required=True, help="VGG-19, to relu3_4 at least")
+    parser.add_argument(
+        "--weights", type=Path, required=True, help="weights of VGG-19, at least up to relu3_4"
+    )
     parser.add_argument("--content", type=Path, help="an image file")
     parser.add_argument("--style", type=Path, nargs="*", default=[None], help="image files")
     parser.add_argument("--size", type=int, default=256)

@@ -1,9 +1,9 @@
-"""How long the commands take that should answer at once, and the page of a large suite.
+"""Measure the commands that must respond quickly, and the page of a large suite.
 
     python -m tests.speed.commands
 
-Times are of whole commands, as a user waits for them. Results are made up, but lie in a real store;
-the pictures of the page are crops of photographs, no two alike.
+Times are of whole commands, including their start. The store holds invented scores; the images of
+the page are different crops of photographs.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seeds", type=int, default=10, help="200 cells each, five times planned")
+    parser.add_argument(
+        "--seeds", type=int, default=10, help="200 cells each, five times as many for `plan`"
+    )
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         print(table(compare(Path(folder), given.rounds, given.seeds)))

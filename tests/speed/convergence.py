@@ -1,4 +1,4 @@
-"""Seconds to the loss that gordicaleksa's loop comes to, on pretrained weights.
+"""Measure the seconds until nstbench reaches the final loss of gordicaleksa's loop.
 
     python -m tests.speed.convergence --peer PATH --weights vgg19.safetensors
 
@@ -40,7 +40,7 @@ WITHIN = 1.02
 
 
 class Cut(torch.nn.Module):
-    """torchvision's VGG-19 up to relu3_4, answering as gordicaleksa's does."""
+    """torchvision's VGG-19 up to relu3_4, with the interface of gordicaleksa's."""
 
     def __init__(self, weights: dict[str, torch.Tensor]) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class Cut(torch.nn.Module):
 
 @dataclass
 class Run:
-    """Losses by their own code, and the seconds at which each was reached, by pass."""
+    """Losses by pass, computed by gordicaleksa's code, and the seconds until each."""
 
     seconds: dict[int, float]
     losses: dict[int, float]  # of the saved image
@@ -68,7 +68,7 @@ class Run:
 
     @classmethod
     def judged(cls, judge: Judge, seconds: list[float], images: dict[int, Image]) -> Run:
-        """Judge images by pass, as they are and as they would be saved."""
+        """Compute the losses of images by pass, before and after saving."""
         return cls(
             dict(enumerate(seconds, 1)),
             {index: judge(as_saved(image)) for index, image in images.items()},
@@ -105,7 +105,7 @@ class Judge:
 
 
 def as_saved(image: Image) -> Image:
-    """Return an image as an 8-bit file would give it back."""
+    """Return an image rounded to 8 bits."""
     return to_tensor(to_pixels(image))
 
 
@@ -114,7 +114,7 @@ def _mean() -> torch.Tensor:
 
 
 def theirs_runs(peer: Gordicaleksa, judge: Judge, folder: Path, files: Any, closures: int) -> Run:
-    """Run their loop."""
+    """Run gordicaleksa's loop."""
     height = _nstbench_side.read(files[0]).shape[-2]
     trace = peer.run(
         folder, *files, height, closures, lambda i: (i + 1) % EVERY == 0 or i + 1 == closures
@@ -124,7 +124,7 @@ def theirs_runs(peer: Gordicaleksa, judge: Judge, folder: Path, files: Any, clos
 
 
 def ours_runs(weights: Any, judge: Judge, files: Any, precision: str, params: Any) -> Run:
-    """Run our solver on their objective."""
+    """Run the solver of nstbench on gordicaleksa's objective."""
     content, style = map(_nstbench_side.read, files)
     recipe = Gatys(**{
         **RECIPE,
@@ -138,7 +138,7 @@ def ours_runs(weights: Any, judge: Judge, files: Any, precision: str, params: An
 
 
 def torchvisions_scale(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return weights that answer normalised pixels as torchvision's do.
+    """Return weights whose activations on normalized pixels match torchvision's.
 
     Oxford's, rescaled to take normalised pixels, answer with grey levels: a first kernel and all
     biases divided by 57.6 divide every layer by it.
@@ -153,7 +153,7 @@ def torchvisions_scale(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tens
 
 
 def compare(given: argparse.Namespace, size: int) -> list[dict[str, str]]:
-    """Return the rows of one size: one for each budget of theirs."""
+    """Return the rows of one size: one for each of gordicaleksa's budgets."""
     weights = torchvisions_scale(load_tensors(given.weights))
     network, most = Cut(weights), max(given.closures)
     where = (list(STYLE).index(CONTENT), range(len(STYLE)))
@@ -195,7 +195,9 @@ def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peer", type=Path, required=True, help="gordicaleksa's checkout")
-    parser.add_argument("--weights", type=Path, required=True, help="VGG-19, to relu3_4 at least")
+    parser.add_argument(
+        "--weights", type=Path, required=True, help="weights of VGG-19, at least up to relu3_4"
+    )
     add_options(parser)
     parser.add_argument(
         "--closures",

@@ -1,4 +1,4 @@
-"""Training steps, what they come to, and inference, against pytorch/examples.
+"""Compare training steps, trained networks and inference with pytorch/examples.
 
     python -m tests.speed.feed_forward --peer PATH --photographs PATH [--weights vgg19.safetensors]
 
@@ -42,7 +42,7 @@ SHARED_CONVOLUTIONS = 15  # features.0 to features.14: conv1_1 to conv3_3 in VGG
 
 
 def vgg16_weights(path: Path | None) -> dict[str, torch.Tensor]:
-    """Return what VGG-19 and VGG-16 have alike."""
+    """Return the convolutions that VGG-19 and VGG-16 have in common."""
     if path is None:
         return {}
     tensors = torchvisions_scale(load_tensors(path))
@@ -50,7 +50,7 @@ def vgg16_weights(path: Path | None) -> dict[str, torch.Tensor]:
 
 
 def per_step(times: list[float]) -> float:
-    """Return the median seconds of a step, the first left out."""
+    """Return the median seconds of a step, without the first one."""
     return float(median(np.diff(times)))
 
 
@@ -72,7 +72,7 @@ def batches_of(photographs: Path, size: int) -> Callable[..., Iterator[Image]]:
 
 
 class Side:
-    """Our training at one precision."""
+    """The training of nstbench at one precision."""
 
     def __init__(
         self, given: argparse.Namespace, weights: Any, precision: str, style: Path
@@ -81,7 +81,7 @@ class Side:
         self.encoder = _nstbench_side.encoder("vgg16", getattr(torch, precision), weights)
 
     def steps(self, count: int) -> list[float]:
-        """Train for so many steps on random crops; return when each ended."""
+        """Train on random crops and return the end time of each step."""
         crops = Crops(list(image_files(self.given.photographs)), self.given.size, self.given.size)
         generator = torch.Generator().manual_seed(0)
         return self._train(count, lambda batch, crop, skip: crops.batches(batch, generator))[
@@ -200,7 +200,7 @@ def judged(theirs: Examples, style: Path, network: Any, held_out: list[Image]) -
 
 
 def named(parameters: list[torch.Tensor], theirs: Examples) -> dict[str, torch.Tensor]:
-    """Return their parameters under our names."""
+    """Return the parameters of pytorch/examples under the names of nstbench."""
     names = [name for name, _ in theirs.script.TransformerNet().named_parameters()]
     return from_examples(dict(zip(names, parameters, strict=True)))[0]
 
@@ -253,12 +253,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peer", type=Path, required=True, help="pytorch/examples' checkout")
     parser.add_argument("--photographs", type=Path, required=True, help="a folder of images")
-    parser.add_argument("--weights", type=Path, help="VGG-19, to relu3_3 at least")
+    parser.add_argument("--weights", type=Path, help="weights of VGG-19, at least up to relu3_3")
     add_options(parser)
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=0, help="train both for so many, and judge")
-    parser.add_argument("--also", nargs="*", default=[], help="float32, to train in it too")
+    parser.add_argument(
+        "--steps",
+        type=int,
+        default=0,
+        help="train both sides for this many steps and compare the networks",
+    )
+    parser.add_argument(
+        "--also", nargs="*", default=[], help="further precisions to train in, such as float32"
+    )
     given = parser.parse_args()
     weights = vgg16_weights(given.weights)
     theirs = Examples(given.peer, weights)

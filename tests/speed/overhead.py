@@ -1,10 +1,10 @@
-"""What the harness adds to a method: 200 cells that sleep 50 ms, against the bare calls.
+"""Measure the overhead of the harness: 200 cells that sleep 50 ms, against direct calls.
 
     python -m tests.speed.overhead
 
-Counted is the steady state, from the begin of the first call to the end of the last one: the start
-of the worker (it imports torch) and the page at the end are told apart. No scores are taken, since
-they are asked for and not the harness's; images are stored at 256 pixels.
+The time runs from the start of the first call to the end of the last one. The start of the worker,
+which imports torch, and the page are part of the whole command's time only. The suite has no
+metrics, because their cost is not overhead; images are stored at 256 pixels.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ seeds: {seeds}
 
 
 def install(site: Path) -> None:
-    """Make `_sleeper` known as another package would: by an entry point."""
+    """Register `_sleeper` by an entry point, as an installed package."""
     info = site / "sleeper-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: sleeper\nVersion: 1.0\n")
@@ -47,24 +47,24 @@ def install(site: Path) -> None:
 
 
 def bare(cells: int, folder: Path) -> float:
-    """Return the seconds of the calls alone, each with its note of when it was."""
+    """Return the seconds of direct calls, each of which writes its times to a file."""
     os.environ[MARKS] = str(folder / "bare.txt")
-    method, nobody = Sleeper(), cast("Context", _Listener())
+    method, context = Sleeper(), cast("Context", _Listener())
     begin = time.perf_counter()
     for _ in range(cells):
-        method.fit(None, nobody)(None, nobody)  # type: ignore[arg-type]
+        method.fit(None, context)(None, context)  # type: ignore[arg-type]
     return time.perf_counter() - begin
 
 
 class _Listener:
-    """As much of a Context as the sleeper looks at."""
+    """The part of a Context that the sleeper uses."""
 
     def on_step(self, step: object) -> None:
-        """Take no notice."""
+        """Ignore the step."""
 
 
 def harnessed(cells: int, folder: Path, *options: str) -> tuple[float, Done]:
-    """Return the seconds between the first call's begin and the last one's end."""
+    """Return the seconds from the start of the first call to the end of the last one."""
     with tempfile.TemporaryDirectory(dir=folder) as name:
         here = Path(name)
         suite, marks = here / "overhead.yaml", here / "marks.txt"

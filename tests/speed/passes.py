@@ -1,10 +1,10 @@
-"""One pass of image optimisation against gordicaleksa's loop, optimisers included.
+"""Compare one pass of image optimization with gordicaleksa's, including the optimizer.
 
     python -m tests.speed.passes --peer PATH
 
 Both minimise gordicaleksa's objective (VGG-19, five style layers to relu5_1, content relu4_2, TV)
-from the content image; random weights take the same time as pretrained ones. A side's time is the
-median of its passes in a round.
+from the content image, with random weights, which take the same time as pretrained ones. The time
+of a side is the median of its passes in a round.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ RECIPE = {
     **Gatys.presets["gordicaleksa"],
     "line_search": "backtracking", "scaling": "spectral", "bounded": True,
 }  # fmt: skip
-"""Their objective, our solver."""
+"""gordicaleksa's objective with the solver of nstbench."""
 
 
 def per_pass(times: list[float]) -> float:
-    """Return the median seconds of a pass, the first ones left out."""
+    """Return the median seconds of a pass, without the first ones."""
     return float(median(np.diff(times)[1:]))
 
 
 def ours(precision: str, size: int, folder: Path, passes: int) -> Callable[[], float]:
-    """Return our side: so many passes of the same objective."""
+    """Return the nstbench side: `passes` passes of the same objective."""
     look = _nstbench_side.encoder("vgg19", getattr(torch, precision))
     content, style = (
         _nstbench_side.read(square(None, kind, size, folder)) for kind in ("content", "style")
@@ -56,7 +56,7 @@ def ours(precision: str, size: int, folder: Path, passes: int) -> Callable[[], f
 
 
 def operations(size: int) -> int:
-    """Return what one pass of the objective multiplies and adds."""
+    """Return the operations of one pass of the objective."""
     context = _nstbench_side.context(
         _nstbench_side.encoder("vgg19", torch.float32), size, _nstbench_side.Watch()
     )
@@ -81,14 +81,14 @@ def compare(peer: Path, size: int, count: int, passes: int) -> dict[str, str]:
             lambda: needed / _hardware_limit.products_per_second(getattr(torch, fast)),
         ]
         found = rounds(sides, count)
-    peers, exact, quick, floor = zip(*found, strict=True)
+    peers, exact, quick, limit = zip(*found, strict=True)
     return {
         "one gatys pass": f"{size} px",
         "gordicaleksa": seconds(peers),
         "ours, float32": seconds(exact),
         f"ours, {fast}": seconds(quick),
         "times faster": ratios(peers, quick),
-        "share of the floor": ratios(floor, quick),
+        "share of the hardware limit": ratios(limit, quick),
     }
 
 
@@ -97,7 +97,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peer", type=Path, required=True, help="gordicaleksa's checkout")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--passes", type=int, default=6, help="in a round")
+    parser.add_argument("--passes", type=int, default=6, help="passes in a round")
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512])
     given = parser.parse_args()
     sizes = given.sizes

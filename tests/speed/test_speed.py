@@ -1,4 +1,4 @@
-"""The speed comparisons run through; what they measure is for a quiet machine."""
+"""The speed comparisons run without errors; the times need an idle machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tests.speed import commands, overhead
 from tests.speed._table import Row, rounds, spread, table
 
 
-def test_every_round_takes_all_sides_and_every_second_one_backwards() -> None:
+def test_every_round_runs_all_sides_and_every_second_round_runs_them_in_reverse() -> None:
     ran: list[str] = []
 
     def side(name: str, cost: float) -> float:
@@ -22,7 +22,7 @@ def test_every_round_takes_all_sides_and_every_second_one_backwards() -> None:
     assert ran == ["a", "b", "b", "a", "a", "b"]
 
 
-def test_a_table_has_the_median_and_the_extremes() -> None:
+def test_a_table_shows_median_minimum_and_maximum() -> None:
     row = Row("what", "against", "+5 %", "+2 %", spread([3.0, 1.0, 2.0], "%", 1))
     assert table([row]).splitlines()[-1] == "| what | against | +5 % | +2 % | 2.0 % (1.0 to 3.0) |"
 

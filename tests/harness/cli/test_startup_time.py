@@ -1,4 +1,4 @@
-"""What a command may not wait for."""
+"""Modules that a command must not load, because they take seconds."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness.resources import devices
+from tests.helpers.command_line import ROOT
 
 SUITE = """\
 version: 1
@@ -22,9 +23,9 @@ methods: {gatys: {params: {optimizer: adam}}}
 
 
 @pytest.mark.parametrize("device", ["auto", "cpu"])
-def test_a_plan_loads_no_torch_where_there_is_no_gpu(tmp_path: Path, device: str) -> None:
+def test_a_plan_loads_no_torch_without_a_gpu_driver(tmp_path: Path, device: str) -> None:
     if device == "auto" and devices._has_driver():
-        pytest.skip("there may be one here")
+        pytest.skip("this machine has a GPU driver")
     (tmp_path / "s.yaml").write_text(SUITE)
     arguments = ["plan", "s.yaml", "--offline", "--device", device]
     code = (
@@ -34,28 +35,28 @@ def test_a_plan_loads_no_torch_where_there_is_no_gpu(tmp_path: Path, device: str
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.stderr.strip() == "[]"
     assert "1 to run" in done.stdout
 
 
-def test_a_hidden_gpu_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_hidden_by_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     for hidden in ("", "-1"):
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", hidden)
         assert not devices._has_driver()
 
 
-def test_a_driver_is_taken_for_a_sign_and_torch_for_the_truth(
+def test_with_a_driver_torch_decides_whether_there_is_a_gpu(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     import torch
 
     if torch.cuda.is_available():
-        pytest.skip("there is one")
+        pytest.skip("this machine has a GPU")
     devices.find_device.cache_clear()
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    monkeypatch.setattr(devices, "DRIVERS", ("libc.so.6",))  # loads, as a driver would
+    monkeypatch.setattr(devices, "DRIVERS", ("libc.so.6",))  # a library that loads
     assert devices._has_driver()
     assert devices.find_device("auto") == "cpu"
     devices.find_device.cache_clear()

@@ -19,7 +19,7 @@ from harness.store import Store
 from methods._deterministic_padding import reflected
 from methods._transformer_net import TransformerNet
 from methods.johnson import Johnson
-from tests.end_to_end.test_run import nstbench
+from tests.helpers.command_line import nstbench
 
 SUITE = """\
 version: 1

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from harness.errors import UnknownNameError
-from tests.end_to_end.test_run import nstbench
 from tests.helpers import fake_packages
+from tests.helpers.command_line import nstbench
 from tests.helpers.fake_packages import install
 
 HEAD = '''\

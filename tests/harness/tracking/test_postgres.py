@@ -13,10 +13,10 @@ import pytest
 
 from harness.store import Store
 from harness.tracking import pull as mlflow_pull
-from tests.end_to_end.test_run import nstbench
 from tests.harness.tracking.test_pull import SEEDS, fill, pull, send
 from tests.harness.tracking.test_server_faults import assert_exactly_once
 from tests.helpers import postgres_server
+from tests.helpers.command_line import nstbench
 from tests.helpers.mlflow_server import Server, after, lose, proxied, serving, status, well
 
 SUITE = """\

@@ -27,8 +27,8 @@ from harness.tracking import background_thread
 from harness.tracking import client as mlflow_client
 from harness.tracking.background_thread import Mirror
 from harness.tracking.tracker import Tracker
-from tests.end_to_end.test_run import nstbench
 from tests.harness.tracking.test_background_thread import record, run_of, runs
+from tests.helpers.command_line import nstbench
 from tests.helpers.mlflow_server import (
     Fault,
     Passing,

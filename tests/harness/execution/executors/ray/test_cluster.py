@@ -18,8 +18,8 @@ from harness.execution.executors.ray import cluster
 from harness.execution.executors.ray.cluster import Cluster, Node, choose
 from harness.records import Record, Timing
 from harness.resources import software
-from tests.end_to_end.test_run import SMOKE, nstbench
 from tests.harness.execution.executors.test_ipc import job
+from tests.helpers.command_line import SMOKE, nstbench
 
 VERSIONS = {**software.versions(), "commit": "abc"}
 
