@@ -1,4 +1,4 @@
-"""Runs that are killed at random moments lose nothing, and do nothing twice."""
+"""Runs that are killed at random times lose no result and repeat no cell."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ ORPHAN = re.compile(
     r'Traceback[^\n]*\n  File "<string>", line 1, in <module>\n(?:  [^\n]*\n)*?'
     r"  [^\n]*, in spawn_main\n(?:  [^\n]*\n)*?  [^\n]*, in _main\n(?:  [^\n]*\n)*EOFError: .*"
 )
-"""What Python itself prints where a process is killed in the millisecond between the birth of its
-worker and telling it what to be: once in 300 kills. Nobody is left who could catch it."""
+"""Traceback that Python prints if a process is killed between the start of its worker and the
+transfer of the worker's arguments, about once in 300 kills. No process is left to catch it."""
 
 
 def finished(bench: Bench) -> dict[str, str]:
-    """The pixels of every cell that is done."""
+    """Return the image hash of every finished cell, by cell id."""
     return {r.cell.id: r.image_sha256 for r in bench.store.all_records() if r.ok}
 
 
 def drawn_by(bench: Bench) -> dict[str, str]:
-    """The mark that each stored cell leaves when it is stylized, by its id."""
+    """Return the line that each stored cell writes when it is stylized, by cell id."""
     cells = [record.cell for record in bench.store.all_records() if record.ok]
     return {c.id: str(seeding.derive(c.seed, c.content.name, c.style.name)) for c in cells}
 
 
 def kill_at_random(bench: Bench, kills: int, latest: float, rng: random.Random) -> Counter[str]:
-    """Kill runs within so many seconds, starting again each time; count what went wrong."""
+    """Start and kill runs, each within `latest` seconds; count what went wrong."""
     found: Counter[str] = Counter()
     for number in range(kills):
         before, marks, lines = finished(bench), drawn_by(bench), len(bench.done())
@@ -46,7 +46,7 @@ def kill_at_random(bench: Bench, kills: int, latest: float, rng: random.Random) 
         time.sleep(rng.uniform(0.5, 3.0) if number % 4 == 0 else rng.uniform(3.0, latest))
         process.send_signal(rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM]))
         _, stderr = process.communicate()
-        after = finished(bench)  # reads every record: one that is not whole would raise
+        after = finished(bench)  # reads every record; an incomplete one would raise
         again = set(bench.done()[lines:])
         if "Traceback" in ORPHAN.sub("", stderr):
             found["tracebacks"] += 1
@@ -58,7 +58,7 @@ def kill_at_random(bench: Bench, kills: int, latest: float, rng: random.Random) 
 
 
 def survives(folder: Path, site: Path, cells: int, kills: int, latest: float) -> Counter[str]:
-    """Kill runs of a suite, let it end, and compare with a run that nothing happened to."""
+    """Kill runs of a suite, let it finish, and compare with an undisturbed run."""
     for name in ("broken", "whole"):
         (folder / name).mkdir()
     numbers = list(range(cells))
@@ -83,7 +83,7 @@ NOTHING_WRONG = {
 }  # fmt: skip
 
 
-def test_killed_at_any_moment_nothing_is_lost_or_done_twice(tmp_path: Path, site: Path) -> None:
+def test_killed_runs_lose_no_result_and_repeat_no_cell(tmp_path: Path, site: Path) -> None:
     found = survives(tmp_path, site, cells=4, kills=2, latest=5.0)
     assert {what: found[what] for what in NOTHING_WRONG} == NOTHING_WRONG
 
@@ -91,7 +91,7 @@ def test_killed_at_any_moment_nothing_is_lost_or_done_twice(tmp_path: Path, site
 @pytest.mark.slow
 def test_two_hundred_kills_over_sixty_cells(tmp_path: Path, site: Path) -> None:
     found: Counter[str] = Counter()
-    for part in range(10):  # twenty kills finish about sixty cells; then anew
+    for part in range(10):  # twenty kills finish about sixty cells; then a new suite
         (tmp_path / str(part)).mkdir()
         found += survives(tmp_path / str(part), site, cells=60, kills=20, latest=9.0)
     print(dict(found))

@@ -1,4 +1,4 @@
-"""The project as its users get it."""
+"""The wheel, the dependencies, the README and the checks of the project."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_the_four_packages_load_from_this_checkout(package: str) -> None:
     assert Path(__import__(package).__path__[0]) == ROOT / package
 
 
-def test_the_wheel_holds_the_packages_and_what_they_read(tmp_path: Path) -> None:
+def test_the_wheel_contains_the_packages_and_their_data(tmp_path: Path) -> None:
     from hatchling.builders.wheel import WheelBuilder
 
     wheel = next(WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"]))
@@ -36,7 +36,7 @@ def test_the_wheel_holds_the_packages_and_what_they_read(tmp_path: Path) -> None
     assert not any(name.startswith(("tests/", "runs/")) for name in names)
 
 
-def test_the_lock_names_no_index_and_covers_every_dependency() -> None:
+def test_the_constraints_name_no_index_and_cover_every_dependency() -> None:
     lock = (ROOT / "constraints.txt").read_text(encoding="utf-8")
     assert "://" not in lock
     pinned = set(re.findall(r"^([a-z0-9-]+)==", lock, re.MULTILINE))
@@ -45,7 +45,7 @@ def test_the_lock_names_no_index_and_covers_every_dependency() -> None:
     assert {re.split(r"[^a-zA-Z0-9-]", w)[0].lower() for w in wanted} <= pinned
 
 
-def test_the_importable_face_imports() -> None:
+def test_the_module_nstbench_exports_its_names_in_order() -> None:
     import nstbench
 
     assert "METHODS" in nstbench.__all__
@@ -70,7 +70,7 @@ def test_ci_runs_the_readmes_test_commands() -> None:
     assert "\n".join(commands) in README
 
 
-def test_the_readmes_method_is_short_and_keeps_the_contract(tmp_path: Path) -> None:
+def test_the_method_in_the_readme_is_short_and_passes_the_checks(tmp_path: Path) -> None:
     code = re.search(r"```python\n(# methods/.*?)```", README, re.DOTALL)
     assert code is not None
     assert len(code[1].splitlines()) < 60
@@ -82,7 +82,7 @@ def test_the_readmes_method_is_short_and_keeps_the_contract(tmp_path: Path) -> N
     assert "the same seed gives the same image: ok" in done.stdout
 
 
-def test_ruff_has_nothing_to_say() -> None:
+def test_ruff_reports_no_problem() -> None:
     for command in (["ruff", "check", "."], ["ruff", "format", "--check", "."]):
         done = subprocess.run(
             [sys.executable, "-m", *command], capture_output=True, text=True, check=False, cwd=ROOT

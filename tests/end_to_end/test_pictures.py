@@ -1,4 +1,4 @@
-"""Pictures as they are saved: more passes never make a worse one, and full budgets end well.
+"""The quality of saved images: more passes do not make them worse, full budgets give good ones.
 
 The bounds are about the clamped 8-bit image, since raw pixels may score well out of [0, 1] or in
 frequencies that the encoder hardly sees, and be noise in a file.
@@ -28,7 +28,7 @@ from methods.gatys import Gatys
 from tests.helpers.command_line import ROOT
 
 PAIRS = (("coffee", "starry-night"), ("chelsea", "the-scream"), ("astronaut", "great-wave"))
-ARTISTS: dict[str, Any] = {  # what the suite `artists` gives to gatys
+ARTISTS: dict[str, Any] = {  # the parameters of gatys in the suite `artists`
     "style_layers": ("relu1_1", "relu2_1", "relu3_1", "relu3_2", "relu3_4"),
     "content_layers": ("relu3_2",),
     "style_weight": 30.0,
@@ -42,7 +42,7 @@ NOISE = 3.0
 
 @dataclass(frozen=True)
 class Saved:
-    """Scores of an image as an 8-bit file holds it."""
+    """Scores of an image rounded to 8 bits."""
 
     style_loss: float
     noise: float
@@ -82,7 +82,7 @@ class Studio:
         return self.scored(images[at]), self.scored(images[recipe.iterations])
 
     def scored(self, image: Image) -> Saved:
-        """Score the image that would be saved."""
+        """Return the scores of the image, rounded as in a saved file."""
         saved = to_tensor(to_pixels(image))
         context = self.context(Gatys())
         return Saved(self.judge(saved, self.content, self.style, context), self.noise(saved))
@@ -93,18 +93,18 @@ class Studio:
 
     @property
     def most_noise(self) -> float:
-        """Return what a good picture has at most."""
+        """Return the upper limits of a good image."""
         return self.noise(self.content) + self.noise(self.style) + NOISE
 
 
 def assert_no_worse(studio: Studio, recipe: Gatys) -> None:
-    """Compare a quarter of the budget with all of it."""
+    """Compare a quarter of the budget with the full budget."""
     quarter, whole = studio.stylize(recipe, recipe.iterations // 4)
     assert whole.style_loss <= WORSE * quarter.style_loss
     assert whole.noise <= studio.most_noise
 
 
-def test_four_times_the_passes_make_no_worse_picture_without_total_variation() -> None:
+def test_four_times_the_passes_make_no_worse_image_without_total_variation() -> None:
     assert_no_worse(Studio(*PAIRS[1], 64), Gatys(**ARTISTS, tv_weight=0.0, iterations=400))
 
 
@@ -123,7 +123,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 @pytest.mark.slow
 @pytest.mark.parametrize("pair", PAIRS, ids="--".join)
 @pytest.mark.parametrize("name", RECIPES)
-def test_four_times_the_passes_make_no_worse_picture(name: str, pair: tuple[str, str]) -> None:
+def test_four_times_the_passes_make_no_worse_image(name: str, pair: tuple[str, str]) -> None:
     assert_no_worse(Studio(*pair, 96), Gatys(**{**RECIPES[name], "iterations": 400}))
 
 
@@ -162,7 +162,7 @@ def test_pictures_of_the_artists_at_full_budgets(tmp_path: Path) -> None:
 
 
 def flaws(cell: Any, content: Any, style: Any) -> Iterator[str]:
-    """Yield what a good picture would not have; anchors say what content and style have."""
+    """Yield the defects of an image, relative to the anchors' scores for content and style."""
     label = cell["label"]
     bounds = {
         "style_loss": STYLE_LOSS[label],

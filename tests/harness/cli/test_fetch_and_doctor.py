@@ -1,4 +1,4 @@
-"""`nstbench fetch` and `nstbench doctor`: what is there, what is not, and what to do."""
+"""`nstbench fetch` and `nstbench doctor` report what is present, what is missing and the remedy."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def sha(content: bytes) -> str:
 
 @pytest.fixture
 def lab(web_server: Web, write_suite: Callable[[str], Path], monkeypatch: Any) -> Path:
-    """A suite of a photograph and a painting, and a server with that painting and a trunk."""
+    """A suite with a photograph and a painting; a server with the painting and LPIPS weights."""
     buffer = io.BytesIO()
     Pillow.new("RGB", (40, 30), "red").save(buffer, format="PNG")
     web_server.files["wave.png"] = painting = buffer.getvalue()
@@ -61,7 +61,7 @@ metrics: [ssim, {{use: lpips, net: squeeze}}]
 """)
 
 
-def test_fetch_gets_all_that_a_suite_needs_and_a_run_offline_lacks_nothing(lab: Path) -> None:
+def test_after_fetch_a_suite_runs_offline_without_warnings(lab: Path) -> None:
     first = by_name(nstbench("fetch", lab, "--json", offline=False))
     assert {name: need["state"] for name, need in first.items()} == {
         "coffee": "present",
@@ -77,7 +77,7 @@ def test_fetch_gets_all_that_a_suite_needs_and_a_run_offline_lacks_nothing(lab: 
     assert planned["warnings"] == []
 
 
-def test_a_judge_that_is_the_encoder_itself_stands_in_and_a_run_says_so(lab: Path) -> None:
+def test_a_metric_that_uses_the_encoder_itself_is_reported(lab: Path) -> None:
     lab.write_text(lab.read_text().replace("[ssim,", "[ssim, gram_distance,"))
     needs = by_name(nstbench("fetch", lab, "--json", offline=False))
     assert needs["gram_distance"]["state"] == "stand-in"
@@ -87,7 +87,7 @@ def test_a_judge_that_is_the_encoder_itself_stands_in_and_a_run_says_so(lab: Pat
     assert planned["warnings"] == [f"gram_distance had {said}"]
 
 
-def test_fetch_tells_what_is_missing_and_what_stands_in_and_ends_with_3(lab: Path) -> None:
+def test_fetch_reports_missing_files_and_stand_ins_and_exits_with_3(lab: Path) -> None:
     result = nstbench("fetch", lab, "--json")
     assert result.exit_code == 3
     needs = by_name(result)
@@ -100,7 +100,9 @@ def test_fetch_tells_what_is_missing_and_what_stands_in_and_ends_with_3(lab: Pat
     assert "! wave: wave.png cannot be fetched: --offline was given." in shown.stdout
 
 
-def test_fetch_goes_on_after_other_bytes_and_names_both_hashes(lab: Path, web_server: Web) -> None:
+def test_fetch_reports_both_hashes_of_a_wrong_file_and_continues(
+    lab: Path, web_server: Web
+) -> None:
     wanted = sha(web_server.files["wave.png"])
     web_server.files["wave.png"] = b"a login page"
     result = nstbench("fetch", lab, "--json", offline=False)
@@ -112,7 +114,7 @@ def test_fetch_goes_on_after_other_bytes_and_names_both_hashes(lab: Path, web_se
     assert needs["squeezenet1_1"]["state"] == "fetched"
 
 
-def test_a_mirror_may_be_named_in_the_environment(lab: Path, web_server: Web) -> None:
+def test_the_mirror_can_be_set_by_environment_variable(lab: Path, web_server: Web) -> None:
     text = lab.read_text().replace(f"{web_server.url}/wave.png", "http://127.0.0.2:1/wave.png")
     lab.write_text(text)
     closed = "http://127.0.0.3:1"
@@ -136,7 +138,7 @@ def states(told: dict[tuple[str, str], dict[str, Any]], section: str) -> dict[st
     return {name: finding["state"] for (part, name), finding in told.items() if part == section}
 
 
-def test_doctor_on_a_machine_that_reaches_nothing(tmp_path: Path) -> None:
+def test_doctor_on_a_machine_without_network_or_weights(tmp_path: Path) -> None:
     told = findings("--out", tmp_path / "out")
     assert states(told, "encoders") == {
         **dict.fromkeys(weights.TORCHVISION, "fair"), "compact": "good", "chosen": "fair",
@@ -152,10 +154,10 @@ def test_doctor_on_a_machine_that_reaches_nothing(tmp_path: Path) -> None:
     ]
     assert problems
     assert all(finding["remedy"] for finding in problems)
-    assert not (tmp_path / "out").exists()  # it changes nothing
+    assert not (tmp_path / "out").exists()  # doctor creates nothing
 
 
-def test_doctor_reads_the_weights_it_is_given(tmp_path: Path) -> None:
+def test_doctor_checks_the_files_of_weights(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
     network = ARCHITECTURES["squeezenet1_1"].build()
@@ -171,10 +173,10 @@ def test_doctor_reads_the_weights_it_is_given(tmp_path: Path) -> None:
     assert told["encoders", "vgg19"]["remedy"]
 
 
-def test_doctor_takes_the_encoder_that_a_run_would_take(tmp_path: Path) -> None:
+def test_doctor_chooses_the_same_encoder_as_a_run(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
-    shapes = {"0.weight": (64, 3, 3, 3), "0.bias": (64,)}  # the first layer alone
+    shapes = {"0.weight": (64, 3, 3, 3), "0.bias": (64,)}  # only the first layer
     tensors = {f"features.{key}": torch.zeros(shape) for key, shape in shapes.items()}
     save_file(tensors, tmp_path / "first.safetensors")
     told = findings("--weights", f"vgg19={tmp_path}/first.safetensors", "--out", tmp_path)
@@ -182,7 +184,7 @@ def test_doctor_takes_the_encoder_that_a_run_would_take(tmp_path: Path) -> None:
     assert told["encoders", "chosen"]["what"].startswith("vgg19")
 
 
-def test_doctor_calls_the_servers_and_the_mirror(web_server: Web, monkeypatch: Any) -> None:
+def test_doctor_connects_to_the_servers_and_the_mirror(web_server: Web, monkeypatch: Any) -> None:
     monkeypatch.setattr(weights, "STORE", "http://127.0.0.2:1/models/")
     monkeypatch.setattr("harness.cli.doctor.image_urls", list)
     told = findings("--mirror", web_server.url, offline=False)
@@ -198,7 +200,7 @@ def test_doctor_calls_the_servers_and_the_mirror(web_server: Web, monkeypatch: A
         (["--out", "{}/notes.db/out"], ("results", "folder"), "not writable"),
     ],
 )
-def test_doctor_finds_what_a_run_would_fail_on(
+def test_doctor_reports_problems_that_make_a_run_fail(
     tmp_path: Path, arguments: Sequence[str], finding: tuple[str, str], said: str
 ) -> None:
     (tmp_path / "notes.db").write_text("no database")
@@ -209,7 +211,7 @@ def test_doctor_finds_what_a_run_would_fail_on(
     assert told["remedy"]
 
 
-def test_doctor_prints_a_line_for_each_and_what_to_do(tmp_path: Path) -> None:
+def test_doctor_prints_a_line_for_each_finding(tmp_path: Path) -> None:
     result = nstbench("doctor", "--out", tmp_path)
     assert result.exit_code == 0, result.output
     assert "  ✓ compact: comes with nstbench" in result.stdout
