@@ -26,7 +26,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one core for each parallel process an
 
 
 LONGEST_FIRST = [
-    "test_worker_faults", "test_run", "test_claims", "test_server_faults",
+    "test_worker_faults", "test_run", "test_failing_runs", "test_claims", "test_server_faults",
     "test_background_thread", "test_compare_dialog", "test_page_in_browser", "test_claims_panel",
     "test_hostile_suites", "test_kills", "test_determinism", "test_checkpoints", "test_pull",
 ]  # fmt: skip
