@@ -90,7 +90,7 @@ def test_conditions_are_part_of_the_verdict(tmp_path: Path) -> None:
 
 def test_what_decides_nothing_is_folded_away(tmp_path: Path) -> None:
     html = shown(tmp_path, blocks(wavering), CLAIM)
-    (folded,) = [e for e in html.all("details") if "What else was measured" in e.words]
+    (folded,) = [e for e in html.all("details") if "Secondary metrics" in e.words]
     (line,) = html.all("tr", data_claim="O1", data_metric="style_loss")
     assert line.words in folded.words
     assert "◦ ×2.00 [2.00, 2.00]" in line.words
@@ -162,7 +162,7 @@ def test_few_images_are_an_illustration_without_signs(tmp_path: Path) -> None:
     html = shown(tmp_path, blocks(wavering, styles=2))
     assert changed(html, "ssim") == "+0.100 [−0.154, 0.354]"  # t of 1 degree: 12.71 * 0.02
     panel = html.all("section", id="panel-ablation")[0].words
-    assert "These are illustrations" in panel
+    assert "Illustration only" in panel
     assert "Benjamini" not in panel
 
 
@@ -195,10 +195,10 @@ def test_intervals_of_a_metric_share_an_axis() -> None:
     assert first.interval
     assert second.interval
     assert first.band == second.band
-    assert first.band[0] < axis.nothing < first.band[1]
+    assert first.band[0] < axis.no_effect < first.band[1]
     assert first.interval[1] - first.interval[0] == second.interval[1] - second.interval[0]
     assert 0 <= first.interval[0] < second.interval[1] <= axis.width
-    assert (axis.nothing, "0") in axis.ticks
+    assert (axis.no_effect, "0") in axis.ticks
 
 
 def test_a_half_is_as_far_from_no_effect_as_a_double() -> None:
@@ -208,8 +208,8 @@ def test_a_half_is_as_far_from_no_effect_as_a_double() -> None:
     half, double = (axis.place(one) for one in rows)
     assert half
     assert double
-    assert math.isclose(axis.nothing - half.at, double.at - axis.nothing)
-    assert (axis.nothing, "×1") in axis.ticks
+    assert math.isclose(axis.no_effect - half.at, double.at - axis.no_effect)
+    assert (axis.no_effect, "×1") in axis.ticks
 
 
 def test_labels_of_an_axis_keep_apart() -> None:
@@ -217,7 +217,7 @@ def test_labels_of_an_axis_keep_apart() -> None:
         axis = forest.axis([made("×", 1.1, 0.9, high, 1.1)])
         assert axis
         places = [x for x, _ in axis.ticks]
-        assert all(b - a >= forest.APART for a, b in itertools.pairwise(places))
+        assert all(b - a >= forest.MIN_LABEL_DISTANCE for a, b in itertools.pairwise(places))
 
 
 def test_what_was_not_measured_is_no_mark() -> None:

@@ -192,7 +192,7 @@ def test_it_flickers_by_space_and_while_a_button_is_held(opened: Page) -> None:
     opened.keyboard.press("Space")
     assert red(opened) > 140
     opened.keyboard.press("Space")
-    hold = dialog(opened).get_by_text("Hold to see B")
+    hold = dialog(opened).get_by_text("Hold to show B")
     hold.hover()
     opened.mouse.down()
     assert red(opened) > 140
@@ -273,7 +273,7 @@ def test_two_fingers_zoom(opened: Page) -> None:
 
 def test_the_better_image_says_by_how_much(opened: Page) -> None:
     dialog(opened).locator("[name=b]").select_option(CELLS[1].id)
-    words = [side.inner_text() for side in dialog(opened).locator(".nst-words > div").all()]
+    words = [side.inner_text() for side in dialog(opened).locator(".nst-captions > div").all()]
     assert ["better by 0.25" in side for side in words] == [False, True]
     assert ["gatys[adam]" in words[0], "gatys[lbfgs]" in words[1]] == [True, True]
     assert "cup × wave" in words[0]
@@ -317,7 +317,7 @@ def test_a_link_with_odd_values_opens_the_usual_view(window: Page, path: Path) -
 
 def test_the_link_is_copied_or_else_shown_selected(shown: Shown, window: Page) -> None:
     thumbnails(shown).first.click()
-    told = dialog(shown).locator("[data-nst=said]")
+    told = dialog(shown).locator("[data-nst=message]")
     dialog(shown).get_by_text("Copy link").click()
     assert told.inner_text() == "Copied"
     told.evaluate("() => { document.execCommand = () => false }")

@@ -75,9 +75,9 @@ def test_of_two_moments_what_stayed_is_there_once_and_what_changed_twice(tmp_pat
     assert board_row(html, "gatys[adam] @ artists~1")["ssim"][0].startswith("0.400")
     assert board_row(html, "gatys[adam] @ artists")["ssim"][0].startswith("0.300")
     assert html.all("h1")[0].words == "artists~1 + artists"
-    (runs,) = html.all("section", id="panel-together")
+    (runs,) = html.all("section", id="panel-run-comparison")
     assert "gatys[adam]: iterations 5 in artists~1, 9 in artists" in runs.words
-    assert "3 done 1 of them in several runs" in runs.words
+    assert "3 done 1 in several runs" in runs.words
     # And what they changed is a change like those within a suite: 0.3 - 0.4.
     (change,) = html.all("tr", data_change="gatys iterations=9")
     assert "−0.100" in change.words
@@ -111,7 +111,7 @@ def test_one_recipe_has_one_name_whatever_suites_call_it(tmp_path: Path) -> None
     assert variants(html) == ["gatys[adam]"]
     # The cup's cell is one of both, shown as the first has it: (0.2 + 0.6) / 2.
     assert board_row(html, "gatys[adam]")["ssim"][0] == "0.400 ± 0.283 · n 2"
-    assert "gatys[adam] is base in two" in html.all("section", id="panel-together")[0].words
+    assert "gatys[adam] is called base in two" in html.all("section", id="panel-run-comparison")[0].words
 
 
 def test_images_of_one_name_that_are_not_the_same_are_rows_apart(tmp_path: Path) -> None:
@@ -139,11 +139,11 @@ def test_scores_of_different_judges_are_told_first_and_nobody_is_best(tmp_path: 
     two = store_of(tmp_path / "2", [judged(cell("b"), 0.2, "compact", "c")])
     html = together(one=one, two=two)
     said = "vgg19 (weights eeeeeeeeeeee) in one, compact (weights cccccccccccc) in two"
-    assert f"style_loss had different judges, and does not compare: {said}." in warnings(html)
+    assert f"style_loss is not comparable between runs, because the judge (the network that computes the score) differs: {said}." in warnings(html)
     rows = [board_row(html, name) for name in "ab"]
     assert [row["ssim"][1] for row in rows] == [False, True]
     assert [row["style_loss"][1] for row in rows] == [False, False]
-    over = [e.attributes.get("data-over") for e in html.all("td", data_column="style_loss")]
+    over = [e.attributes.get("data-group") for e in html.all("td", data_column="style_loss")]
     assert over[0] != over[1]  # the script takes no difference
     same = store_of(tmp_path / "3", [judged(cell("b"), 0.2, "vgg19", "e")])
     assert not together(one=one, two=same).all("aside")
@@ -381,5 +381,5 @@ def test_a_browser_shows_it(tmp_path: Path) -> None:
         assert w.evaluate("document.documentElement.scrollWidth") <= 390
         w.locator("figure[data-variant='gatys[adam] @ artists~1'] button").click()
         w.locator("select[name=b]").select_option(label="gatys[adam] @ artists")
-        said = w.locator(".nst-words b").all_inner_texts()
+        said = w.locator(".nst-captions b").all_inner_texts()
         assert said == ["gatys[adam] @ artists~1", "gatys[adam] @ artists"]

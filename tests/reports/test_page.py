@@ -321,8 +321,8 @@ def test_disturbed_and_shared_times_are_hints_and_win_nothing(tmp_path: Path) ->
     assert [time[0][:2] == "≈ " for time in times.values()] == [True, False]
     assert not times["gatys[adam]"][1]  # the fastest, and not outlined
     text = " ".join(e.words for e in html.all("body"))
-    assert f"1 of 1 cells were disturbed ({busy}, for one)" in text
-    assert "Up to 4 cells ran in one batch" in text
+    assert f"1 of 1 measurements were disturbed (for example, {busy})" in text
+    assert "up to 4 cells ran in one batch" in text
     # The curves' clock stands at 0.4 s in the end; a quarter of that is the share of johnson's.
     ends = ("adam: 20.0 after 4 passes, ≈ 0.400 s", "lbfgs: 20.0 after 4 passes, 0.400 s",
             "johnson: 20.0 after 4 passes, ≈ 0.100 s")  # fmt: skip
@@ -335,10 +335,10 @@ def test_the_machines_pace_is_told_and_a_change_of_it_is_a_warning(tmp_path: Pat
         made = store_of(tmp_path, [record(cell("gatys"))], calibrations=paces)
         return " ".join(e.words for e in Page(page.render(made)).all("body"))
 
-    assert "took 100 ms before, 104 ms after, at 64 px" in text(104.0)
-    assert "pace changed" not in text(104.0)
-    assert "pace changed by 20% during the run" in text(120.0)
-    assert "pace changed by 25% during the run" in text(80.0)  # 100 / 80
+    assert "100 ms before and 104 ms after the run at 64 px" in text(104.0)
+    assert "machine changed" not in text(104.0)
+    assert "speed of the machine changed by 20% during the run" in text(120.0)
+    assert "speed of the machine changed by 25% during the run" in text(80.0)  # 100 / 80
 
 
 def test_only_what_was_judged_through_its_own_network_is_circular(tmp_path: Path) -> None:
@@ -523,11 +523,11 @@ def test_the_page_needs_no_torch() -> None:
 def test_panels_come_in_order_and_are_sections_of_the_page(html: Page) -> None:
     panels = page.find_panels()
     assert list(panels) == [
-        "summary", "together", "leaderboard", "claims", "ablation", "tradeoff", "grid", "timeline",
+        "run_comparison", "summary", "leaderboard", "claims", "ablation", "tradeoff", "grid", "timeline",
         "curves", "failures", "provenance",
     ]  # fmt: skip
     # It is one run, the suite makes no claims, its cells kept no images on the way.
-    without = ("together", "claims", "timeline")
+    without = ("run_comparison", "claims", "timeline")
     titles = [e.words for e in html.all("h2")]
     assert titles == [panel.title for name, panel in panels.items() if name not in without]
 
@@ -600,7 +600,7 @@ def test_curves_keep_their_ends_when_thinned() -> None:
 
 @pytest.mark.parametrize("cells", [10, 200, 1000, 2000])
 def test_the_curves_of_many_cells_stay_small(cells: int) -> None:
-    points = curves.most_points(cells)
+    points = curves.max_points(cells)
     zigzag = curve([10.0 ** (i % 2) for i in range(points)])  # no line is longer to write
     (line,) = chart.draw("c", "passes", [zigzag]).lines
     assert sum(len(path) for path in line.paths.values()) * cells < 2_500_000
@@ -613,7 +613,7 @@ def curve(losses: list[float], seconds: list[float] | None = None, index: int = 
 
 def test_labels_of_a_chart_do_not_cover_each_other() -> None:
     drawn = chart.draw("c", "passes", [curve([10, 1 + i / 1000], index=i) for i in range(5)])
-    for kind in drawn.up:
+    for kind in drawn.y_axes:
         heights = sorted(label.at[kind] for label in drawn.labels)
         assert round(min(b - a for a, b in pairwise(heights)), 1) >= chart.LINE_HEIGHT
         assert heights[-1] <= chart.HEIGHT - chart.BOTTOM
@@ -653,7 +653,7 @@ def test_a_trace_without_seconds_and_a_flat_one_are_drawn() -> None:
     drawn = chart.draw("c", "passes", [curve([5.0, 5.0], [0.0, 0.0])])
     assert drawn.lines[0].title == "v0: 5.00 after 1 passes"
     assert drawn.lines[0].paths["seconds", "linear"] == "M48 16.8l0 0"
-    assert drawn.across["seconds"].ticks == [(48.0, "0")]
+    assert drawn.x_axes["seconds"].ticks == [(48.0, "0")]
 
 
 def test_losses_of_saved_images_are_points_on_both_axes(tmp_path: Path) -> None:
@@ -670,9 +670,9 @@ def test_losses_of_saved_images_are_points_on_both_axes(tmp_path: Path) -> None:
     (line,) = drawn.lines
     assert line.title == "gatys: 2.00, saved image 16.0 after 3 passes, 1.50 s, seed 0"
     assert set(line.points) == set(line.paths)
-    x, y = drawn.across["steps"], drawn.up["log"]
+    x, y = drawn.x_axes["steps"], drawn.y_axes["log"]
     assert line.points["steps", "log"] == f"M{x(1):g} {y(8):g}h0M{x(3):g} {y(16):g}h0"
-    assert drawn.up["linear"](16) > drawn.top  # the axis reaches the highest of both
+    assert drawn.y_axes["linear"](16) > drawn.top  # the axis reaches the highest of both
     assert not drawn.clipped
     text = str(curves.render(view))
     assert "points show the saved image" in text

@@ -167,7 +167,7 @@ CONTRAST = """() => {
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
   const paper = brightness(getComputedStyle(document.body).backgroundColor);
-  const words = [...document.querySelectorAll(".nst-verdict, .nst-effect, .nst-differs")];
+  const words = [...document.querySelectorAll(".nst-verdict, .nst-effect, .nst-factor")];
   return words.map((word) => {
     const ink = brightness(getComputedStyle(word).color);
     return (Math.max(ink, paper) + 0.05) / (Math.min(ink, paper) + 0.05);
@@ -237,7 +237,7 @@ def test_the_axes_of_the_curves_are_chosen_with_the_keyboard(opened: Page) -> No
 
 
 def test_what_is_folded_away_is_printed(opened: Page) -> None:
-    hidden = opened.locator("#panel-claims .nst-steps")
+    hidden = opened.locator("#panel-claims .nst-procedure")
     assert not hidden.is_visible()
     evaluate(opened, "dispatchEvent(new Event('beforeprint'))")
     assert hidden.is_visible()

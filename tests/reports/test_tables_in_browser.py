@@ -117,7 +117,7 @@ def test_variants_are_filtered_by_words_in_any_order(opened: Page) -> None:
     field.fill("ADAM gat")
     assert variants(opened) == ["gatys[adam]"]
     assert opened.locator(".nst-leaderboard output").inner_text() == "1 of 4"
-    assert not opened.get_by_text("Reference points", exact=True).is_visible()
+    assert not opened.get_by_text("Anchors", exact=True).is_visible()
     field.fill("")
     assert variants(opened) == list(SCORES)
 
@@ -126,7 +126,7 @@ def test_all_show_their_difference_to_a_baseline_in_its_unit(opened: Page) -> No
     pin(opened, "gatys[lbfgs]")
     # 0.675 − 0.5; 1.0 − 0.5 to the decimals of 1.00; johnson's mean lacks the harder content.
     assert differences(opened, "ssim") == {
-        "gatys[adam]": "+0.175", "johnson": "over other pairs", "identity": "+0.50"
+        "gatys[adam]": "+0.175", "johnson": "different pairs", "identity": "+0.50"
     }  # fmt: skip
     assert differences(opened, "peak_mb")["gatys[adam]"] == "±0 MB"
     pin(opened, "gatys[adam]")
@@ -177,7 +177,7 @@ def test_in_a_sandbox_the_csv_can_be_copied(window: Page, html: Path) -> None:
     window.evaluate(FRAME, html.read_text(encoding="utf-8"))
     frame = window.frame_locator("iframe")
     frame.get_by_role("button", name="Download as CSV").click()
-    text = frame.get_by_label("The table as CSV, to be copied").input_value()
+    text = frame.get_by_label("Table as CSV text to copy").input_value()
     assert list(read(text)) == list(SCORES)
 
 
@@ -230,9 +230,9 @@ def test_many_images_are_made_smaller_and_the_page_says_so(
     assert "at most 512 px)" in usual
     monkeypatch.setattr("reports.images.BUDGET", len(usual) // 3)
     small = page.render(store)
-    assert "px, smaller than usual to keep the page light)" in small
+    assert "px, reduced to limit the size of the page)" in small
     assert len(small) < len(usual) / 2
-    assert "smaller than usual" not in page.write_folder(store).read_text(encoding="utf-8")
+    assert "reduced to limit" not in page.write_folder(store).read_text(encoding="utf-8")
 
 
 def test_a_front_holds_whoever_is_not_beaten_in_both_scores() -> None:
@@ -241,7 +241,7 @@ def test_a_front_holds_whoever_is_not_beaten_in_both_scores() -> None:
     def names(x: Column, y: Column) -> str:
         values = {"a": (1, 4), "b": (2, 2), "c": (3, 3), "d": (4, 1), "e": (4, 2), "anchor": (0, 0)}
         points = [scatter.Point(n, n, *v, n != "anchor", False) for n, v in values.items()]
-        return "".join(point.name for point in scatter.front(points, x, y))
+        return "".join(point.name for point in scatter.pareto_front(points, x, y))
 
     # c = (3, 3) is beaten by b = (2, 2), and e = (4, 2) by d = (4, 1) in one and without loss.
     assert names(low, low) == "abd"

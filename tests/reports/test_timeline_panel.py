@@ -53,7 +53,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 def test_a_strip_goes_from_the_first_pass_to_the_stylized_image(store: Store) -> None:
     view = View(store)
-    kept = timeline._kept(view, view.pairs(64)[0])
+    kept = timeline._with_snapshots(view, view.pairs(64)[0])
     strips = {one.cell.variant: timeline._strip(view, one) for one in kept}
     assert list(strips) == [LONG, SHORT, BROKEN]  # johnson is no optimisation, seed 1 is left out
     assert {s.record.cell.seed for s in strips.values()} == {0}
@@ -61,7 +61,7 @@ def test_a_strip_goes_from_the_first_pass_to_the_stylized_image(store: Store) ->
     assert [frame.step for frame in strips[SHORT].frames] == [1, 2, 4]
     assert [frame.step for frame in strips[BROKEN].frames] == [1, 2]  # it has no end to show
     # Pass 10 began after 10 / 2 seconds and has the loss 8 / 10.
-    assert strips[LONG].frames[3].words == "5.00 s, loss 0.800"
+    assert strips[LONG].frames[3].caption == "5.00 s, loss 0.800"
 
 
 def test_the_words_say_the_loss_of_the_saved_image_beside_that_of_raw_pixels(
@@ -76,7 +76,7 @@ def test_the_words_say_the_loss_of_the_saved_image_beside_that_of_raw_pixels(
     ]
     store.write(one, png(), trace, {1: snapshots.encode(np.zeros((30, 40, 3), np.uint8))})
     view = View(store)
-    assert [frame.words for frame in timeline._strip(view, one).frames] == [
+    assert [frame.caption for frame in timeline._strip(view, one).frames] == [
         "0.500 s, loss 8.25 saved image, 8.00 raw pixels",
         "1.50 s, loss 9.50 saved image, 6.00 raw pixels",  # the lowest so far
     ]
@@ -93,10 +93,10 @@ def test_images_on_the_way_are_not_compressed_twice(store: Store) -> None:
 def test_pairs_that_would_make_the_page_too_heavy_are_left_out_and_counted(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "pairs, to keep" not in (timeline.render(View(store)) or "")
+    assert "pairs are shown" not in (timeline.render(View(store)) or "")
     monkeypatch.setattr(timeline, "BUDGET", 1)
     text = timeline.render(View(store)) or ""
-    assert "The first 1 of 2 pairs, to keep the page light" in text
+    assert "Only the first 1 of 2 pairs are shown, to limit the size of the page" in text
     assert text.count('class="nst-scene"') == 1
 
 
