@@ -38,13 +38,13 @@ for (const board of document.querySelectorAll(".nst-leaderboard")) {
     const shown = rows.filter((row) => !row.hidden).length;
     tools.querySelector("output").value = shown < rows.length ? `${shown} of ${rows.length}` : "";
   };
-  const toggleColumn = ({ value, checked }) => {
+  const toggle = ({ value, checked }) => {
     const cells = table.querySelectorAll(`[data-column="${CSS.escape(value)}"]`);
     for (const cell of cells) cell.hidden = !checked;
   };
 
   // 3. Differences to a baseline, with the decimals of the larger mean; null if not comparable.
-  const difference = (row, head) => {
+  const subtract = (row, head) => {
     const [own, other] = [row, baseline].map((one) => cellOf(one, head).dataset);
     return own.group && own.group === other.group ? own.value - other.value : null;
   };
@@ -55,14 +55,13 @@ for (const board of document.querySelectorAll(".nst-leaderboard")) {
     const text = plain ? size.toFixed(Math.max(0, 2 - power)) : size.toExponential(1);
     return (Number(text) === 0 ? "±" : number < 0 ? "−" : "+") + text;
   };
-  const formatDifference = (row, head) => {
+  const difference = (row, head) => {
     const [own, other] = [value(row, head), value(baseline, head)];
-    const number = difference(row, head);
+    const number = subtract(row, head);
     if (number === null) return isNaN(own - other) ? "" : "different pairs";
-    const both = [row, baseline];
-    const approximate = both.some((one) => "approximate" in cellOf(one, head).dataset);
+    const rough = [row, baseline].some((one) => "approximate" in cellOf(one, head).dataset);
     const text = signed(number, Math.max(Math.abs(own), Math.abs(other)));
-    return `${approximate ? "≈ " : ""}${text} ${head.dataset.unit}`.trim();
+    return `${rough ? "≈ " : ""}${text} ${head.dataset.unit}`.trim();
   };
   const pin = (row) => {
     baseline = row === baseline ? null : row;
@@ -72,9 +71,8 @@ for (const board of document.querySelectorAll(".nst-leaderboard")) {
       one.querySelector(".nst-pin").setAttribute("aria-pressed", one === baseline);
       for (const head of baseline && one !== baseline ? scores : []) {
         const title = `difference from ${baseline.dataset.variant}`;
-        const textContent = formatDifference(one, head);
-        const facts = { className: "nst-difference", textContent, title };
-        if (textContent) cellOf(one, head).append(" ", make("small", facts));
+        const facts = { className: "nst-difference", textContent: difference(one, head), title };
+        if (facts.textContent) cellOf(one, head).append(" ", make("small", facts));
       }
     }
     applyFilter();
@@ -88,7 +86,7 @@ for (const board of document.querySelectorAll(".nst-leaderboard")) {
     const names = shown.flatMap((head) => kinds.map((kind) => head.dataset.column + kind));
     const numbers = (row, head) => {
       const { value = "", sd = "", n = "" } = cellOf(row, head).dataset;
-      return [value, sd, n, ...(baseline ? [difference(row, head)] : [])];
+      return [value, sd, n, ...(baseline ? [subtract(row, head)] : [])];
     };
     const lines = [...table.querySelectorAll("tr[data-variant]:not([hidden])")].map((row) => [
       quoted(row.dataset.variant),
@@ -119,9 +117,7 @@ for (const board of document.querySelectorAll(".nst-leaderboard")) {
     made.append("baseline");
     made.setAttribute("aria-pressed", false);
   }
-  for (const box of tools.querySelectorAll("[type=checkbox]")) {
-    box.onchange = () => toggleColumn(box);
-  }
+  for (const box of tools.querySelectorAll("[type=checkbox]")) box.onchange = () => toggle(box);
   filter.oninput = applyFilter;
   tools.querySelector(".nst-save").onclick = save;
   tools.hidden = false;

@@ -15,7 +15,7 @@ from harness.records import Claim, ImageUse, Record
 from reports import page
 from reports.charts import forest
 from reports.formatting import effects
-from tests.reports.test_page import CUP, WAVE, Page, cell, record, store_of
+from tests.helpers.report_page import CUP, WAVE, Page, cell, record, store_of
 
 CLAIM = Claim("O1", "Adam keeps more.", "optimizer", ("lbfgs", "adam"), "ssim", "higher", "gatys",
               source="Nobody 2020", also=("style_loss",))  # fmt: skip

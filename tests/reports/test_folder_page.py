@@ -17,7 +17,7 @@ from harness.store import Store
 from reports import page
 from reports.view_model import View
 from tests.helpers.browser import launched, quiet
-from tests.reports.test_page import CAT, CUP, HOSTILE, Page, cell, png, record, store_of
+from tests.helpers.report_page import CAT, CUP, HOSTILE, Page, cell, png, record, store_of
 
 ODD = replace(CUP, name=HOSTILE, title=HOSTILE)
 CELLS = [cell("adam", ODD), cell("lbfgs", ODD), cell("lbfgs", CAT)]

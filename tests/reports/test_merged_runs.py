@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from harness.errors import UsageError
-from harness.records import Cell, Claim, ImageUse, Record, Run, Score, Skip, Timing
+from harness.records import Cell, Claim, ImageUse, Record, Score, Skip, Timing
 from harness.store import Store, revisions
 from reports import page
 from reports.merged_runs import MergedRuns
 from reports.view_model import View
-from tests.end_to_end.test_run import nstbench
 from tests.helpers.browser import launched, quiet
-from tests.reports.test_page import (
+from tests.helpers.report_page import (
     CAT,
     CUP,
     ENCODER,
@@ -111,7 +108,10 @@ def test_one_recipe_has_one_name_whatever_suites_call_it(tmp_path: Path) -> None
     assert variants(html) == ["gatys[adam]"]
     # The cup's cell is one of both, shown as the first has it: (0.2 + 0.6) / 2.
     assert board_row(html, "gatys[adam]")["ssim"][0] == "0.400 ± 0.283 · n 2"
-    assert "gatys[adam] is called base in two" in html.all("section", id="panel-run-comparison")[0].words
+    assert (
+        "gatys[adam] is called base in two"
+        in html.all("section", id="panel-run-comparison")[0].words
+    )
 
 
 def test_images_of_one_name_that_are_not_the_same_are_rows_apart(tmp_path: Path) -> None:
@@ -138,8 +138,9 @@ def test_scores_of_different_judges_are_told_first_and_nobody_is_best(tmp_path: 
     one = store_of(tmp_path / "1", [judged(cell("a"), 0.1, "vgg19", "e")])
     two = store_of(tmp_path / "2", [judged(cell("b"), 0.2, "compact", "c")])
     html = together(one=one, two=two)
-    said = "vgg19 (weights eeeeeeeeeeee) in one, compact (weights cccccccccccc) in two"
-    assert f"style_loss is not comparable between runs, because the judge (the network that computes the score) differs: {said}." in warnings(html)
+    judges = "vgg19 (weights eeeeeeeeeeee) in one, compact (weights cccccccccccc) in two"
+    start = "style_loss is not comparable between runs, because the judge (the network that"
+    assert f"{start} computes the score) differs: {judges}." in warnings(html)
     rows = [board_row(html, name) for name in "ab"]
     assert [row["ssim"][1] for row in rows] == [False, True]
     assert [row["style_loss"][1] for row in rows] == [False, False]
@@ -263,105 +264,6 @@ def test_hostile_names_in_several_sources_stay_text(tmp_path: Path) -> None:
     path = revisions.page_path(tmp_path, list(stores))
     assert path.parent == tmp_path  # no label leads out of the folder
     assert page.write_about(stores, path).read_text(encoding="utf-8") == html
-
-
-def run_of(started: str, *ids: str, **changes: Any) -> Run:
-    facts: dict[str, Any] = {"reused": 0, "finished": True, **changes}
-    return Run("s", "", "", ids, (), ("ssim",), ENCODER, "cpu", "float32", started=started, **facts)
-
-
-def test_the_history_has_what_one_can_go_back_to(tmp_path: Path) -> None:
-    store = Store(tmp_path, "s")
-
-    def starts() -> list[str]:
-        return [run.started for run in store.moments()]
-
-    store.write_suite("first")
-    store.write_run(run_of("2026-11-01T10:00:00+00:00", "a", finished=False))
-    store.write_run(run_of("2026-11-02T10:00:00+00:00", "a", reused=0))  # goes on after Ctrl-C
-    assert starts() == ["2026-11-02T10:00:00+00:00"]
-    store.write_run(run_of("2026-11-03T10:00:00+00:00", "a", reused=1))  # finds all done
-    assert starts() == ["2026-11-02T10:00:00+00:00"]
-    assert store.run().started == "2026-11-03T10:00:00+00:00"
-    store.write_suite("second")
-    store.write_run(run_of("2026-11-04T10:00:00+00:00", "b"))
-    store.write_run(run_of("2026-11-05T10:00:00+00:00", "a", reused=1))  # the first plan again
-    assert starts() == [f"2026-11-0{day}T10:00:00+00:00" for day in (2, 4, 5)]
-    first, second, _ = store.moments()
-    assert (store.at(first).suite_text(), store.at(second).suite_text()) == ("first", "second")
-    assert store.at(first).run() == first
-    store.write_run(run_of("2026-11-06T10:00:00+00:00", "a", claims=(CLAIM,), reused=1))
-    assert starts()[-1] == "2026-11-06T10:00:00+00:00"  # it claims something else
-
-
-def test_a_store_of_an_earlier_version_remembers_its_run(tmp_path: Path) -> None:
-    store = Store(tmp_path, "s")
-    store.write_run(run_of("2026-11-01T10:00:00+00:00", "a"))
-    for path in store.root.glob("history/*"):
-        path.unlink()
-    assert [run.cells for run in store.moments()] == [("a",)]
-    store.write_run(run_of("2026-11-02T10:00:00+00:00", "b"))
-    assert [run.cells for run in store.moments()] == [("a",), ("b",)]
-
-
-@pytest.mark.parametrize(
-    ("name", "day"),
-    [
-        ("artists~0", 20), ("artists~1", 19), ("artists.yaml~1", 19), ("artists@2026-11-19", 19),
-        ("artists@2026-11-20", 20), ("artists@2026-11", 20), ("artists@2026-11-20T23:58", 19),
-        ("artists@2026-11-20T23:59:59+00:00", 20), ("artists@2027", 20),
-    ],
-)  # fmt: skip
-def test_a_moment_is_named_by_how_far_back_or_by_when(tmp_path: Path, name: str, day: int) -> None:
-    two_moments(tmp_path)
-    assert revisions.find(name, tmp_path).store.run().started.startswith(f"2026-11-{day}")
-
-
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [
-        ("artists~2", "artists~2: there are not so many runs"),
-        ("artists@2026-11-18", "artists@2026-11-18: no run began by 2026-11-18"),
-    ],
-)
-def test_an_unknown_moment_lists_those_there_are(tmp_path: Path, name: str, said: str) -> None:
-    two_moments(tmp_path)
-    with pytest.raises(UsageError) as caught:
-        revisions.find(name, tmp_path)
-    assert str(caught.value) == (
-        f"{said}. What one can go back to:\n"
-        "    artists    artists@2026-11-20T23:59:59\n"
-        "    artists~1  artists@2026-11-19T08:00:00"
-    )
-
-
-@pytest.mark.parametrize("name", ["artists~x", "artists@yesterday", "artists@2026-1", "artists@"])
-def test_what_is_no_moment_is_told_what_would_be(tmp_path: Path, name: str) -> None:
-    two_moments(tmp_path)
-    with pytest.raises(UsageError, match=r"behind [~@] stands .*, as in suite[~@]"):
-        revisions.find(name, tmp_path)
-
-
-def test_names_of_one_run_are_not_compared(tmp_path: Path) -> None:
-    two_moments(tmp_path)
-    with pytest.raises(UsageError, match=r"artists and artists@2026-11-20 are the same run"):
-        revisions.find_all(["artists", "artists@2026-11-20"], tmp_path)
-
-
-def test_the_command_line_takes_suites_moments_and_folders(tmp_path: Path) -> None:
-    two_moments(tmp_path / "runs")
-    old = store_of(tmp_path / "old", [record(cell("johnson"), ssim=0.9)]).root
-    done = nstbench("report", "artists~1", "artists", old, "--out", tmp_path / "runs")
-    assert done.returncode == 0, done.stderr
-    written = Path(done.stdout.strip())
-    assert written == tmp_path / "runs" / "artists~1+artists+old-artists.html"
-    assert "<h1>artists~1 + artists + old/artists</h1>" in written.read_text(encoding="utf-8")
-    assert not (tmp_path / "runs" / "artists" / "report.html").exists()
-    alone = nstbench("report", "artists~1", "--folder", "--out", tmp_path / "runs")
-    assert alone.stdout.strip() == str(tmp_path / "runs" / "artists~1" / "index.html")
-    assert list((tmp_path / "runs" / "artists~1" / "images").glob("*.png"))
-    wrong = nstbench("report", "artists~7", "--out", tmp_path / "runs")
-    assert (wrong.returncode, wrong.stdout) == (2, "")
 
 
 def test_a_browser_shows_it(tmp_path: Path) -> None:

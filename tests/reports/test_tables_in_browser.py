@@ -12,10 +12,8 @@ import pytest
 
 from harness.records import Failure, ImageUse, Record, Timing
 from reports import page
-from reports.charts import scatter
-from reports.view_model import Column
 from tests.helpers.browser import FRAME, quiet
-from tests.reports.test_page import CAT, CUP, cell, record, store_of
+from tests.helpers.report_page import CAT, CUP, cell, record, store_of
 from tests.reports.test_page_in_browser import WIDTHS
 
 if TYPE_CHECKING:
@@ -233,30 +231,6 @@ def test_many_images_are_made_smaller_and_the_page_says_so(
     assert "px, reduced to limit the size of the page)" in small
     assert len(small) < len(usual) / 2
     assert "reduced to limit" not in page.write_folder(store).read_text(encoding="utf-8")
-
-
-def test_a_front_holds_whoever_is_not_beaten_in_both_scores() -> None:
-    low, high = Column("style", "style", "", "lower"), Column("ssim", "SSIM", "", "higher")
-
-    def names(x: Column, y: Column) -> str:
-        values = {"a": (1, 4), "b": (2, 2), "c": (3, 3), "d": (4, 1), "e": (4, 2), "anchor": (0, 0)}
-        points = [scatter.Point(n, n, *v, n != "anchor", False) for n, v in values.items()]
-        return "".join(point.name for point in scatter.pareto_front(points, x, y))
-
-    # c = (3, 3) is beaten by b = (2, 2), and e = (4, 2) by d = (4, 1) in one and without loss.
-    assert names(low, low) == "abd"
-    assert names(low, high) == "a"  # 1 is the lowest, and 4 the highest
-    assert names(high, low) == "d"
-    assert names(high, high) == "ace"
-
-
-def test_anchors_far_away_do_not_squeeze_the_others() -> None:
-    low = Column("style", "style", "", "lower")
-    values = {"a": 1.0, "b": 2.0, "near": 2.9, "far": 3.1}
-    anchors = {"near", "far"}
-    points = [scatter.Point(n, n, v, v, n not in anchors, n in anchors) for n, v in values.items()]
-    marks = scatter.draw(low, low, points, log=frozenset()).marks
-    assert {mark.point.name for mark in marks} == {"a", "b", "near"}
 
 
 def test_the_trade_off_shows_two_scores_and_tells_which_way_is_better(opened: Page) -> None:

@@ -15,9 +15,8 @@ from harness.store import Store
 from reports import page
 from reports.panels import timeline
 from reports.view_model import View
-from tests.helpers.browser import quiet
-from tests.reports.test_page import CAT, CUP, cell, png, record, store_of
-from tests.reports.test_tables_in_browser import FRAME
+from tests.helpers.browser import FRAME, quiet
+from tests.helpers.report_page import CAT, CUP, cell, png, record, store_of
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

@@ -1,103 +1,22 @@
-"""Two images side by side in a real browser: by mouse, by keyboard, by touch and by link."""
+"""Compare two images in a browser: by mouse, keyboard and touch."""
 
 from __future__ import annotations
 
 import io
-import re
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from PIL import Image
 
-from reports import page
 from reports.templating import static
-from tests.helpers.browser import FRAME, quiet
-from tests.reports.test_page import CAT, CUP, HOSTILE, WAVE, cell, png, record, store_of
+from tests.helpers.compare_dialog import CELLS, EVIL, HUGE, dialog, mode, percent, sides, thumbnails
 from tests.reports.test_page_in_browser import SCHEMES, WIDTHS
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, FrameLocator, Locator, Page
+    from playwright.sync_api import Page
 
-    Shown = Page | FrameLocator
-
-VARIANTS = {"gatys[adam]": 0.5, "gatys[lbfgs]": 0.75, "identity": 1.0}
-CELLS = [cell(variant, content) for content in (CUP, CAT) for variant in VARIANTS]
-"""Two rows of content, style and three variants; cell n has n times 30 as its red."""
-
-HUGE = cell("huge", CUP)
-EVIL = [f"{HOSTILE}{end}" for end in ("", "\u202e\u05d0\u05d1", "x" * 200, ";b=1&compare=side")]
-
-
-@pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    records = [record(one, VARIANTS[one.variant]) for one in CELLS]
-    store = store_of(tmp_path_factory.mktemp("runs"), [*records, record(HUGE)])
-    store.write(record(HUGE), png(size=(1200, 900)), [])
-    return page.write(store)
-
-
-@pytest.fixture(scope="module")
-def evil(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A page of which every name is hostile."""
-    records = [
-        record(cell(name, replace(CUP, name=HOSTILE, title=name), style=replace(WAVE, title=name)))
-        for name in EVIL
-    ]
-    return page.write(store_of(tmp_path_factory.mktemp("runs"), records))
-
-
-@pytest.fixture
-def window(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """A window; whatever the browser complains about or asks for fails the test."""
-    width, scheme = getattr(request, "param", (1440, "light"))
-    size = {"width": width, "height": 900}
-    window = chromium.new_page(viewport=size, color_scheme=scheme, has_touch=True)  # type: ignore[arg-type]
-    window.set_default_timeout(5000)
-    with quiet(window):
-        yield window
-
-
-@pytest.fixture
-def opened(window: Page, path: Path) -> Page:
-    """The first stylized image, opened by mouse."""
-    window.goto(path.as_uri())
-    thumbnails(window).first.click()
-    return window
-
-
-@pytest.fixture(params=["file", "frame"])
-def shown(request: pytest.FixtureRequest, window: Page, path: Path) -> Shown:
-    """The same from disk and in a sandboxed frame, which has no address and no storage."""
-    if request.param == "file":
-        window.goto(path.as_uri())
-        return window
-    window.goto("about:blank")
-    window.evaluate(FRAME, path.read_text(encoding="utf-8"))
-    return window.frame_locator("iframe")
-
-
-def thumbnails(shown: Shown) -> Locator:
-    return shown.locator(".nst-cell .nst-enlarge")
-
-
-def dialog(shown: Shown) -> Locator:
-    return shown.locator("#nst-compare")
-
-
-def sides(shown: Shown) -> list[str]:
-    """The values of A and B: a cell's id, or a role and the id of the first cell of its row."""
-    return [dialog(shown).locator(f"[name={side}]").input_value() for side in "ab"]
-
-
-def mode(shown: Shown) -> str | None:
-    return dialog(shown).locator("[name=compare]:checked").get_attribute("value")
-
-
-def percent(shown: Shown) -> int:
-    return int(dialog(shown).locator("[data-nst=percent]").inner_text().removesuffix(" %"))
+    from tests.helpers.compare_dialog import Shown
 
 
 def red(window: Page, across: float = 0.5) -> int:
@@ -277,53 +196,6 @@ def test_the_better_image_says_by_how_much(opened: Page) -> None:
     assert ["better by 0.25" in side for side in words] == [False, True]
     assert ["gatys[adam]" in words[0], "gatys[lbfgs]" in words[1]] == [True, True]
     assert "cup × wave" in words[0]
-
-
-def test_a_link_opens_the_same_view_again(opened: Page, chromium: Browser) -> None:
-    dialog(opened).locator("[name=b]").select_option(CELLS[5].id)
-    dialog(opened).locator(".nst-stage").focus()
-    for key in ("4", "+", "+", "ArrowRight"):
-        opened.keyboard.press(key)
-    opened.wait_for_function("() => location.hash.includes('zoom=')")
-    assert f"#compare=side;a={CELLS[0].id};b={CELLS[5].id};zoom=1.5625;" in opened.url
-    look = "() => document.querySelector('.nst-stage').style.cssText"
-    again = chromium.new_page(viewport={"width": 1440, "height": 900})
-    again.goto(opened.url)
-    assert (mode(again), sides(again)) == ("side", [CELLS[0].id, CELLS[5].id])
-    assert again.evaluate(look) == opened.evaluate(look)
-    again.keyboard.press("Escape")
-    again.wait_for_function("() => !location.hash")
-    again.evaluate(f"() => {{ location.hash = '#compare=difference;a={CELLS[4].id}' }}")
-    again.wait_for_selector("#nst-compare[open]")
-    assert (mode(again), sides(again)[0]) == ("difference", CELLS[4].id)
-    again.close()
-
-
-@pytest.mark.parametrize(
-    "said", ["a=nothing", "compare=side", "compare=side;a", "a=1;length=2;__proto__=3", "%%%;=;"]
-)
-def test_a_link_that_means_nothing_opens_nothing(window: Page, path: Path, said: str) -> None:
-    window.goto(f"{path.as_uri()}#{said}")
-    assert not dialog(window).is_visible()
-
-
-def test_a_link_with_odd_values_opens_the_usual_view(window: Page, path: Path) -> None:
-    odd = "compare=evil;zoom=1e9;x=NaN;cut=-5;gain=x;length=2;b=?"
-    window.goto(f"{path.as_uri()}#a={CELLS[1].id};{odd}")
-    assert (mode(window), sides(window)) == ("slider", [CELLS[1].id, f"content.{CELLS[0].id}"])
-    style = window.locator(".nst-stage").get_attribute("style") or ""
-    assert re.search(r"--cut: 0;.*--gain: \d+;.*--zoom: 16;.*--x: 0;", style)
-
-
-def test_the_link_is_copied_or_else_shown_selected(shown: Shown, window: Page) -> None:
-    thumbnails(shown).first.click()
-    told = dialog(shown).locator("[data-nst=message]")
-    dialog(shown).get_by_text("Copy link").click()
-    assert told.inner_text() == "Copied"
-    told.evaluate("() => { document.execCommand = () => false }")
-    dialog(shown).get_by_text("Copy link").click()
-    assert f"#compare=slider;a={CELLS[0].id};b=content." in told.inner_text()
-    assert told.evaluate("() => String(getSelection())") == told.inner_text()
 
 
 @pytest.mark.parametrize("window", [(w, s) for w in WIDTHS for s in SCHEMES], indirect=True)
