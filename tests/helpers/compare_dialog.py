@@ -28,7 +28,7 @@ def dialog(shown: Shown) -> Locator:
 
 
 def sides(shown: Shown) -> list[str]:
-    """The values of A and B: a cell's id, or a role and the id of the first cell of its row."""
+    """Return the values of A and B: the id of a cell, or a role and the first cell of its row."""
     return [dialog(shown).locator(f"[name={side}]").input_value() for side in "ab"]
 
 

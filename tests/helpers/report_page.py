@@ -52,7 +52,7 @@ def cell(variant: str, content: ImageUse = CUP, **changes: Any) -> Cell:
 def record(of: Cell, ssim: float | None = 0.5, style_loss: float = 0.1, **changes: Any) -> Record:
     scores = (
         Score("ssim", ssim, "", "higher", "pixels", why_missing="" if ssim else "too small"),
-        Score("lpips", None, "", "lower", "none", why_missing="no trunk to be had"),
+        Score("lpips", None, "", "lower", "none", why_missing="no trained trunk"),
         Score("style_loss", style_loss, "ratio", "lower", "vgg19"),
         Score("roughness", 1.25, "ratio", "neither", "pixels"),
     )
@@ -95,7 +95,7 @@ class Element:
 
 
 class Page(HTMLParser):
-    """Every element with its attributes and all the text inside of it."""
+    """All elements of a page, with their attributes and the text inside them."""
 
     VOID = frozenset({"meta", "link", "img", "br", "wbr", "input"})
 
@@ -120,19 +120,19 @@ class Page(HTMLParser):
             element.text += data
 
     def all(self, tag: str = "", **attributes: str) -> list[Element]:
-        """Elements by tag and attributes; `class_` asks for one class among several."""
-        wanted = attributes.pop("class_", "")
+        """Return elements by tag and attributes; `class_` matches one of several classes."""
+        class_name = attributes.pop("class_", "")
         names = {name.replace("_", "-"): value for name, value in attributes.items()}
         return [
             e
             for e in self.elements
             if tag in ("", e.tag)
             and all(e.attributes.get(n) == v for n, v in names.items())
-            and (not wanted or wanted in e.attributes.get("class", "").split())
+            and (not class_name or class_name in e.attributes.get("class", "").split())
         ]
 
     def inside(self, outer: Element, inner: Element) -> bool:
-        """Whether `inner` was opened before the next element of `outer`'s kind."""
+        """Return whether `inner` starts before the next element with the tag of `outer`."""
         peers = [e for e in self.elements if e.tag == outer.tag]
         after = peers[peers.index(outer) + 1 :]
         end = self.elements.index(after[0]) if after else len(self.elements)
@@ -140,7 +140,7 @@ class Page(HTMLParser):
 
 
 def board_row(html: Page, variant: str) -> dict[str, tuple[str, bool, bool]]:
-    """Column -> (text, best, circular) of a variant's row in the leaderboard."""
+    """Return (text, best, circular) by column for the row of a variant in the leaderboard."""
     (row,) = html.all("tr", data_variant=variant)
     marks = {
         kind: [e for e in html.all("span", class_=kind) if html.inside(row, e)]
@@ -158,15 +158,15 @@ def board_row(html: Page, variant: str) -> dict[str, tuple[str, bool, bool]]:
 
 
 def hostile(data: Any) -> Any:
-    """The same record with every free string replaced; what code chooses stays."""
-    chosen = {"status", "better", "phase", "peak_of", "predicts", "control"}
+    """Return a copy with a hostile prefix in every free string; fields with fixed values stay."""
+    fixed = {"status", "better", "phase", "peak_of", "predicts", "control"}
     if is_dataclass(data) and not isinstance(data, type):
         return replace(
             data,
             **{
                 f.name: hostile(getattr(data, f.name))
                 for f in fields(data)
-                if f.init and f.name not in chosen
+                if f.init and f.name not in fixed
             },
         )
     if isinstance(data, dict):

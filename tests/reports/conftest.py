@@ -14,7 +14,7 @@ from tests.helpers.report_page import CAT, Page, cell, record, store_of
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    """Two pairs, two contenders and an anchor; one cell failed, one diverged, one was skipped."""
+    """Two pairs, two complete variants and an anchor; one cell failed, one was skipped."""
     records = [
         record(cell("identity"), ssim=1.0, style_loss=1.0),
         record(cell("identity", CAT), ssim=1.0, style_loss=1.0),
@@ -31,7 +31,7 @@ def store(tmp_path: Path) -> Store:
         ),
     ]
     skip = Skip("johnson/cat--wave/s0", "johnson", "cat--wave", "excluded: too slow")
-    return store_of(tmp_path, records, skipped=(skip,), warnings=("LPIPS cannot be had.",))
+    return store_of(tmp_path, records, skipped=(skip,), warnings=("LPIPS is not available.",))
 
 
 @pytest.fixture

@@ -24,17 +24,17 @@ def test_logarithmic_ticks_are_few_and_inside(low: float, high: float) -> None:
     assert all(low <= tick <= high for tick in ticks)
 
 
-def test_curves_keep_their_ends_when_thinned() -> None:
+def test_thinned_curves_keep_their_first_and_last_point() -> None:
     points = [TracePoint("fit", i, 0.0, {"total": 1.0}) for i in range(1001)]
-    kept = curves.thin(points, 200)
-    assert len({point.index for point in kept}) == 200
-    assert (kept[0], kept[-1]) == (points[0], points[-1])
+    thinned = curves.thin(points, 200)
+    assert len({point.index for point in thinned}) == 200
+    assert (thinned[0], thinned[-1]) == (points[0], points[-1])
 
 
 @pytest.mark.parametrize("cells", [10, 200, 1000, 2000])
 def test_the_curves_of_many_cells_stay_small(cells: int) -> None:
     points = curves.max_points(cells)
-    zigzag = curve([10.0 ** (i % 2) for i in range(points)])  # no line is longer to write
+    zigzag = curve([10.0 ** (i % 2) for i in range(points)])  # the longest possible path data
     (line,) = chart.draw("c", "passes", [zigzag]).lines
     assert sum(len(path) for path in line.paths.values()) * cells < 2_500_000
 
@@ -44,7 +44,7 @@ def curve(losses: list[float], seconds: list[float] | None = None, index: int = 
     return chart.Curve(f"v{index}", index, {"steps": steps, "seconds": seconds or steps}, losses)
 
 
-def test_labels_of_a_chart_do_not_cover_each_other() -> None:
+def test_labels_of_a_chart_do_not_overlap() -> None:
     drawn = chart.draw("c", "passes", [curve([10, 1 + i / 1000], index=i) for i in range(5)])
     for kind in drawn.y_axes:
         heights = sorted(label.at[kind] for label in drawn.labels)
@@ -52,16 +52,16 @@ def test_labels_of_a_chart_do_not_cover_each_other() -> None:
         assert heights[-1] <= chart.HEIGHT - chart.BOTTOM
 
 
-def test_a_curve_has_a_drawing_for_either_x_and_either_y_axis(html: Page) -> None:
+def test_a_curve_has_a_path_for_each_combination_of_axes(html: Page) -> None:
     for x, y in product(("steps", "seconds"), ("log", "linear")):
         shown = [e for e in html.all("path", class_=f"nst-on-{x}")
                  if f"nst-on-{y}" in e.attributes["class"]]  # fmt: skip
         assert len(shown) == len(html.all("g", class_="nst-line")) == 2 + 2 + 2  # with anchors
-    # Two charts of gatys, each with names at the ends of its curves for either y axis.
+    # Two charts of gatys, each with a label per curve and y axis.
     assert [e.words for e in html.all("text", class_="nst-label")] == ["adam", "lbfgs"] * 2 * 2
 
 
-def test_a_linear_axis_begins_at_0_and_seconds_where_the_clock_did() -> None:
+def test_linear_and_time_axes_start_at_zero() -> None:
     drawn = chart.draw("c", "passes", [curve([100, 50, 25], [1, 2, 4])])
     # 176 units up to 1.04 * 100: 100 is 169.2 above the floor at 186, 50 is 84.6, 25 is 42.3.
     # 248 units from 48 on: two passes, 124 each; four seconds, 62 each.
@@ -71,18 +71,18 @@ def test_a_linear_axis_begins_at_0_and_seconds_where_the_clock_did() -> None:
     assert not drawn.clipped
 
 
-def test_a_first_loss_far_above_the_others_does_not_flatten_them() -> None:
+def test_a_very_high_first_loss_is_clipped_on_the_linear_axis() -> None:
     drawn = chart.draw("c", "passes", [curve([1000, 50, 25])])
-    # 50 is the top now. 1000 is 186 - 176 * 1000 / 52 = -3198.6; from there to 50, at 16.8, the
-    # frame at 10 is crossed after 3208.6 / 3215.4 of 124 units, at 48 + 123.7.
+    # The axis ends at 50. 1000 is at 186 - 176 * 1000 / 52 = -3198.6; from there to 50, at 16.8,
+    # the frame at 10 is crossed after 3208.6 / 3215.4 of 124 units, at 48 + 123.7.
     assert drawn.clipped
     assert drawn.lines[0].paths["steps", "linear"] == "M171.7 10l.3 6.8 124 84.6"
     assert drawn.lines[0].paths["steps", "log"].startswith("M48 ")
     again = chart.draw("c", "passes", [curve([4, 1, 1, 9, 1, 1, 1, 1, 1, 1, 1])])
-    assert not again.clipped  # a later peak stays
+    assert not again.clipped  # a later peak is not clipped
 
 
-def test_a_trace_without_seconds_and_a_flat_one_are_drawn() -> None:
+def test_flat_curves_without_times_are_drawn() -> None:
     drawn = chart.draw("c", "passes", [curve([5.0, 5.0], [0.0, 0.0])])
     assert drawn.lines[0].title == "v0: 5.00 after 1 passes"
     assert drawn.lines[0].paths["seconds", "linear"] == "M48 16.8l0 0"
@@ -112,7 +112,7 @@ def test_losses_of_saved_images_are_points_on_both_axes(tmp_path: Path) -> None:
     assert text.count('class="nst-points') == 1
 
 
-def test_a_saved_loss_far_above_all_that_follows_is_cut_like_a_curve() -> None:
+def test_a_very_high_saved_loss_is_clipped_like_a_curve() -> None:
     line = curve([1000.0, 50, 25, 20, 15, 12, 11, 10, 10, 10, 10])
     steps = {"steps": [0, 10], "seconds": [0, 10]}
     drawn = chart.draw("c", "passes", [replace(line, saved_xs=steps, saved=[1000.0, 40.0])])
@@ -121,7 +121,7 @@ def test_a_saved_loss_far_above_all_that_follows_is_cut_like_a_curve() -> None:
     assert drawn.lines[0].points["steps", "linear"].count("M") == 1
 
 
-def test_seeds_whose_curves_are_equal_are_written_once() -> None:
+def test_equal_curves_of_several_seeds_are_written_once() -> None:
     one, other = curve([3, 1], [0, 1]), curve([3, 1], [0, 2])
     first, second = chart.draw("c", "passes", [one, other]).lines
     assert len(first.paths) == 4

@@ -18,7 +18,7 @@ def test_best_in_the_leaderboard_is_the_best_mean_and_never_an_anchor(html: Page
     # lbfgs: (0.01 + 0.03) / 2 = 0.02 is lower than adam's (0.02 + 0.06) / 2 = 0.04
     assert lbfgs["style_loss"][1:] == (True, True)
     assert adam["style_loss"][1:] == (False, True)
-    # The anchor's SSIM of 1 would win, and its style loss is seen through vgg19 too.
+    # The anchor would be best with its SSIM of 1, and vgg19 is the judge of its style loss too.
     assert not any(best or circular for _, best, circular in board_row(html, "identity").values())
 
 
@@ -28,13 +28,13 @@ def test_ties_and_columns_without_direction_have_no_best(html: Page) -> None:
             assert not board_row(html, variant)[column][1]
 
 
-def test_a_mean_over_fewer_pairs_does_not_compete(tmp_path: Path) -> None:
+def test_a_mean_over_fewer_pairs_is_not_ranked(tmp_path: Path) -> None:
     records = [
         record(cell("a"), ssim=0.5),
         record(cell("a", CAT), ssim=0.3),
         record(cell("b"), ssim=0.4),
         record(cell("b", CAT), ssim=0.1),
-        record(cell("c"), ssim=0.9),  # 0.9 beats a's 0.4, but on the easier half alone
+        record(cell("c"), ssim=0.9),  # 0.9 exceeds the 0.4 of a, but only on the easier pair
     ]
     html = Page(page.render(store_of(tmp_path, records)))
     assert [board_row(html, name)["ssim"][1] for name in "abc"] == [True, False, False]
@@ -43,9 +43,7 @@ def test_a_mean_over_fewer_pairs_does_not_compete(tmp_path: Path) -> None:
 
 def test_a_missing_score_is_a_dash_with_its_reason(html: Page) -> None:
     assert board_row(html, "gatys[adam]")["lpips"][0] == "–1"
-    assert html.all("li", id="nst-note-1")[0].words == (
-        "LPIPS is not available: no trunk to be had"
-    )
+    assert html.all("li", id="nst-note-1")[0].words == ("LPIPS is not available: no trained trunk")
 
 
 def test_seconds_of_a_shared_fit_count_once(tmp_path: Path) -> None:
@@ -56,7 +54,7 @@ def test_seconds_of_a_shared_fit_count_once(tmp_path: Path) -> None:
     assert board_row(html, "johnson")["stylize_seconds"][0] == "4.00 ± 0 · n 2"
 
 
-def test_disturbed_and_shared_times_are_hints_and_win_nothing(tmp_path: Path) -> None:
+def test_disturbed_and_shared_times_are_approximate_and_not_best(tmp_path: Path) -> None:
     busy = "other processes kept 1.2 of 2 cores busy"
     quick = Timing(0.0, False, 1.0, 1, 0.1, 5, (9.0, 10.0, 11.0), 512.0, "process")
     rows = [
@@ -67,17 +65,17 @@ def test_disturbed_and_shared_times_are_hints_and_win_nothing(tmp_path: Path) ->
     html = Page(page.render(store_of(tmp_path, rows)))
     times = {v: board_row(html, v)["stylize_seconds"] for v in ("gatys[adam]", "gatys[lbfgs]")}
     assert [time[0][:2] == "≈ " for time in times.values()] == [True, False]
-    assert not times["gatys[adam]"][1]  # the fastest, and not outlined
+    assert not times["gatys[adam]"][1]  # the fastest, but approximate
     text = " ".join(e.words for e in html.all("body"))
     assert f"1 of 1 measurements were disturbed (for example, {busy})" in text
     assert "up to 4 cells ran in one batch" in text
-    # The curves' clock stands at 0.4 s in the end; a quarter of that is the share of johnson's.
+    # The curves end at 0.4 s; the share of johnson in its batch of four is a quarter of that.
     ends = ("adam: 20.0 after 4 passes, ≈ 0.400 s", "lbfgs: 20.0 after 4 passes, 0.400 s",
             "johnson: 20.0 after 4 passes, ≈ 0.100 s")  # fmt: skip
     assert all(end in text for end in ends)
 
 
-def test_only_what_was_judged_through_its_own_network_is_circular(tmp_path: Path) -> None:
+def test_only_scores_computed_with_the_optimised_network_are_circular(tmp_path: Path) -> None:
     small = EncoderUse("compact", "c" * 64, "comes with nstbench")
     cells = [cell("gatys[vgg19]"), cell("gatys[compact]", encoder=small), cell("identity")]
     store = store_of(tmp_path, [record(one) for one in cells])
@@ -88,7 +86,7 @@ def test_only_what_was_judged_through_its_own_network_is_circular(tmp_path: Path
     assert {small.sha256, ENCODER.sha256} <= named
 
 
-def test_sizes_have_boards_and_grids_of_their_own(tmp_path: Path) -> None:
+def test_each_size_has_its_own_leaderboard_and_grid(tmp_path: Path) -> None:
     records = [
         record(cell(name, size=size, levels={"size": size}), ssim=ssim)
         for size, ssim in ((64, 0.4), (128, 0.8))
@@ -103,7 +101,7 @@ def test_sizes_have_boards_and_grids_of_their_own(tmp_path: Path) -> None:
     ]
 
 
-def test_best_needs_a_contest() -> None:
+def test_best_needs_different_values() -> None:
     assert aggregates.best({"a": 1.0}, "lower") == set()
     assert aggregates.best({"a": 1.0, "b": 1.0}, "lower") == set()
     assert aggregates.best({"a": 1.0, "b": 2.0, "c": 1.0}, "lower") == {"a", "c"}

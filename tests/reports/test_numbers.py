@@ -31,12 +31,12 @@ def test_numbers_have_three_significant_digits(value: float | None, written: str
         (2e6, 3e5, "0.30×10⁶"),
     ],
 )
-def test_a_deviation_has_the_decimals_of_its_mean(
+def test_a_deviation_has_as_many_decimals_as_its_mean(
     mean: float, deviation: float, written: str
 ) -> None:
     assert text.spread(mean, deviation) == written
 
 
-def test_durations_read_naturally() -> None:
+def test_durations_use_readable_units() -> None:
     spoken = [text.duration(s) for s in (0.0321, 0.5, 59.94, 135.2, 4312.2)]
     assert spoken == ["32.1 ms", "0.500 s", "59.9 s", "2 min 15 s", "1 h 11 min"]

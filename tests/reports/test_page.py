@@ -36,7 +36,7 @@ def test_grid_has_one_cell_per_planned_cell(store: Store, html: Page) -> None:
     assert len([e for e in html.all() if "data-skip" in e.attributes]) == 1
 
 
-def test_failed_and_skipped_cells_stand_in_place_with_their_reasons(html: Page) -> None:
+def test_failed_and_skipped_cells_show_their_reasons_in_the_grid(html: Page) -> None:
     (failed,) = html.all("figure", class_="nst-failed")
     assert failed.words == "johnson cup × wave failed out of luck"
     (skipped,) = html.all("p", class_="nst-skipped")
@@ -47,7 +47,7 @@ def test_failed_and_skipped_cells_stand_in_place_with_their_reasons(html: Page) 
     assert "excluded: too slow" in reasons
 
 
-def test_best_in_the_grid_is_found_row_by_row_without_anchors(html: Page, store: Store) -> None:
+def test_the_grid_marks_the_best_in_each_row_without_anchors(html: Page, store: Store) -> None:
     marked = {
         (figure.attributes["data-cell"], row.attributes["data-score"])
         for figure in html.all("figure", class_="nst-cell")
@@ -65,7 +65,7 @@ def test_best_in_the_grid_is_found_row_by_row_without_anchors(html: Page, store:
     }
 
 
-def test_a_diverged_cell_is_shown_but_does_not_count(tmp_path: Path) -> None:
+def test_a_diverged_cell_is_shown_but_not_ranked(tmp_path: Path) -> None:
     records = [
         record(cell("a"), ssim=0.5),
         record(cell("b"), ssim=0.4),
@@ -82,7 +82,7 @@ def test_a_diverged_cell_is_shown_but_does_not_count(tmp_path: Path) -> None:
     assert board_row(html, "c")["ssim"][0] == "–"
 
 
-def test_the_machines_pace_is_told_and_a_change_of_it_is_a_warning(tmp_path: Path) -> None:
+def test_the_page_shows_the_calibration_and_warns_if_it_changes(tmp_path: Path) -> None:
     def text(after: float) -> str:
         paces = (Calibration(64, 100.0, after),)
         made = store_of(tmp_path, [record(cell("gatys"))], calibrations=paces)
@@ -94,21 +94,21 @@ def test_the_machines_pace_is_told_and_a_change_of_it_is_a_warning(tmp_path: Pat
     assert "speed of the machine changed by 25% during the run" in text(80.0)  # 100 / 80
 
 
-def test_stand_ins_and_warnings_are_said(html: Page) -> None:
-    assert "LPIPS cannot be had." in html.all("aside")[0].words
+def test_the_page_shows_stand_ins_and_warnings(html: Page) -> None:
+    assert "LPIPS is not available." in html.all("aside")[0].words
     badges = [e for e in html.all("span", class_="nst-badge") if e.words == "stand-in"]
     assert badges
     assert all("no network at all" in badge.attributes["title"] for badge in badges)
 
 
-def test_an_unfinished_run_says_so(tmp_path: Path) -> None:
+def test_an_unfinished_run_has_a_warning(tmp_path: Path) -> None:
     store = store_of(tmp_path, [record(cell("a"))], finished=False, cells=(cell("a").id, "f" * 12))
     html = Page(page.render(store))
     assert "has not finished" in html.all("aside")[0].words
     assert "1 not yet run" in html.all("ul", class_="nst-counts")[0].words
 
 
-def test_hostile_strings_in_every_field_stay_text(tmp_path: Path, store: Store) -> None:
+def test_hostile_strings_in_all_fields_are_escaped(tmp_path: Path, store: Store) -> None:
     run = store.run()
     encoder = replace(ENCODER, warning="w")
     records = [
@@ -117,8 +117,8 @@ def test_hostile_strings_in_every_field_stay_text(tmp_path: Path, store: Store) 
     ]
     evil = Store(tmp_path / "evil", "artists")
     for one in records:
-        kept = (png(), store.trace(run.cells[2]), {2: png()}) if one.ok else (None, [], {})
-        evil.write(one, *kept)
+        files = (png(), store.trace(run.cells[2]), {2: png()}) if one.ok else (None, [], {})
+        evil.write(one, *files)
     evil.write_suite(HOSTILE)
     training = TrainingUse("o", 1, "s")
     claim = Claim("c", "s", "f", ("a", "b"), "ssim", "lower", "m", "s", {"w": "v"}, also=("lpips",))
@@ -132,7 +132,7 @@ def test_hostile_strings_in_every_field_stay_text(tmp_path: Path, store: Store) 
     assert "{{7*7}}" in html
     assert not any(name.startswith("on") for e in parsed.elements for name in e.attributes)
     assert "onerror=alert(1)" in parsed.all("h1")[0].text
-    assert parsed.all("div", class_="nst-scene")  # the time line is among them
+    assert parsed.all("div", class_="nst-scene")  # the timeline is included
 
 
 def test_the_page_makes_no_request_and_its_ids_are_unique(html: Page) -> None:
@@ -151,7 +151,7 @@ def test_the_page_makes_no_request_and_its_ids_are_unique(html: Page) -> None:
     assert targets <= ids.keys()
 
 
-def test_every_image_has_words_and_a_size_and_is_embedded_once(html: Page) -> None:
+def test_every_image_has_alt_text_and_a_size_and_is_embedded_once(html: Page) -> None:
     images = html.all("img")
     for image in images:
         assert {"alt", "width", "height", "loading", "decoding"} <= image.attributes.keys()
@@ -164,7 +164,7 @@ def test_every_image_has_words_and_a_size_and_is_embedded_once(html: Page) -> No
     )
 
 
-def test_the_policy_names_the_script_that_is_there(html: Page) -> None:
+def test_the_content_security_policy_contains_the_hash_of_the_script(html: Page) -> None:
     import base64
     import hashlib
 
@@ -173,7 +173,7 @@ def test_the_policy_names_the_script_that_is_there(html: Page) -> None:
     assert f"'sha256-{base64.b64encode(digest).decode()}'" in policy.attributes["content"]
 
 
-def test_a_run_without_records_still_makes_a_page(tmp_path: Path) -> None:
+def test_a_run_without_records_has_a_page(tmp_path: Path) -> None:
     skip = Skip("a/cup--wave/64px/s0", "a", "cup--wave", "no encoder")
     for skipped in ((), (skip,)):
         html = Page(page.render(store_of(tmp_path, [], skipped=skipped)))
@@ -181,7 +181,7 @@ def test_a_run_without_records_still_makes_a_page(tmp_path: Path) -> None:
         assert len(html.all("p", class_="nst-skipped")) == len(skipped)
 
 
-def test_nothing_reads_nan(tmp_path: Path) -> None:
+def test_missing_values_are_never_written_as_nan(tmp_path: Path) -> None:
     store = store_of(tmp_path, [record(cell("a"), ssim=None)])
     html = page.render(store)
     store.write_results(View(store).rows)
@@ -225,19 +225,19 @@ def test_the_page_needs_no_torch() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_panels_come_in_order_and_are_sections_of_the_page(html: Page) -> None:
+def test_panels_are_sections_of_the_page_in_order(html: Page) -> None:
     panels = page.find_panels()
     assert list(panels) == [
         "run_comparison", "summary", "leaderboard", "claims", "ablation", "tradeoff", "grid",
         "timeline", "curves", "failures", "provenance",
     ]  # fmt: skip
-    # It is one run, the suite makes no claims, its cells kept no images on the way.
+    # This is a single run without claims and intermediate images.
     without = ("run_comparison", "claims", "timeline")
     titles = [e.words for e in html.all("h2")]
     assert titles == [panel.title for name, panel in panels.items() if name not in without]
 
 
-def test_a_panel_that_fails_is_named(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_of_a_panel_names_its_file(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(view: View) -> None:
         raise ValueError("oh")
 

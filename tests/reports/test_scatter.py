@@ -6,7 +6,7 @@ from reports.charts import scatter
 from reports.view_model import Column
 
 
-def test_a_front_holds_whoever_is_not_beaten_in_both_scores() -> None:
+def test_the_pareto_front_contains_all_points_that_are_not_dominated() -> None:
     low, high = Column("style", "style", "", "lower"), Column("ssim", "SSIM", "", "higher")
 
     def names(x: Column, y: Column) -> str:
@@ -14,14 +14,14 @@ def test_a_front_holds_whoever_is_not_beaten_in_both_scores() -> None:
         points = [scatter.Point(n, n, *v, n != "anchor", False) for n, v in values.items()]
         return "".join(point.name for point in scatter.pareto_front(points, x, y))
 
-    # c = (3, 3) is beaten by b = (2, 2), and e = (4, 2) by d = (4, 1) in one and without loss.
+    # c = (3, 3) is dominated by b = (2, 2), and e = (4, 2) by d = (4, 1).
     assert names(low, low) == "abd"
     assert names(low, high) == "a"  # 1 is the lowest, and 4 the highest
     assert names(high, low) == "d"
     assert names(high, high) == "ace"
 
 
-def test_anchors_far_away_do_not_squeeze_the_others() -> None:
+def test_distant_anchors_are_omitted() -> None:
     low = Column("style", "style", "", "lower")
     values = {"a": 1.0, "b": 2.0, "near": 2.9, "far": 3.1}
     anchors = {"near", "far"}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reports import page
-from tests.helpers.browser import FRAME, quiet
+from tests.helpers.browser import FRAME, monitored
 from tests.helpers.compare_dialog import CELLS, EVIL, HUGE, VARIANTS, thumbnails
 from tests.helpers.report_page import CUP, HOSTILE, WAVE, cell, png, record, store_of
 
@@ -30,7 +30,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def evil(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A page of which every name is hostile."""
+    """A page with hostile names everywhere."""
     records = [
         record(cell(name, replace(CUP, name=HOSTILE, title=name), style=replace(WAVE, title=name)))
         for name in EVIL
@@ -40,12 +40,12 @@ def evil(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def window(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """A window; whatever the browser complains about or asks for fails the test."""
+    """A window; browser errors and requests fail the test."""
     width, scheme = getattr(request, "param", (1440, "light"))
     size = {"width": width, "height": 900}
     window = chromium.new_page(viewport=size, color_scheme=scheme, has_touch=True)  # type: ignore[arg-type]
     window.set_default_timeout(5000)
-    with quiet(window):
+    with monitored(window):
         yield window
 
 
@@ -59,7 +59,7 @@ def opened(window: Page, path: Path) -> Page:
 
 @pytest.fixture(params=["file", "frame"])
 def shown(request: pytest.FixtureRequest, window: Page, path: Path) -> Shown:
-    """The same from disk and in a sandboxed frame, which has no address and no storage."""
+    """The page from disk, and in a sandboxed frame without address and storage."""
     if request.param == "file":
         window.goto(path.as_uri())
         return window

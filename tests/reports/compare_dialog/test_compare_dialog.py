@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def red(window: Page, across: float = 0.5) -> int:
-    """How red the stage is, half way down and so far across the first image."""
+    """Return the red value of the screen at 30 % of the height of the first image."""
     with Image.open(io.BytesIO(window.screenshot())) as image:
         box = window.locator(".nst-pane").first.bounding_box()
         assert box is not None
@@ -29,8 +29,8 @@ def red(window: Page, across: float = 0.5) -> int:
     return int(pixel[0])
 
 
-def test_an_image_opens_beside_its_content_and_focus_returns(shown: Shown, window: Page) -> None:
-    button = thumbnails(shown).nth(5)  # of the second row, the second
+def test_an_image_opens_next_to_its_content_and_focus_returns(shown: Shown, window: Page) -> None:
+    button = thumbnails(shown).nth(5)  # second image of the second row
     button.focus()
     window.keyboard.press("Enter")
     assert sides(shown) == [CELLS[4].id, f"content.{CELLS[3].id}"]
@@ -41,7 +41,7 @@ def test_an_image_opens_beside_its_content_and_focus_returns(shown: Shown, windo
     assert button.evaluate("e => e === document.activeElement")
 
 
-def test_a_content_opens_beside_what_was_made_of_it_and_a_style_beside_the_content(
+def test_a_content_opens_next_to_a_result_and_a_style_next_to_the_content(
     opened: Page,
 ) -> None:
     opened.keyboard.press("Escape")
@@ -52,13 +52,13 @@ def test_a_content_opens_beside_what_was_made_of_it_and_a_style_beside_the_conte
     assert sides(opened) == [f"style.{CELLS[3].id}", f"content.{CELLS[3].id}"]
 
 
-def test_arrows_go_along_the_row_and_to_the_next_pair(shown: Shown, window: Page) -> None:
+def test_arrow_keys_move_along_the_row_and_between_pairs(shown: Shown, window: Page) -> None:
     thumbnails(shown).first.click()
     contents = [f"content.{CELLS[row].id}" for row in (0, 3)]
     window.keyboard.press("ArrowRight")
     assert sides(shown) == [CELLS[1].id, contents[0]]
     window.keyboard.press("ArrowDown")
-    assert sides(shown) == [CELLS[4].id, contents[1]]  # B goes along
+    assert sides(shown) == [CELLS[4].id, contents[1]]  # B follows
     window.keyboard.press("ArrowUp")
     window.keyboard.press("ArrowLeft")
     window.keyboard.press("ArrowLeft")
@@ -78,7 +78,7 @@ def test_any_two_images_can_be_picked_by_pair(opened: Page) -> None:
     assert sides(opened) == [CELLS[5].id, CELLS[0].id]
 
 
-def test_keys_and_clicks_choose_the_same_modes(shown: Shown, window: Page) -> None:
+def test_keys_and_clicks_select_the_same_modes(shown: Shown, window: Page) -> None:
     thumbnails(shown).first.click()
     names = ["slider", "flicker", "difference", "side"]
     for key, name in enumerate(names, 1):
@@ -89,7 +89,7 @@ def test_keys_and_clicks_choose_the_same_modes(shown: Shown, window: Page) -> No
         assert mode(shown) == name
 
 
-def test_the_slider_cuts_where_its_handle_is(opened: Page) -> None:
+def test_the_slider_divides_the_images_at_its_handle(opened: Page) -> None:
     dialog(opened).locator("[name=b]").select_option(CELLS[5].id)
     assert red(opened, 0.45) < 10 < 140 < red(opened, 0.55)
     cut = dialog(opened).locator("[name=cut]")
@@ -98,12 +98,12 @@ def test_the_slider_cuts_where_its_handle_is(opened: Page) -> None:
     opened.mouse.click(box["x"] + box["width"] * 0.25, box["y"] + box["height"] * 0.6)
     assert red(opened, 0.45) > 140
     before = float(cut.input_value())
-    opened.keyboard.press("ArrowRight")  # the handle has the focus: arrows are its own
+    opened.keyboard.press("ArrowRight")  # arrow keys move the focused handle
     assert float(cut.input_value()) > before
     assert sides(opened) == [CELLS[0].id, CELLS[5].id]
 
 
-def test_it_flickers_by_space_and_while_a_button_is_held(opened: Page) -> None:
+def test_flicker_follows_the_space_key_and_a_held_button(opened: Page) -> None:
     dialog(opened).locator("[name=b]").select_option(CELLS[5].id)
     dialog(opened).locator(".nst-stage").focus()
     opened.keyboard.press("2")
@@ -115,7 +115,7 @@ def test_it_flickers_by_space_and_while_a_button_is_held(opened: Page) -> None:
     hold.hover()
     opened.mouse.down()
     assert red(opened) > 140
-    opened.mouse.move(5, 300)  # also where the pointer slips off
+    opened.mouse.move(5, 300)  # also if the pointer leaves the button
     opened.mouse.up()
     assert red(opened) < 10
     hold.focus()
@@ -123,12 +123,12 @@ def test_it_flickers_by_space_and_while_a_button_is_held(opened: Page) -> None:
     assert hold.get_attribute("aria-pressed") == "true"
 
 
-def test_a_difference_is_black_where_there_is_none_and_can_be_amplified(opened: Page) -> None:
+def test_equal_pixels_have_a_black_difference_which_can_be_amplified(opened: Page) -> None:
     opened.keyboard.press("3")
     picks, gain = dialog(opened).locator("[name=b]"), dialog(opened).locator("[name=gain]")
     picks.select_option(CELLS[0].id)
     assert red(opened) == 0
-    picks.select_option(CELLS[1].id)  # 30 apart
+    picks.select_option(CELLS[1].id)  # red differs by 30
     assert red(opened) == pytest.approx(4 * 30, abs=12)
     gain.focus()
     opened.keyboard.press("Home")
@@ -136,7 +136,7 @@ def test_a_difference_is_black_where_there_is_none_and_can_be_amplified(opened: 
     assert "× 1" in dialog(opened).inner_text()
 
 
-def test_zoom_and_pan_are_shared_and_pixels_are_shown_as_such(shown: Shown, window: Page) -> None:
+def test_both_images_share_zoom_and_pan(shown: Shown, window: Page) -> None:
     thumbnails(shown).first.click()
     window.keyboard.press("4")
     images = dialog(shown).locator(".nst-pane img")
@@ -155,14 +155,14 @@ def test_zoom_and_pan_are_shared_and_pixels_are_shown_as_such(shown: Shown, wind
     dragged = images.evaluate_all(drawn)
     window.keyboard.press("ArrowRight")
     assert images.evaluate_all(drawn) not in (zoomed, dragged)
-    assert sides(shown)[0] == CELLS[0].id  # zoomed in, arrows move what is seen
+    assert sides(shown)[0] == CELLS[0].id  # arrow keys pan if zoomed in
     window.keyboard.press("Shift+ArrowRight")
     assert sides(shown)[0] == CELLS[1].id
     window.keyboard.press("0")
     assert images.evaluate_all(drawn) == fit
 
 
-def test_an_image_is_smooth_up_to_twice_its_size_and_pixelated_beyond(opened: Page) -> None:
+def test_an_image_is_smooth_up_to_200_percent_and_pixelated_above(opened: Page) -> None:
     dialog(opened).locator("[name=a]").select_option(HUGE.id)
     dialog(opened).locator(".nst-stage").focus()
     rendering = "e => getComputedStyle(e).imageRendering"
@@ -183,14 +183,14 @@ def test_two_fingers_zoom(opened: Page) -> None:
     box = opened.locator(".nst-pane").first.bounding_box()
     assert box is not None
     middle, height = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    for kind, apart in (("Start", 40), ("Move", 80), ("Move", 120)):
-        points = [{"x": middle + side * apart, "y": height, "id": side + 1} for side in (-1, 1)]
+    for kind, distance in (("Start", 40), ("Move", 80), ("Move", 120)):
+        points = [{"x": middle + side * distance, "y": height, "id": side + 1} for side in (-1, 1)]
         touches.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": points})
     touches.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
     assert percent(opened) == pytest.approx(3 * before, rel=0.05)
 
 
-def test_the_better_image_says_by_how_much(opened: Page) -> None:
+def test_the_better_image_shows_the_difference(opened: Page) -> None:
     dialog(opened).locator("[name=b]").select_option(CELLS[1].id)
     words = [side.inner_text() for side in dialog(opened).locator(".nst-captions > div").all()]
     assert ["better by 0.25" in side for side in words] == [False, True]
@@ -199,7 +199,7 @@ def test_the_better_image_says_by_how_much(opened: Page) -> None:
 
 
 @pytest.mark.parametrize("window", [(w, s) for w in WIDTHS for s in SCHEMES], indirect=True)
-def test_it_fits_and_axe_finds_nothing_serious(window: Page, path: Path) -> None:
+def test_the_dialog_fits_the_window_and_is_accessible(window: Page, path: Path) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
     window.goto(path.as_uri())
@@ -213,7 +213,7 @@ def test_it_fits_and_axe_finds_nothing_serious(window: Page, path: Path) -> None
         assert [one["id"] for one in found if one["impact"] in ("serious", "critical")] == []
 
 
-def test_the_stage_stays_where_it_is_whatever_the_mode(opened: Page) -> None:
+def test_the_images_keep_their_place_in_all_modes(opened: Page) -> None:
     frames = []
     for key in "123":
         opened.keyboard.press(key)
@@ -221,7 +221,7 @@ def test_the_stage_stays_where_it_is_whatever_the_mode(opened: Page) -> None:
     assert frames[0] == frames[1] == frames[2]
 
 
-def test_hostile_names_do_nothing(window: Page, evil: Path) -> None:
+def test_hostile_names_have_no_effect(window: Page, evil: Path) -> None:
     window.on("dialog", lambda box: pytest.fail(box.message))
     window.goto(evil.as_uri())
     thumbnails(window).first.click()

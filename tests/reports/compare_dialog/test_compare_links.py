@@ -37,14 +37,14 @@ def test_a_link_opens_the_same_view_again(opened: Page, chromium: Browser) -> No
 
 
 @pytest.mark.parametrize(
-    "said", ["a=nothing", "compare=side", "compare=side;a", "a=1;length=2;__proto__=3", "%%%;=;"]
+    "link", ["a=nothing", "compare=side", "compare=side;a", "a=1;length=2;__proto__=3", "%%%;=;"]
 )
-def test_a_link_that_means_nothing_opens_nothing(window: Page, path: Path, said: str) -> None:
-    window.goto(f"{path.as_uri()}#{said}")
+def test_an_invalid_link_does_not_open_the_dialog(window: Page, path: Path, link: str) -> None:
+    window.goto(f"{path.as_uri()}#{link}")
     assert not dialog(window).is_visible()
 
 
-def test_a_link_with_odd_values_opens_the_usual_view(window: Page, path: Path) -> None:
+def test_invalid_values_in_a_link_use_the_defaults(window: Page, path: Path) -> None:
     odd = "compare=evil;zoom=1e9;x=NaN;cut=-5;gain=x;length=2;b=?"
     window.goto(f"{path.as_uri()}#a={CELLS[1].id};{odd}")
     assert (mode(window), sides(window)) == ("slider", [CELLS[1].id, f"content.{CELLS[0].id}"])
@@ -52,12 +52,12 @@ def test_a_link_with_odd_values_opens_the_usual_view(window: Page, path: Path) -
     assert re.search(r"--cut: 0;.*--gain: \d+;.*--zoom: 16;.*--x: 0;", style)
 
 
-def test_the_link_is_copied_or_else_shown_selected(shown: Shown, window: Page) -> None:
+def test_the_link_is_copied_or_selected_for_copying(shown: Shown, window: Page) -> None:
     thumbnails(shown).first.click()
-    told = dialog(shown).locator("[data-nst=message]")
+    message = dialog(shown).locator("[data-nst=message]")
     dialog(shown).get_by_text("Copy link").click()
-    assert told.inner_text() == "Copied"
-    told.evaluate("() => { document.execCommand = () => false }")
+    assert message.inner_text() == "Copied"
+    message.evaluate("() => { document.execCommand = () => false }")
     dialog(shown).get_by_text("Copy link").click()
-    assert f"#compare=slider;a={CELLS[0].id};b=content." in told.inner_text()
-    assert told.evaluate("() => String(getSelection())") == told.inner_text()
+    assert f"#compare=slider;a={CELLS[0].id};b=content." in message.inner_text()
+    assert message.evaluate("() => String(getSelection())") == message.inner_text()
