@@ -110,5 +110,5 @@ def _loss(points: Sequence[TracePoint]) -> str:
     losses = [point.losses["total"] for point in points if "total" in point.losses]
     raw = number(min(losses, default=None))
     if "total" in points[-1].saved:
-        return f", loss {number(points[-1].saved['total'])} saved image, {raw} raw pixels"
+        return f", loss {number(points[-1].saved['total'])} (saved image), {raw} (raw pixels)"
     return f", loss {raw}" if losses else ""

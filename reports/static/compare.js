@@ -151,8 +151,8 @@
   };
   const held = new Map(); // positions of pressed pointers; two of them zoom
   const grip = ([one, two = one] = held.values()) => {
-    const apart = Math.hypot(one.x - two.x, one.y - two.y) || 1;
-    return { x: (one.x + two.x) / 2, y: (one.y + two.y) / 2, apart };
+    const distance = Math.hypot(one.x - two.x, one.y - two.y) || 1;
+    return { x: (one.x + two.x) / 2, y: (one.y + two.y) / 2, distance };
   };
   on(form, "input", ({ target }) => ("options" in target ? pick(...chosen()) : draw()));
   on(part("swap"), "click", swap);
@@ -170,7 +170,7 @@
     if (!held.has(event.pointerId)) return;
     const before = grip();
     held.set(event.pointerId, place(event, held.get(event.pointerId).pane));
-    draw(grip().apart / before.apart, before, grip());
+    draw(grip().distance / before.distance, before, grip());
   });
   on(window, "pointerup pointercancel", ({ pointerId }) => held.delete(pointerId));
   on(stage, "wheel", (event) => {

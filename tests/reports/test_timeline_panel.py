@@ -80,8 +80,8 @@ def test_captions_contain_the_losses_of_the_saved_image_and_of_raw_pixels(
     store.write(one, png(), trace, {1: snapshots.encode(np.zeros((30, 40, 3), np.uint8))})
     view = View(store)
     assert [frame.caption for frame in timeline._strip(view, one).frames] == [
-        "0.500 s, loss 8.25 saved image, 8.00 raw pixels",
-        "1.50 s, loss 9.50 saved image, 6.00 raw pixels",  # the lowest so far
+        "0.500 s, loss 8.25 (saved image), 8.00 (raw pixels)",
+        "1.50 s, loss 9.50 (saved image), 6.00 (raw pixels)",  # the lowest so far
     ]
     assert "clamped to [0, 1] and rounded to 8 bits" in (timeline.render(view) or "")
 
