@@ -1,1 +1,1 @@
-"""The page about a run, from its records alone."""
+"""Build the page about a run from its records."""

@@ -1,4 +1,4 @@
-"""What the sources of one page do not share, so that some of their numbers do not compare."""
+"""Find differences between the sources of one page that make numbers incomparable."""
 
 from __future__ import annotations
 
@@ -12,76 +12,83 @@ from reports.formatting.numbers import NONE
 from reports.merged_runs import AT, Part, recipe
 
 Split: TypeAlias = Mapping[str, Sequence[str]]
-"""The labels of sources by what they have, where that is not the same in all."""
+"""Labels of sources grouped by value; empty if all sources have the same value."""
 
 
-def scores(parts: Sequence[Part]) -> dict[str, Split]:
-    """Return the judges by the name of each score that did not have the same one everywhere."""
-    names = dict.fromkeys(s.name for p in parts for r in p.found.values() for s in r.scores)
-    found = {name: _split(parts, partial(judges, name)) for name in names}
-    return {name: split for name, split in found.items() if split}
+def judge_differences(parts: Sequence[Part]) -> dict[str, Split]:
+    """Return the judges of each score that has different judges in different sources."""
+    names = dict.fromkeys(s.name for p in parts for r in p.cell_records.values() for s in r.scores)
+    splits = {name: _split(parts, partial(judges, name)) for name in names}
+    return {name: split for name, split in splits.items() if split}
 
 
-def hardware(parts: Sequence[Part]) -> Split:
-    """Return what cells were computed on: times and memory hang on it."""
+def machine_differences(parts: Sequence[Part]) -> Split:
+    """Return the machines on which cells ran, which affect times and memory."""
     return _split(parts, machines)
 
 
 def judges(name: str, records: Iterable[Record]) -> frozenset[str]:
-    """Return what a score was seen through, with its weights and in which version."""
-    found = (score for record in records if (score := record.score(name)))
-    return frozenset(_judge(score) for score in found if score.value is not None)
+    """Return the judges of a score, with weights and version."""
+    scores = (score for record in records if (score := record.score(name)))
+    return frozenset(_judge(score) for score in scores if score.value is not None)
 
 
 def machines(records: Iterable[Record]) -> frozenset[str]:
-    """Return what records were made on."""
+    """Return the machines on which records were computed."""
     return frozenset(map(_machine, records))
 
 
 def warnings(parts: Sequence[Part]) -> Iterator[str]:
-    """Say what does not compare from source to source, and why."""
-    same: dict[str, list[str]] = {}
-    for name, judged in scores(parts).items():
-        same.setdefault(_said(judged), []).append(name)
-    for said, names in same.items():
-        does = "does" if len(names) == 1 else "do"
-        yield f"{_listed(names)} had different judges, and {does} not compare: {said}."
-    if split := hardware(parts):
-        yield f"Times and memory do not compare: they are of {_said(split)}."
+    """Yield a sentence for each difference that makes numbers incomparable."""
+    names_by_split: dict[str, list[str]] = {}
+    for name, split in judge_differences(parts).items():
+        names_by_split.setdefault(_format_split(split), []).append(name)
+    for judged_by, names in names_by_split.items():
+        verb = "is" if len(names) == 1 else "are"
+        yield (
+            f"{_join(names)} {verb} not comparable between runs, because the judge"
+            f" (the network that computes the score) differs: {judged_by}."
+        )
+    if split := machine_differences(parts):
+        machine = _format_split(split)
+        yield f"Times and memory are not comparable, because machines differ: {machine}."
     if split := _split(parts, _precisions):
-        yield f"The precision is {_said(split)}: scores and times differ by that too."
-    if split := _grouped({part.label: _network(part.plan.encoder) for part in parts}):
-        yield f"The encoder is {_said(split)}: methods did not minimise the same losses."
+        yield f"The precision is {_format_split(split)}, which affects scores and times."
+    if split := _group({part.label: _network(part.latest_run.encoder) for part in parts}):
+        yield f"The encoder is {_format_split(split)}, so methods minimised different losses."
 
 
-def recipes(parts: Sequence[Part]) -> dict[str, list[str]]:
-    """Return the variants that are not the same recipe in all sources, by what is different."""
+def recipe_differences(parts: Sequence[Part]) -> dict[str, list[str]]:
+    """Return the variants whose settings differ between sources, grouped by the difference."""
     found: dict[str, list[str]] = {}
     for name in dict.fromkeys(name for part in parts for name in part.variants):
-        own = {part.label: facts for part in parts if (facts := _recipe(part, name))}
-        keys = dict.fromkeys(key for facts in own.values() for key in facts)
-        splits = {key: _grouped({at: of.get(key, NONE) for at, of in own.items()}) for key in keys}
-        changes = [f"{key} {_said(split)}" for key, split in splits.items() if split]
+        by_label = {part.label: facts for part in parts if (facts := _recipe(part, name))}
+        keys = dict.fromkeys(key for facts in by_label.values() for key in facts)
+        splits = {
+            key: _group({label: facts.get(key, NONE) for label, facts in by_label.items()})
+            for key in keys
+        }
+        changes = [f"{key} {_format_split(split)}" for key, split in splits.items() if split]
         if changes:
             found.setdefault("; ".join(changes), []).append(name)
     return found
 
 
 def aliases(parts: Sequence[Part]) -> dict[str, list[str]]:
-    """Return the variants that some source knows by another name, with that name and source."""
+    """Return the variants that have another name in some source, with that name and source."""
     found: dict[str, list[str]] = {}
     for part in parts:
-        for own, name in part.variants.items():
-            if own != name.partition(AT)[0]:
-                found.setdefault(name, []).append(f"{own} in {part.label}")
+        for original, name in part.variants.items():
+            if original != name.partition(AT)[0]:
+                found.setdefault(name, []).append(f"{original} in {part.label}")
     return found
 
 
 def _judge(score: Score) -> str:
     weights = f"weights {score.lens_sha256[:12]}" if score.lens_sha256 else ""
     version = f"version {score.version}" if score.version > 1 else ""
-    more = ", ".join(filter(None, (weights, version)))
-    return f"{score.lens} ({more})" if more else score.lens
+    details = ", ".join(filter(None, (weights, version)))
+    return f"{score.lens} ({details})" if details else score.lens
 
 
 def _precisions(records: Iterable[Record]) -> frozenset[str]:
@@ -89,13 +96,13 @@ def _precisions(records: Iterable[Record]) -> frozenset[str]:
 
 
 def _machine(record: Record) -> str:
-    """Name what a cell ran on; of a GPU the name says all."""
+    """Name the machine of a cell: the GPU, or the processor and number of threads."""
     cell, facts = record.cell, record.environment
     if cell.device != "cpu":
         return cell.device
-    known = {"processor": "", "threads": "threads "}
-    named = [f"{words}{facts[name]}" for name, words in known.items() if name in facts]
-    return f"{cell.device} ({', '.join(named)})" if named else cell.device
+    prefixes = {"processor": "", "threads": "threads "}
+    details = [f"{prefix}{facts[name]}" for name, prefix in prefixes.items() if name in facts]
+    return f"{cell.device} ({', '.join(details)})" if details else cell.device
 
 
 def _network(encoder: EncoderUse) -> str:
@@ -103,25 +110,26 @@ def _network(encoder: EncoderUse) -> str:
 
 
 def _recipe(part: Part, variant: str) -> dict[str, str]:
-    """Return the recipe of a variant, flat and in words; of several recipes the first."""
-    cell = next((r.cell for r in part.found.values() if r.cell.variant == variant), None)
+    """Return the settings of a variant as text, taken from its first cell."""
+    cell = next((r.cell for r in part.cell_records.values() if r.cell.variant == variant), None)
     if cell is None:
         return {}
     facts: dict[str, Any] = recipe(cell)
-    rest = {name: facts[name] for name in ("method", "version", "precision", "device")}
+    general = {name: facts[name] for name in ("method", "version", "precision", "device")}
     files = {name: sha256[:12] for name, sha256 in cell.files.items()}
     training = {"training": cell.training.sha256[:12]} if cell.training else {}
-    own = {**rest, "encoder": _network(cell.encoder), **training, **facts["params"], **files}
-    return {name: plain(value) for name, value in own.items()}
+    encoder = {"encoder": _network(cell.encoder)}
+    settings = {**general, **encoder, **training, **facts["params"], **files}
+    return {name: plain(value) for name, value in settings.items()}
 
 
 def _split(parts: Sequence[Part], facts: Callable[[Iterable[Record]], frozenset[str]]) -> Split:
-    """Return the labels by what their records have, where that is not the same in all."""
-    return _grouped({p.label: " and ".join(sorted(facts(p.found.values()))) for p in parts})
+    """Group labels by a property of their records; return nothing if all have the same value."""
+    return _group({p.label: " and ".join(sorted(facts(p.cell_records.values()))) for p in parts})
 
 
-def _grouped(facts: Mapping[str, str]) -> Split:
-    """Return the labels by a fact that is not the same in all that have it; else nothing."""
+def _group(facts: Mapping[str, str]) -> Split:
+    """Group labels by value, ignoring empty values; return nothing if only one value remains."""
     found: dict[str, list[str]] = {}
     for label, fact in facts.items():
         if fact:
@@ -129,9 +137,9 @@ def _grouped(facts: Mapping[str, str]) -> Split:
     return found if len(found) > 1 else {}
 
 
-def _said(split: Split) -> str:
-    return ", ".join(f"{fact} in {_listed(labels)}" for fact, labels in split.items())
+def _format_split(split: Split) -> str:
+    return ", ".join(f"{fact} in {_join(labels)}" for fact, labels in split.items())
 
 
-def _listed(names: Sequence[str]) -> str:
+def _join(names: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

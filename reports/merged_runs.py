@@ -1,4 +1,4 @@
-"""What a page is about: the results of one suite, or of several put together."""
+"""Sources of a page: the results of one suite, or of several suites or runs merged."""
 
 from __future__ import annotations
 
@@ -14,50 +14,50 @@ from harness.records import Cell, ImageUse, Record, Run, Skip, TracePoint, diges
 from harness.store import Store
 
 PLACE = ("content", "style", "seed", "size")
-"""Components of a cell that say where its recipe was tried; all others are the recipe."""
+"""Components of a cell that its recipe does not include; all other components are the recipe."""
 
 AT = " @ "
-"""Stands between a name and the source that it is of, where others mean something else by it."""
+"""Separates a name from its source where the name means different things in several sources."""
 
 Names: TypeAlias = Mapping[str, str]
-"""What a page calls variants or images, by what a suite calls them."""
+"""Names of variants or images on the page, by their names in a suite."""
 
 
 class Source(Protocol):
-    """Where a page's facts come from; a store is one."""
+    """Interface through which a page reads results; `Store` implements it."""
 
     def run(self) -> Run:
-        """Return what was set out to be done."""
+        """Return the latest run: its plan and settings."""
 
     def records(self, run: Run) -> Iterable[Record]:
-        """Return what came of it, in plan order."""
+        """Return the records of a run, in plan order."""
 
     def image(self, cell_id: str) -> Path | None:
-        """Return where a cell's stylized image is."""
+        """Return the path of the stylized image of a cell, or None if there is none."""
 
     def snapshots(self, cell_id: str) -> dict[int, Path]:
-        """Return where a cell's images on the way are, by step."""
+        """Return the paths of the intermediate images of a cell, by step."""
 
     def trace(self, cell_id: str) -> list[TracePoint]:
-        """Return a cell's loss curve."""
+        """Return the loss curve of a cell."""
 
     def input_path(self, image: ImageUse, size: int) -> Path:
-        """Return where a content or style image is as it was used."""
+        """Return the path of a content or style image, resized to `size`."""
 
     def suite_text(self) -> str:
-        """Return the suite as it was resolved."""
+        """Return the resolved suite as YAML, or an empty string."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """One of several sources, read once; a source of its own in the names of its suite."""
+    """One of several sources, read once. As a `Source`, it uses the names of its own suite."""
 
     label: str
     store: Store
-    plan: Run
-    found: Mapping[str, Record]  # by cell id
+    latest_run: Run
+    cell_records: Mapping[str, Record]  # by cell id
     variants: Names = field(default_factory=dict)
-    labels: Names = field(default_factory=dict)  # by the page's names of variants
+    labels: Names = field(default_factory=dict)  # by the name of the variant on the page
     images: Names = field(default_factory=dict)
 
     @classmethod
@@ -67,41 +67,41 @@ class Part:
         return cls(label, store, run, {one.cell.id: one for one in store.records(run)})
 
     def run(self) -> Run:
-        """Return what was set out to be done."""
-        return self.plan
+        """Return the latest run: its plan and settings."""
+        return self.latest_run
 
     def records(self, run: Run) -> Iterable[Record]:
-        """Return what came of it, in plan order."""
-        return self.found.values()
+        """Return the records of a run, in plan order."""
+        return self.cell_records.values()
 
     def image(self, cell_id: str) -> Path | None:
-        """Return where a cell's stylized image is."""
+        """Return the path of the stylized image of a cell, or None if there is none."""
         return self.store.image(cell_id)
 
     def snapshots(self, cell_id: str) -> dict[int, Path]:
-        """Return where a cell's images on the way are, by step."""
+        """Return the paths of the intermediate images of a cell, by step."""
         return self.store.snapshots(cell_id)
 
     def trace(self, cell_id: str) -> list[TracePoint]:
-        """Return a cell's loss curve."""
+        """Return the loss curve of a cell."""
         return self.store.trace(cell_id)
 
     def input_path(self, image: ImageUse, size: int) -> Path:
-        """Return where a content or style image is as it was used."""
+        """Return the path of a content or style image, resized to `size`."""
         return self.store.input_path(image, size)
 
     def suite_text(self) -> str:
-        """Return the suite as it was resolved."""
+        """Return the resolved suite as YAML, or an empty string."""
         return self.store.suite_text()
 
     @cached_property
     def places(self) -> set[tuple[str, str, int]]:
-        """The pairs of images, by their contents, and the sizes that it has results at."""
-        cells = (record.cell for record in self.found.values())
+        """Hashes of content and style, and size, of all cells with a record."""
+        cells = (record.cell for record in self.cell_records.values())
         return {(cell.content.sha256, cell.style.sha256, cell.size) for cell in cells}
 
-    def named(self, record: Record) -> Record:
-        """Return a record in the page's names."""
+    def rename(self, record: Record) -> Record:
+        """Return a record with the names that the page uses."""
         cell = record.cell
         content, style = (replace(i, name=self.images[i.name]) for i in (cell.content, cell.style))
         variant = self.variants[cell.variant]
@@ -110,57 +110,57 @@ class Part:
         return replace(record, cell=cell)
 
     def skipped(self) -> Iterator[Skip]:
-        """Yield what it left out, in the page's names."""
+        """Yield the skipped cells with the names that the page uses."""
         images = self.images.items()
         pairs = {f"{a}--{b}": f"{new_a}--{new_b}" for a, new_a in images for b, new_b in images}
-        for skip in self.plan.skipped:
+        for skip in self.latest_run.skipped:
             variant = self.variants.get(skip.variant, skip.variant)
             pair = pairs.get(skip.pair, skip.pair)
-            rest = skip.name.removeprefix(f"{skip.variant}/{skip.pair}")
-            yield replace(skip, name=f"{variant}/{pair}{rest}", variant=variant, pair=pair)
+            suffix = skip.name.removeprefix(f"{skip.variant}/{skip.pair}")
+            yield replace(skip, name=f"{variant}/{pair}{suffix}", variant=variant, pair=pair)
 
-    def own(self, image: ImageUse) -> ImageUse:
-        """Return an image that the page names in the names of its suite."""
-        names = (own for own, name in self.images.items() if name == image.name)
+    def original(self, image: ImageUse) -> ImageUse:
+        """Return an image of the page with its name in this suite."""
+        names = (original for original, name in self.images.items() if name == image.name)
         return replace(image, name=next(names, image.name))
 
 
 class MergedRuns:
-    """Several sources as one: a result that several have is there once."""
+    """Several sources merged into one; a cell that several sources contain appears once."""
 
     def __init__(self, parts: Sequence[Part]) -> None:
         self.parts = parts
 
     @classmethod
     def of(cls, stores: Mapping[str, Store]) -> MergedRuns:
-        """Put stores together by their labels: what differs under one name gets names apart."""
-        return cls(_named([Part.of(label, store) for label, store in stores.items()]))
+        """Merge stores by label. Things that differ but share a name get distinct names."""
+        return cls(_with_page_names([Part.of(label, store) for label, store in stores.items()]))
 
     @property
     def label(self) -> str:
-        """What the page calls it."""
+        """Labels of all sources, joined by a plus sign."""
         return " + ".join(part.label for part in self.parts)
 
     def groups(self) -> list[MergedRuns]:
-        """Return it cut where nothing compares: two in a group share pairs, or a third's."""
+        """Split into groups of sources that share pairs, directly or through other sources."""
         groups: list[list[Part]] = []
         for part in self.parts:
-            near = [g for g in groups if any(part.places & other.places for other in g)]
-            rest = [g for g in groups if g not in near]
-            groups = [*rest, [*chain.from_iterable(near), part]]
+            connected = [g for g in groups if any(part.places & other.places for other in g)]
+            separate = [g for g in groups if g not in connected]
+            groups = [*separate, [*chain.from_iterable(connected), part]]
         return [MergedRuns([p for p in self.parts if p in group]) for group in groups]
 
     def run(self) -> Run:
-        """Return one run for all: their plans together; what else there is, is told of each."""
-        runs = [part.plan for part in self.parts]
-        have = {record.cell.name for record in self._records.values()}
+        """Return one run with the plans of all; claims and warnings are shown for each source."""
+        runs = [part.latest_run for part in self.parts]
+        recorded = {record.cell.name for record in self._records.values()}
         skipped = chain.from_iterable(part.skipped() for part in self.parts)
         return replace(
             runs[0],
             suite=self.label,
             cells=tuple(dict.fromkeys(chain.from_iterable(run.cells for run in runs))),
-            # What one left out and another has done is there.
-            skipped=tuple(dict.fromkeys(skip for skip in skipped if skip.name not in have)),
+            # A cell that one source skipped may have a record in another.
+            skipped=tuple(dict.fromkeys(skip for skip in skipped if skip.name not in recorded)),
             metrics=tuple(dict.fromkeys(chain.from_iterable(run.metrics for run in runs))),
             claims=(),
             warnings=(),
@@ -168,45 +168,45 @@ class MergedRuns:
         )
 
     def records(self, run: Run) -> list[Record]:
-        """Return all records: pair by pair, variants of one name beside each other."""
+        """Return all records by pair; variants with the same original name are adjacent."""
         return list(self._records.values())
 
     def image(self, cell_id: str) -> Path | None:
-        """Return where a cell's stylized image is."""
+        """Return the path of the stylized image of a cell, or None if there is none."""
         return self._owners[cell_id].store.image(cell_id)
 
     def snapshots(self, cell_id: str) -> dict[int, Path]:
-        """Return where a cell's images on the way are, by step."""
+        """Return the paths of the intermediate images of a cell, by step."""
         return self._owners[cell_id].store.snapshots(cell_id)
 
     def trace(self, cell_id: str) -> list[TracePoint]:
-        """Return a cell's loss curve."""
+        """Return the loss curve of a cell."""
         return self._owners[cell_id].store.trace(cell_id)
 
     def input_path(self, image: ImageUse, size: int) -> Path:
-        """Return where a content or style image is; any source that has it will do."""
-        paths = [part.input_path(part.own(image), size) for part in self.parts]
+        """Return the path of a content or style image, from the first source that has it."""
+        paths = [part.input_path(part.original(image), size) for part in self.parts]
         return next((path for path in paths if path.exists()), paths[0])
 
     def suite_text(self) -> str:
-        """Return nothing: each source has a suite of its own."""
+        """Return an empty string: each source has its own suite."""
         return ""
 
     @cached_property
     def _owners(self) -> dict[str, Part]:
-        """The part that shows a cell: the first that has it done, else the first that has it."""
-        found: dict[str, Part] = {}
+        """The source of each cell: the first with a finished record, else the first with any."""
+        owners: dict[str, Part] = {}
         for part in self.parts:
-            for cell_id, record in part.found.items():
-                shown = found.setdefault(cell_id, part).found[cell_id]
-                if record.ok and not shown.ok:
-                    found[cell_id] = part
-        return found
+            for cell_id, record in part.cell_records.items():
+                first = owners.setdefault(cell_id, part).cell_records[cell_id]
+                if record.ok and not first.ok:
+                    owners[cell_id] = part
+        return owners
 
     @cached_property
     def _records(self) -> dict[str, Record]:
         items = list(self._owners.items())
-        records = {i: part.named(part.found[i]) for i, part in items}
+        records = {i: part.rename(part.cell_records[i]) for i, part in items}
         cells = [record.cell for record in records.values()]
         places = _order((cell.size, cell.pair) for cell in cells)
         seeds = _order(cell.seed for cell in cells)
@@ -222,55 +222,62 @@ class MergedRuns:
 
 
 def recipe(cell: Cell) -> dict[str, Any]:
-    """Return what makes a cell's result, wherever it is tried."""
+    """Return the components of a cell without its images, seed and size."""
     return {name: value for name, value in cell.components.items() if name not in PLACE}
 
 
-def _named(parts: Sequence[Part]) -> list[Part]:
-    variants = _names(parts, lambda c: [(c.variant, digest(recipe(c)))])
-    images = _names(parts, lambda c: [(i.name, i.sha256) for i in (c.content, c.style)])
-    # Labels are for reading: two of one method stay two.
-    labels = _names(parts, lambda c: [(c.label, f"{c.label} {c.method}")])
-    heads: dict[str, str] = {}
-    for part, names, own in zip(parts, variants, labels, strict=True):
-        for record in part.found.values():
-            heads.setdefault(names[record.cell.variant], own[record.cell.label])
+def _with_page_names(parts: Sequence[Part]) -> list[Part]:
+    variants = _page_names(parts, lambda c: [(c.variant, digest(recipe(c)))])
+    images = _page_names(parts, lambda c: [(i.name, i.sha256) for i in (c.content, c.style)])
+    # Two labels of one method stay distinct, so the label is part of the meaning.
+    labels = _page_names(parts, lambda c: [(c.label, f"{c.label} {c.method}")])
+    label_of: dict[str, str] = {}
+    for part, part_variants, part_labels in zip(parts, variants, labels, strict=True):
+        for record in part.cell_records.values():
+            variant = part_variants[record.cell.variant]
+            label_of.setdefault(variant, part_labels[record.cell.label])
     return [
-        replace(part, variants=variants[i], labels=heads, images=images[i])
+        replace(part, variants=variants[i], labels=label_of, images=images[i])
         for i, part in enumerate(parts)
     ]
 
 
-def _names(
+def _page_names(
     parts: Sequence[Part], facts: Callable[[Cell], list[tuple[str, str]]]
 ) -> list[dict[str, str]]:
-    """Return names for each part by its own: one for one thing, `name @ label` if it is of two.
+    """Map the names of each part to names on the page.
+
+    A meaning has one name on the page: that of the first part that contains it. If a name has
+    several meanings, the page appends the labels of the parts: `name @ label`.
 
     Args:
-        parts: In the order in which they give names.
-        facts: What a cell says of names: what a name stands for is all that is said of it.
+        parts: In order of precedence for names.
+        facts: Returns pairs of a name and a fact about it; the meaning of a name in a part is
+            the set of all facts.
     """
-    meant = [_meant(part, facts) for part in parts]
-    first: dict[frozenset[str], str] = {}
-    for own in meant:
-        for name, thing in own.items():
-            first.setdefault(thing, name)
-    things = Counter(first.values())
+    meanings = [_meanings(part, facts) for part in parts]
+    first_names: dict[frozenset[str], str] = {}
+    for part_meanings in meanings:
+        for name, meaning in part_meanings.items():
+            first_names.setdefault(meaning, name)
+    uses = Counter(first_names.values())
 
-    def named(thing: frozenset[str]) -> str:
-        name = first[thing]
-        labels = (p.label for p, own in zip(parts, meant, strict=True) if own.get(name) == thing)
-        return name if things[name] == 1 else f"{name}{AT}{', '.join(labels)}"
+    def page_name(meaning: frozenset[str]) -> str:
+        name = first_names[meaning]
+        labels = (p.label for p, m in zip(parts, meanings, strict=True) if m.get(name) == meaning)
+        return name if uses[name] == 1 else f"{name}{AT}{', '.join(labels)}"
 
-    return [{name: named(thing) for name, thing in own.items()} for own in meant]
+    return [{name: page_name(meaning) for name, meaning in m.items()} for m in meanings]
 
 
-def _meant(part: Part, facts: Callable[[Cell], list[tuple[str, str]]]) -> dict[str, frozenset[str]]:
+def _meanings(
+    part: Part, facts: Callable[[Cell], list[tuple[str, str]]]
+) -> dict[str, frozenset[str]]:
     found: dict[str, set[str]] = {}
-    for record in part.found.values():
+    for record in part.cell_records.values():
         for name, fact in facts(record.cell):
             found.setdefault(name, set()).add(fact)
-    return {name: frozenset(said) for name, said in found.items()}
+    return {name: frozenset(meaning) for name, meaning in found.items()}
 
 
 def _order(values: Iterable[Any]) -> dict[Any, int]:

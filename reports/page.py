@@ -1,4 +1,7 @@
-"""Records -> a page that asks nobody for anything: one file, or a folder with its images."""
+"""Build the page from records, as one file or as a folder with images.
+
+The page contains everything that it needs and makes no network requests.
+"""
 
 from __future__ import annotations
 
@@ -30,12 +33,12 @@ class Panel(Protocol):
 
     @staticmethod
     def render(view: View) -> Markup | None:
-        """Return the section's body, or None where there is nothing to show."""
+        """Return the body of the section, or None if there is nothing to show."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """A panel that had something to show."""
+    """A panel with content."""
 
     anchor: str
     title: str
@@ -43,51 +46,51 @@ class Section:
 
 
 def write(store: Store) -> Path:
-    """Write results.csv, claims.csv where there are claims, and the page; return where that is."""
+    """Write results.csv, claims.csv (if there are claims) and the page; return its path."""
     view = View(store)
     _write_tables(store, view)
     return store.write_report(_render(view))
 
 
 def write_folder(store: Store) -> Path:
-    """Write the same, the page as a folder: with the lossless images, small ones in the grid."""
+    """Write the same files, with the page as a folder of thumbnails and lossless images."""
 
-    def fill_in(folder: Path) -> str:
+    def render_into(folder: Path) -> str:
         view = View(store, FolderAlbum(folder))
         _write_tables(store, view)
         return _render(view)
 
-    return store.write_report_folder(fill_in)
+    return store.write_report_folder(render_into)
 
 
 def write_about(stores: Mapping[str, Store], path: Path) -> Path:
-    """Write one page about several stores, named by their labels, and return where it is."""
+    """Write one page about several stores, by label, and return its path."""
     return write_page(path, render_about(stores))
 
 
 def write_folder_about(stores: Mapping[str, Store], path: Path) -> Path:
-    """Write the same as a folder, and return where the page is in it."""
+    """Write the same page as a folder and return the path of the page in it."""
     return write_page_folder(path, lambda folder: render_about(stores, FolderAlbum(folder)))
 
 
 def render(store: Store) -> str:
-    """Return the page about the store's latest run."""
+    """Return the page about the latest run of a store."""
     return _render(View(store))
 
 
 def render_about(stores: Mapping[str, Store], album: Album | None = None) -> str:
-    """Return one page about several stores, named by their labels; there may be one alone."""
-    several = MergedRuns.of(stores)
-    source = several if len(stores) > 1 else several.parts[0]
-    return _render(View(source, album or EmbeddedAlbum(), label=several.label))
+    """Return one page about one or more stores, by label."""
+    merged = MergedRuns.of(stores)
+    source = merged if len(stores) > 1 else merged.parts[0]
+    return _render(View(source, album or EmbeddedAlbum(), label=merged.label))
 
 
 def find_panels() -> dict[str, Panel]:
-    """Return the panels by module name, in their order."""
+    """Return the panels by module name, in the order of the page."""
     names = [m.name for m in pkgutil.iter_modules(panels.__path__) if not m.name.startswith("_")]
-    found = {name: importlib.import_module(f"reports.panels.{name}") for name in names}
-    modules = {name: cast(Panel, module) for name, module in found.items()}
-    return dict(sorted(modules.items(), key=lambda item: (item[1].order, item[0])))
+    modules = {name: importlib.import_module(f"reports.panels.{name}") for name in names}
+    found = {name: cast(Panel, module) for name, module in modules.items()}
+    return dict(sorted(found.items(), key=lambda item: (item[1].order, item[0])))
 
 
 def _write_tables(store: Store, view: View) -> None:
@@ -102,7 +105,7 @@ def _render(view: View) -> str:
         for name, panel in find_panels().items()
         if (body := _body(name, panel, view)) is not None
     ]
-    scripts = static("js")  # apart, so that a mistake in one leaves the others alone
+    scripts = static("js")  # one element each, so that an error in one does not stop the others
     return fill(
         "page",
         title=view.title,
@@ -116,7 +119,7 @@ def _render(view: View) -> str:
 
 
 def _descriptions(view: View) -> dict[str, list[str]]:
-    """Return what the suites say of themselves, each with the sources that it stands for."""
+    """Return the descriptions of the suites, each with the titles of its sources."""
     found: dict[str, list[str]] = {}
     for part in view.parts:
         if part.run.description:
@@ -125,7 +128,7 @@ def _descriptions(view: View) -> dict[str, list[str]]:
 
 
 def _hash(script: str) -> str:
-    """Return what the page's policy knows a script by."""
+    """Return the source expression of a script for the content security policy."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 

@@ -1,4 +1,4 @@
-"""jinja2 as this page uses it: everything is escaped, a forgotten name is an error."""
+"""Render jinja2 templates: all values are escaped, an undefined name is an error."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ HERE = Path(__file__).parent
 
 
 def fill(template: str, **context: Any) -> Markup:
-    """Return a template of reports/templates/ with its names filled in."""
+    """Return a rendered template of reports/templates/."""
     return Markup(_environment().get_template(f"{template}.html.j2").render(context))
 
 
 def static(kind: str) -> list[Markup]:
-    """Return all files of a kind in reports/static/ for inlining, in the order of their names."""
+    """Return the contents of all files in reports/static/ with an extension, in order of name."""
     paths = sorted((HERE / "static").glob(f"*.{kind}"))
     return [Markup(path.read_text(encoding="utf-8")) for path in paths]
 
@@ -31,7 +31,7 @@ def static(kind: str) -> list[Markup]:
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(HERE / "templates"),
-        # Not select_autoescape: that looks at the name's end and leaves `.j2` unescaped.
+        # select_autoescape decides by file extension and would not escape `.j2`.
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

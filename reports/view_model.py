@@ -1,4 +1,4 @@
-"""What every panel sees: the records of one run, put in order."""
+"""View model of the page: the records of one run, ordered and derived for the panels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from reports.merged_runs import AT, MergedRuns, Part, Source
 ARROWS = {"lower": "↓", "higher": "↑", "neither": ""}
 WORDS = {"lower": "lower is better", "higher": "higher is better", "neither": "no direction"}
 SYMBOLS = ("dB", "s", "ms", "MB")
-OR = " or "  # between the judges of a score that had several
+OR = " or "  # joins the judges of a score that has several
 _SIZE = re.compile(r"/(\d+)px/s\d+$")
 
 
@@ -32,7 +32,7 @@ class Variant:
     name: str
     label: str
     anchor: bool
-    optimised: str = ""  # the encoder whose losses it minimised, if any
+    optimised: str = ""  # name of the encoder whose losses it minimises, if any
 
     @classmethod
     def of(cls, cell: Cell) -> Variant:
@@ -41,12 +41,12 @@ class Variant:
         return cls(cell.variant, cell.label, cell.anchor, optimised)
 
     def circular(self, column: Column) -> bool:
-        """Tell whether it is judged through the very network whose losses it minimised."""
+        """Return whether the judge of a column is the network whose loss the variant minimises."""
         return bool(self.optimised) and self.optimised in column.lens.split(OR)
 
     @property
     def short(self) -> str:
-        """What sets it apart from its label's other variants: `adam` of `gatys[adam]`."""
+        """The levels that distinguish variants of one label: `adam` for `gatys[adam]`."""
         levels = self.name.removeprefix(self.label)
         if levels.startswith(AT):
             return self.name
@@ -55,39 +55,39 @@ class Variant:
 
 @dataclass(frozen=True)
 class Column:
-    """A quantity that every cell has: a score, or what it cost."""
+    """A quantity of cells: a score, a time or memory."""
 
     name: str
     title: str
     unit: str
     better: Direction
     hint: str = ""
-    lens: str = ""  # the network that it looks through, if any
+    lens: str = ""  # the judge: the network whose features it uses, if any
 
     @property
     def arrow(self) -> str:
-        """The direction as a sign."""
+        """An arrow for the better direction, or an empty string."""
         return ARROWS[self.better]
 
     @property
     def symbol(self) -> str:
-        """The unit's sign, where it has one: the `s` of `s per image`."""
-        sign = re.split("[ ,]", self.unit)[0]
-        return sign if sign in SYMBOLS else ""
+        """The symbol of the unit, if it has one: `s` for `s per image`."""
+        symbol = re.split("[ ,]", self.unit)[0]
+        return symbol if symbol in SYMBOLS else ""
 
     @property
     def direction(self) -> str:
-        """The direction in words."""
+        """The better direction in words."""
         return WORDS[self.better]
 
-    def unranked(self, why: str) -> Column:
-        """Return it as one in which nobody is better than another."""
-        return replace(self, better="neither", hint=why)
+    def unranked(self, reason: str) -> Column:
+        """Return a copy without a better direction, with the reason as its hint."""
+        return replace(self, better="neither", hint=reason)
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One row of the grid; without images where all its cells were skipped."""
+    """One row of the grid; it has no images if all its cells were skipped."""
 
     name: str
     size: int
@@ -97,100 +97,100 @@ class Pair:
 
 @dataclass(frozen=True)
 class View:
-    """The records of a source; what is costly is made when it is first asked for."""
+    """The records of a source. Expensive properties are computed on first use."""
 
     store: Source
     album: Album = field(default_factory=EmbeddedAlbum)
-    label: str = ""  # what the page calls it, where it is not simply the suite
-    whole: View | None = None  # of which it shows a part
+    label: str = ""  # title on the page, if it is not the name of the suite
+    parent: View | None = None  # the view of which this is a part
 
     @cached_property
     def parts(self) -> tuple[View, ...]:
-        """One view per source, in the names of its suite; this one where there is but one."""
+        """One view per source, with the names of its suite; a single source is this view."""
         return tuple(self._part(part, part.label) for part in self.sources) or (self,)
 
     @cached_property
     def groups(self) -> tuple[View, ...]:
-        """Views of the sources that have pairs in common: what can stand in one table."""
+        """Views of the groups of sources that share pairs and can share a table."""
         if not isinstance(self.store, MergedRuns):
             return (self,)
         groups = self.store.groups()
         return tuple(self._part(g, g.label) for g in groups) if len(groups) > 1 else (self,)
 
     @cached_property
-    def disputed(self) -> Mapping[str, comparability.Split]:
-        """Scores that its sources had different judges of, and who was whose."""
-        return comparability.scores(self.sources)
+    def judge_differences(self) -> Mapping[str, comparability.Split]:
+        """Scores whose judge differs between sources, with the sources of each judge."""
+        return comparability.judge_differences(self.sources)
 
     @cached_property
     def machines_differ(self) -> bool:
-        """Whether its sources ran on different machines: then what cells cost does not compare."""
-        return bool(comparability.hardware(self.sources))
+        """Whether sources ran on different machines, whose times and memory are not comparable."""
+        return bool(comparability.machine_differences(self.sources))
 
     @cached_property
     def title(self) -> str:
-        """What the page is about."""
+        """Title of the page."""
         return self.label or self.run.suite
 
     def heading(self, size: int) -> str:
-        """Return what stands above a table of one size, where there are others besides."""
-        return self.under(f"{size} px" if len(self.sizes) > 1 else "")
+        """Return the heading of the table of one size; empty if there is only one table."""
+        return self.qualify(f"{size} px" if len(self.sizes) > 1 else "")
 
-    def under(self, words: str) -> str:
-        """Return words with the sources that they are about, where there are others besides."""
-        return ", ".join(filter(None, (self.label if self.whole else "", words)))
+    def qualify(self, text: str) -> str:
+        """Prefix a text with the label of the sources if this view is one of several."""
+        return ", ".join(filter(None, (self.label if self.parent else "", text)))
 
     @cached_property
     def judge(self) -> str:
-        """The encoder that scores look through; where sources have several, all of them."""
+        """Name of the judge, or the names of all judges if sources differ."""
         return OR.join(dict.fromkeys(part.run.encoder.name for part in self.parts))
 
     @cached_property
     def run(self) -> Run:
-        """The latest invocation."""
+        """The latest run."""
         return self.store.run()
 
     @cached_property
     def records(self) -> tuple[Record, ...]:
-        """What there is by now, in plan order; a cell that is planned twice counts once."""
+        """Existing records in plan order; a cell that is planned twice appears once."""
         return tuple({r.cell.id: r for r in self.store.records(self.run)}.values())
 
     @cached_property
     def by_place(self) -> dict[tuple[str, int], list[Record]]:
-        """The records by pair and size, places and records in plan order."""
-        found: dict[tuple[str, int], list[Record]] = {}
+        """The records by pair and size, in plan order."""
+        places: dict[tuple[str, int], list[Record]] = {}
         for record in self.records:
-            found.setdefault((record.cell.pair, record.cell.size), []).append(record)
-        return found
+            places.setdefault((record.cell.pair, record.cell.size), []).append(record)
+        return places
 
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
-        """One flat row per cell, skipped ones too."""
+        """One flat row per cell, including skipped cells."""
         return table.rows(self.records, self.run.skipped)
 
     @cached_property
     def frame(self) -> pd.DataFrame:
-        """The rows as a frame."""
+        """The rows as a data frame."""
         return table.frame(self.rows)
 
     @cached_property
-    def found(self) -> ClaimDataset:
-        """The same, as comparisons take it."""
+    def dataset(self) -> ClaimDataset:
+        """The rows with the run and the judges, as comparisons need them."""
         return ClaimDataset(self.run, self.frame, table.lenses(self.records))
 
     @cached_property
     def claims(self) -> list[ClaimRow]:
-        """The verdicts on what the suite claims."""
-        return evaluate_claims(self.frame, self.run.claims, self.found.lenses)
+        """The verdicts on the claims of the suite."""
+        return evaluate_claims(self.frame, self.run.claims, self.dataset.lenses)
 
     @cached_property
     def pending(self) -> int:
-        """How many planned cells have no record yet."""
+        """Number of planned cells without a record."""
         return len(set(self.run.cells)) - len(self.records)
 
     @cached_property
     def sizes(self) -> tuple[int, ...]:
-        """Long edges in pixels, in plan order; a 0 where nothing tells."""
+        """Long edges in pixels, in plan order; `(0,)` if they are unknown."""
         skipped = (size for skip in self.run.skipped if (size := self.skip_size(skip)))
         return tuple(dict.fromkeys((*(cell.size for cell in self._cells()), *skipped))) or (0,)
 
@@ -201,7 +201,7 @@ class View:
 
     @cached_property
     def variants(self) -> tuple[Variant, ...]:
-        """Variants in plan order; those of which all cells were skipped come last."""
+        """Variants in plan order, followed by variants whose cells were all skipped."""
         found = {cell.variant: Variant.of(cell) for cell in self._cells()}
         for skip in self.run.skipped:
             found.setdefault(skip.variant, Variant(skip.variant, skip.variant, anchor=False))
@@ -218,13 +218,13 @@ class View:
 
     @staticmethod
     def skip_size(skip: Skip) -> int | None:
-        """Return the size of a skipped cell where its name tells it apart from others."""
+        """Return the size in the name of a skipped cell, or None if the suite has one size."""
         match = _SIZE.search(skip.name)
         return int(match[1]) if match else None
 
     @cached_property
     def scores(self) -> tuple[Column, ...]:
-        """The scores that any cell has, in the suite's order."""
+        """The scores of all cells, in the order of the suite."""
         found: dict[str, Score] = {}
         for record in self.records:
             for score in record.scores:
@@ -233,29 +233,29 @@ class View:
         return tuple(self._column(found[name]) for name in order if name in found)
 
     def stylized(self, record: Record) -> Picture | None:
-        """Return a cell's image."""
+        """Return the stylized image of a cell, or None if it is missing."""
         return self.album.picture(self.store.image(record.cell.id), self.edge)
 
     @cached_property
     def edge(self) -> int:
-        """The long edge, in pixels, of images in the page; asking for it makes them ready."""
-        if self.whole:
-            return self.whole.edge
+        """Long edge of images in the page, in pixels. First use compresses all images."""
+        if self.parent:
+            return self.parent.edge
         cells = [record.cell for record in self.records]
-        used = (self.store.input_path(i, c.size) for c in cells for i in (c.content, c.style))
-        found = dict.fromkeys((*(self.store.image(cell.id) for cell in cells), *used))
-        paths = [path for path in found if path and path.is_file()]
-        edge = self.album.fitting(paths)
-        self.album.expect(paths, edge)
+        inputs = (self.store.input_path(i, c.size) for c in cells for i in (c.content, c.style))
+        unique = dict.fromkeys((*(self.store.image(cell.id) for cell in cells), *inputs))
+        paths = [path for path in unique if path and path.is_file()]
+        edge = self.album.choose_edge(paths)
+        self.album.prepare(paths, edge)
         return edge
 
     @property
     def edge_reduced(self) -> bool:
-        """Whether there were too many images for the usual size."""
+        """Whether images are smaller than usual because there are many."""
         return self.edge < self.album.edge
 
     def snapshot(self, path: Path) -> Picture | None:
-        """Return an image on the way, as small as it is kept."""
+        """Return an intermediate image, at its stored size."""
         return self.album.picture(path, self.album.edge)
 
     def input(self, image: ImageUse | None, size: int) -> Picture | None:
@@ -265,27 +265,26 @@ class View:
 
     @cached_property
     def encoders(self) -> tuple[EncoderUse, ...]:
-        """The judge of each source, and the encoders that methods used besides."""
-        own = (record.cell.encoder for record in self.records)
+        """The judge of each source, and all other encoders that methods used."""
         judges = (part.run.encoder for part in self.parts)
-        found = {use.sha256: use for use in (*judges, *own)}
-        return tuple(found.values())
+        used = (record.cell.encoder for record in self.records)
+        return tuple({use.sha256: use for use in (*judges, *used)}.values())
 
     @property
     def sources(self) -> Sequence[Part]:
-        """What it is put together of, where there are several."""
+        """The merged sources; empty if there is only one source."""
         return self.store.parts if isinstance(self.store, MergedRuns) else ()
 
     def _part(self, source: Source, label: str) -> View:
-        return replace(self, store=source, label=label, whole=self.whole or self)
+        return replace(self, store=source, label=label, parent=self.parent or self)
 
     def _cells(self) -> Iterator[Cell]:
         return (record.cell for record in self.records)
 
     def _column(self, score: Score) -> Column:
-        word, _, rest = score.name.partition("_")
-        to_content = word in ("ssim", "lpips")
-        title = f"{word.upper()} {rest}".strip() if to_content else score.name.replace("_", " ")
+        first, _, rest = score.name.partition("_")
+        to_content = first in ("ssim", "lpips")
+        title = f"{first.upper()} {rest}".strip() if to_content else score.name.replace("_", " ")
         column = Column(
             name=score.name,
             title=title,
@@ -294,7 +293,7 @@ class View:
             hint="content preservation" if to_content else "",
             lens=score.lens,
         )
-        if score.name not in self.disputed:
+        if score.name not in self.judge_differences:
             return column
         lenses = dict.fromkeys(s.lens for r in self.records if (s := r.score(score.name)))
-        return replace(column.unranked("several judges"), lens=OR.join(lenses))
+        return replace(column.unranked("different judges"), lens=OR.join(lenses))

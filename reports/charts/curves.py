@@ -1,4 +1,4 @@
-"""Where the lines, ticks and labels of a small chart go, for either of its x and y axes."""
+"""Lay out the lines, ticks and labels of a loss chart, for each of its x and y axes."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from reports.merged_runs import AT
 WIDTH, HEIGHT = 380, 220
 LEFT, RIGHT, TOP, BOTTOM = 48, 84, 10, 34
 LINE_HEIGHT, MAX_LABEL_LENGTH = 12, 13
-FAR_ABOVE = 2
-"""A linear axis leaves out first losses that are higher than all later ones by this factor."""
+CLIP_FACTOR = 2
+"""A linear axis clips early losses that exceed all later ones by this factor."""
 
-Across: TypeAlias = Literal["steps", "seconds"]
-Up: TypeAlias = Literal["log", "linear"]
+XAxis: TypeAlias = Literal["steps", "seconds"]
+YAxis: TypeAlias = Literal["log", "linear"]
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Two points or more over both x axes; `index` gives them their colour and dashes."""
+    """At least two points over both x axes; `index` selects colour and dashes."""
 
     name: str
     index: int
-    xs: Mapping[Across, Sequence[float]]
+    xs: Mapping[XAxis, Sequence[float]]
     losses: Sequence[float]
     note: str = ""
-    rough: bool = False  # its seconds are no more than a hint
-    saved_xs: Mapping[Across, Sequence[float]] = field(default_factory=dict)
+    approximate: bool = False  # its seconds are not reliable
+    saved_xs: Mapping[XAxis, Sequence[float]] = field(default_factory=dict)
     saved: Sequence[float] = ()  # losses of the saved image at snapshots, drawn as points
 
 
 @dataclass(frozen=True)
 class Axis:
-    """A scale that can be chosen, and its ticks."""
+    """A selectable axis with its scale and ticks."""
 
-    kind: Across | Up
+    kind: XAxis | YAxis
     name: str
     to: Scale
     ticks: list[tuple[float, str]]
@@ -51,33 +51,33 @@ class Axis:
 
 @dataclass(frozen=True)
 class Line:
-    """A curve in the chart's coordinates: a path for each x axis and each y axis."""
+    """A curve in chart coordinates: a path for each combination of x and y axis."""
 
     index: int
     title: str
-    paths: dict[tuple[Across, Up], str]
-    points: dict[tuple[Across, Up], str]  # the losses of saved images, as path data
+    paths: dict[tuple[XAxis, YAxis], str]
+    points: dict[tuple[XAxis, YAxis], str]  # the losses of saved images, as path data
 
 
 @dataclass(frozen=True)
 class Label:
-    """The name at the end of a variant's first curve, by y axis."""
+    """The name next to the end of the first curve of a variant, with its height by y axis."""
 
     text: str
     index: int
-    at: dict[Up, float]
+    at: dict[YAxis, float]
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart, ready for its template."""
+    """A chart in the form that the template needs."""
 
     name: str
-    across: dict[Across, Axis]
-    up: dict[Up, Axis]
+    x_axes: dict[XAxis, Axis]
+    y_axes: dict[YAxis, Axis]
     lines: list[Line]
     labels: list[Label]
-    clipped: bool  # whether some curve begins above the linear axis
+    clipped: bool  # whether any curve starts above the linear axis
     width: int = WIDTH
     height: int = HEIGHT
     left: int = LEFT
@@ -87,22 +87,22 @@ class Chart:
 
 
 def draw(name: str, steps: str, curves: list[Curve]) -> Chart:
-    """Return the chart of curves that share all axes; `steps` names what their steps are."""
+    """Return a chart of curves that share all axes; `steps` is the name of the step axis."""
     counts = [x for curve in curves for x in curve.xs["steps"]]
     seconds = [x for curve in curves for x in curve.xs["seconds"]]
-    across: dict[Across, Axis] = {
-        "steps": _across("steps", steps, min(counts), max(counts)),
-        "seconds": _across("seconds", "seconds", 0, max(seconds)),
+    x_axes: dict[XAxis, Axis] = {
+        "steps": _x_axis("steps", steps, min(counts), max(counts)),
+        "seconds": _x_axis("seconds", "seconds", 0, max(seconds)),
     }
     losses = [loss for curve in curves for loss in (*curve.losses, *curve.saved)]
     highest = ceiling(curves)
-    up: dict[Up, Axis] = {"log": _log(min(losses), max(losses)), "linear": _linear(highest)}
+    y_axes: dict[YAxis, Axis] = {"log": _log(min(losses), max(losses)), "linear": _linear(highest)}
     return Chart(
         name,
-        across,
-        up,
-        _each_once([_line(curve, steps, across, up) for curve in curves]),
-        _labels(curves, up),
+        x_axes,
+        y_axes,
+        _without_duplicates([_line(curve, steps, x_axes, y_axes) for curve in curves]),
+        _labels(curves, y_axes),
         clipped=max(losses) > highest,
     )
 
@@ -110,12 +110,12 @@ def draw(name: str, steps: str, curves: list[Curve]) -> Chart:
 def ceiling(curves: Sequence[Curve]) -> float:
     """Return the highest loss that a linear axis shows.
 
-    It is the highest of all; where curves begin far above all that follows, the highest of those
-    after their first tenth.
+    This is the highest loss, or, if curves start far above their later values, the highest loss
+    after the first tenth of each curve.
     """
     highest = max(max(*c.losses, *c.saved) for c in curves)
     later = max(max(_after_first_tenth(c)) for c in curves)
-    return later if highest > FAR_ABOVE * later else highest
+    return later if highest > CLIP_FACTOR * later else highest
 
 
 def _after_first_tenth(curve: Curve) -> list[float]:
@@ -146,13 +146,13 @@ def log_ticks(low: float, high: float) -> list[float]:
 
 
 def scale(low: float, high: float, start: float, end: float) -> Scale:
-    """Return what takes `low` to `start` and `high` to `end`."""
+    """Return the linear scale that maps `low` to `start` and `high` to `end`."""
     return Scale(low, (end - start) / (high - low or 1), start)
 
 
 @dataclass(frozen=True)
 class Scale:
-    """From values to coordinates, by a straight line."""
+    """A linear map from values to coordinates."""
 
     low: float
     factor: float
@@ -163,13 +163,13 @@ class Scale:
         return round(self.start + (value - self.low) * self.factor, 1)
 
 
-def _across(kind: Across, name: str, low: float, high: float) -> Axis:
+def _x_axis(kind: XAxis, name: str, low: float, high: float) -> Axis:
     to = scale(low, high, LEFT, WIDTH - RIGHT)
     return Axis(kind, name, to, [(to(x), f"{x:g}") for x in linear_ticks(low, high)])
 
 
 def _log(low: float, high: float) -> Axis:
-    """Return an axis a little wider than its curves, that none lies on the frame."""
+    """Return an axis with a margin, so that no curve lies on the frame."""
     margin = max((high / low) ** 0.04, 1.1 if high == low else 1.0)
     low, high = low / margin, high * margin
     to = scale(math.log10(low), math.log10(high), HEIGHT - BOTTOM, TOP)
@@ -183,9 +183,12 @@ def _linear(high: float) -> Axis:
     return Axis("linear", "loss, linear", to, ticks)
 
 
-def _line(curve: Curve, steps: str, across: Mapping[Across, Axis], up: Mapping[Up, Axis]) -> Line:
-    took, about = curve.xs["seconds"][-1], "≈ " if curve.rough else ""
-    after = f"{curve.xs['steps'][-1]:g} {steps}" + (f", {about}{duration(took)}" if took else "")
+def _line(
+    curve: Curve, steps: str, x_axes: Mapping[XAxis, Axis], y_axes: Mapping[YAxis, Axis]
+) -> Line:
+    seconds, mark = curve.xs["seconds"][-1], "≈ " if curve.approximate else ""
+    elapsed = f", {mark}{duration(seconds)}" if seconds else ""
+    after = f"{curve.xs['steps'][-1]:g} {steps}{elapsed}"
     note = f", {curve.note}" if curve.note else ""
     saved = f", saved image {number(curve.saved[-1])}" if curve.saved else ""
     return Line(
@@ -193,22 +196,22 @@ def _line(curve: Curve, steps: str, across: Mapping[Across, Axis], up: Mapping[U
         f"{curve.name}: {number(curve.losses[-1])}{saved} after {after}{note}",
         {
             (x, y): path(zip(map(to_x, curve.xs[x]), map(to_y, curve.losses), strict=True), TOP)
-            for x, to_x in across.items()
-            for y, to_y in up.items()
+            for x, to_x in x_axes.items()
+            for y, to_y in y_axes.items()
         },
         {
             (x, y): dots(
                 zip(map(to_x, curve.saved_xs[x]), map(to_y, curve.saved), strict=True), TOP
             )
-            for x, to_x in across.items()
-            for y, to_y in up.items()
+            for x, to_x in x_axes.items()
+            for y, to_y in y_axes.items()
             if curve.saved
         },
     )
 
 
-def _each_once(lines: Sequence[Line]) -> list[Line]:
-    """Leave out paths that another seed of the same variant draws already."""
+def _without_duplicates(lines: Sequence[Line]) -> list[Line]:
+    """Remove paths that equal a path of another seed of the same variant."""
     first = {(line.index, *path): line for line in reversed(lines) for path in line.paths.items()}
     return [
         replace(line, paths=dict(p for p in line.paths.items() if first[(line.index, *p)] is line))
@@ -216,26 +219,26 @@ def _each_once(lines: Sequence[Line]) -> list[Line]:
     ]
 
 
-def _labels(curves: Sequence[Curve], up: Mapping[Up, Axis]) -> list[Label]:
-    # Seeds of a variant share colour and name: the first one carries the label.
-    heads = [*{curve.index: curve for curve in reversed(curves)}.values()]
-    heights = {kind: _apart([to(c.losses[-1]) for c in heads]) for kind, to in up.items()}
+def _labels(curves: Sequence[Curve], y_axes: Mapping[YAxis, Axis]) -> list[Label]:
+    # Seeds of a variant share colour and name, so only the first gets a label.
+    labelled = [*{curve.index: curve for curve in reversed(curves)}.values()]
+    heights = {kind: _separate([to(c.losses[-1]) for c in labelled]) for kind, to in y_axes.items()}
     return [
         Label(_shortened(c.name), c.index, {kind: at[i] for kind, at in heights.items()})
-        for i, c in enumerate(heads)
+        for i, c in enumerate(labelled)
     ]
 
 
 def _shortened(name: str) -> str:
-    name = name.partition(AT)[0]  # cut off, two sources would read alike; the legend has them
+    name = name.partition(AT)[0]  # the legend shows the source; a truncated one is ambiguous
     return name[: MAX_LABEL_LENGTH - 1] + "…" if len(name) > MAX_LABEL_LENGTH else name
 
 
-def _apart(heights: list[float]) -> list[float]:
-    """Move labels down until none covers another, then all up if the last one left the chart."""
+def _separate(heights: list[float]) -> list[float]:
+    """Move labels down until none overlap, then move all up if the last one left the chart."""
     placed: dict[int, float] = {}
     floor = -math.inf
     for index in sorted(range(len(heights)), key=heights.__getitem__):
         floor = placed[index] = max(heights[index], floor + LINE_HEIGHT)
-    over = max(0.0, floor - (HEIGHT - BOTTOM))
-    return [round(placed[index] - over, 1) for index in range(len(heights))]
+    excess = max(0.0, floor - (HEIGHT - BOTTOM))
+    return [round(placed[index] - excess, 1) for index in range(len(heights))]

@@ -1,4 +1,4 @@
-"""Where an effect lies beside others: intervals, their axis and the band of no interest."""
+"""Lay out forest plots: effects, intervals, their axis and the range of irrelevant effects."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from reports.charts.curves import Scale, linear_ticks, log_ticks, scale
 from reports.formatting.numbers import tick
 
 WIDTH, HEIGHT, MARGIN = 240, 22, 16
-APART = 34  # pixels between the middles of two labels
+MIN_LABEL_DISTANCE = 34  # pixels between the centres of two labels
 
 
 @dataclass(frozen=True)
 class Place:
-    """One effect in the coordinates of its axis."""
+    """One effect in axis coordinates."""
 
     at: float
     interval: tuple[float, float] | None
-    band: tuple[float, float]  # where effects are too small to matter
+    band: tuple[float, float]  # the range of effects that are too small to matter
 
 
 @dataclass(frozen=True)
 class Axis:
-    """What the effects of one metric share."""
+    """The axis that all effects of one metric share."""
 
     to_x: Scale
     ratio: bool
-    nothing: float  # where there is no effect
+    no_effect: float  # coordinate of an effect of zero, or a ratio of one
     ticks: list[tuple[float, str]]
     width: int = WIDTH
     height: int = HEIGHT
 
     def place(self, row: ClaimRow) -> Place | None:
-        """Return where an effect lies, if there is one."""
+        """Return the place of an effect, or None if there is no finite effect."""
         if row.estimate is None or not math.isfinite(at := _linear(row.estimate, self.ratio)):
             return None
         limits = (row.ci_lo, row.ci_hi)
@@ -48,12 +48,12 @@ class Axis:
 
 
 def axis(rows: Iterable[ClaimRow]) -> Axis | None:
-    """Return the axis on which all rows of a metric compare, logarithmic for ratios."""
-    shown = [row for row in rows if row.estimate is not None]
-    if not shown:
+    """Return the shared axis of the rows of one metric, logarithmic for ratios."""
+    measured = [row for row in rows if row.estimate is not None]
+    if not measured:
         return None
-    ratio = shown[0].unit == "×"
-    values = [0.0, *(v for row in shown for v in _extent(row, ratio=ratio) if math.isfinite(v))]
+    ratio = measured[0].unit == "×"
+    values = [0.0, *(v for row in measured for v in _extent(row, ratio=ratio) if math.isfinite(v))]
     low, high = min(values), max(values)
     to_x = scale(low, high, MARGIN, WIDTH - MARGIN)
     return Axis(to_x, ratio, to_x(0.0), _ticks(low, high, to_x, ratio=ratio))
@@ -61,28 +61,27 @@ def axis(rows: Iterable[ClaimRow]) -> Axis | None:
 
 def _extent(row: ClaimRow, *, ratio: bool) -> list[float]:
     half = _linear(row.smallest, ratio)
-    found = (_linear(v, ratio) for v in (row.estimate, row.ci_lo, row.ci_hi) if v is not None)
-    return [-half, half, *found]
+    values = (_linear(v, ratio) for v in (row.estimate, row.ci_lo, row.ci_hi) if v is not None)
+    return [-half, half, *values]
 
 
 def _linear(value: float, ratio: bool) -> float:
-    """Return a value as the axis has it: the logarithm of a ratio."""
+    """Return a value on the scale of the axis: the logarithm of a ratio."""
     if not ratio:
         return value
     return math.log10(value) if value > 0 else -math.inf
 
 
 def _ticks(low: float, high: float, to_x: Scale, *, ratio: bool) -> list[tuple[float, str]]:
-    """Return labels that keep clear of each other; that of no effect is always there."""
+    """Return labels that do not overlap, always including the one of no effect."""
     if ratio:
-        round_ones = log_ticks(10**low, 10**high)
-        found = [(to_x(math.log10(value)), f"×{tick(value)}") for value in round_ones]
-        nothing = (to_x(0.0), "×1")
+        values = log_ticks(10**low, 10**high)
+        candidates = [(to_x(math.log10(value)), f"×{tick(value)}") for value in values]
+        ticks = [(to_x(0.0), "×1")]
     else:
-        found = [(to_x(v), tick(v)) for v in linear_ticks(low, high) if v]
-        nothing = (to_x(0.0), "0")
-    kept = [nothing]
-    for one in found:
-        if all(abs(one[0] - other[0]) >= APART for other in kept):
-            kept.append(one)
-    return sorted(kept)
+        candidates = [(to_x(v), tick(v)) for v in linear_ticks(low, high) if v]
+        ticks = [(to_x(0.0), "0")]
+    for candidate in candidates:
+        if all(abs(candidate[0] - x) >= MIN_LABEL_DISTANCE for x, _ in ticks):
+            ticks.append(candidate)
+    return sorted(ticks)

@@ -1,4 +1,4 @@
-"""Where variants lie between two scores: marks, the front that nobody beats, labels with room."""
+"""Lay out scatter plots of variants by two scores: marks, Pareto front and labels."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ WIDTH, HEIGHT = 560, 380
 LEFT, RIGHT, TOP, BOTTOM = 52, 14, 30, 46
 MARGIN = 0.04  # of an axis, at either end
 GAP, CHARACTER, LINE_HEIGHT = 9, 6.5, 13
-"""Pixels from a mark to its label, and of the label's text."""
+"""Pixels between a mark and its label, and the size of the label text."""
 
 Box: TypeAlias = tuple[float, float, float]
-"""Left, right and the middle of a line of text."""
+"""Left edge, right edge and vertical centre of a line of text."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """One variant: its two values, and whether it competes for the front."""
+    """One variant with its two values; `competes` states whether it can be on the front."""
 
     name: str
     label: str
@@ -36,16 +36,16 @@ class Point:
 
 @dataclass(frozen=True)
 class Label:
-    """Where a label stands, by the end of it that is at its mark."""
+    """Position of a label and its SVG text-anchor."""
 
     x: float
     y: float
-    anchored: str
+    text_anchor: str
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A point in the plot's coordinates; a label only where there is room for it."""
+    """A point in plot coordinates, with a label if there is room for one."""
 
     point: Point
     x: float
@@ -70,12 +70,12 @@ class Axis:
 
 @dataclass(frozen=True)
 class Plot:
-    """A scatter plot, ready for its template."""
+    """A scatter plot in the form that the template needs."""
 
     x: Axis
     y: Axis
     marks: list[Mark]
-    path: str  # the front, as steps: between two points lies no third that could be had
+    path: str  # the front as steps, since points between two marks are not attainable
     width: int = WIDTH
     height: int = HEIGHT
     left: int = LEFT
@@ -86,17 +86,17 @@ class Plot:
 
 def draw(x: Column, y: Column, points: Sequence[Point], *, log: frozenset[str]) -> Plot:
     """Return the plot of points; the axes named in `log` are logarithmic."""
-    points = _near(points)
-    across = _axis(x, [p.x for p in points], (LEFT, WIDTH - RIGHT), log=x.name in log)
-    up = _axis(y, [p.y for p in points], (HEIGHT - BOTTOM, TOP), log=y.name in log)
-    best = front(points, x, y)
-    marks = [Mark(point, across(point.x), up(point.y), point in best) for point in points]
+    points = _without_distant_anchors(points)
+    x_axis = _axis(x, [p.x for p in points], (LEFT, WIDTH - RIGHT), log=x.name in log)
+    y_axis = _axis(y, [p.y for p in points], (HEIGHT - BOTTOM, TOP), log=y.name in log)
+    front = pareto_front(points, x, y)
+    marks = [Mark(point, x_axis(point.x), y_axis(point.y), point in front) for point in points]
     steps = sorted((m.x, m.y) for m in marks if m.front)
-    return Plot(across, up, _labelled(marks), _steps(steps, x, y))
+    return Plot(x_axis, y_axis, _labelled(marks), _steps(steps, x, y))
 
 
-def _near(points: Sequence[Point]) -> list[Point]:
-    """Leave out anchors so far off that all others would shrink to a spot."""
+def _without_distant_anchors(points: Sequence[Point]) -> list[Point]:
+    """Omit anchors that lie so far away that the other points would be indistinguishable."""
     rivals = [point for point in points if not point.anchor]
 
     def near(values: list[float], value: float) -> bool:
@@ -107,13 +107,13 @@ def _near(points: Sequence[Point]) -> list[Point]:
     return [p for p in points if not p.anchor or (near(xs, p.x) and near(ys, p.y))]
 
 
-def front(points: Sequence[Point], x: Column, y: Column) -> list[Point]:
-    """Return those that compete and that no other one beats in one score without loss in both."""
-    own = {p: (_cost(p.x, x), _cost(p.y, y)) for p in points if p.competes}
+def pareto_front(points: Sequence[Point], x: Column, y: Column) -> list[Point]:
+    """Return the competing points that no other competing point dominates."""
+    costs = {p: (_cost(p.x, x), _cost(p.y, y)) for p in points if p.competes}
     return [
         p
-        for p, (a, b) in own.items()
-        if not any((c <= a and d <= b) and (c, d) != (a, b) for c, d in own.values())
+        for p, (a, b) in costs.items()
+        if not any((c <= a and d <= b) and (c, d) != (a, b) for c, d in costs.values())
     ]
 
 
@@ -131,33 +131,34 @@ def _axis(column: Column, values: list[float], ends: tuple[float, float], *, log
     room = (high - low) * MARGIN or 1
     low, high = low - room, high + room
     to = scale(low, high, *ends)
-    shown = [(to(v), tick(v)) for v in linear_ticks(low, high)]
-    return Axis(column, log, shown, to)
+    ticks = [(to(v), tick(v)) for v in linear_ticks(low, high)]
+    return Axis(column, log, ticks, to)
 
 
 def _steps(corners: list[tuple[float, float]], x: Column, y: Column) -> str:
-    """Return the front's path: from each point on, one score stays while the other gets worse."""
+    """Return the path of the front; each step worsens one score and keeps the other."""
     if not corners:
         return ""
     path = f"M{corners[0][0]:g} {corners[0][1]:g}"
     for (_, before), (at, after) in pairwise(corners):
-        # The corner lies on the side that is worse: above for `lower`, below for `higher`.
+        # The corner is on the worse side: above for `lower`, below for `higher`.
         worse = min(before, after) if y.better == "lower" else max(before, after)
         path += f"V{worse:g}H{at:g}V{after:g}"
     return path
 
 
 def _labelled(marks: list[Mark]) -> list[Mark]:
-    """Label what has room, the front first: beside its mark, else above or below, else not."""
+    """Add labels where they fit (beside, above or below the mark), the front first."""
     taken: list[Box] = [(mark.x - 6, mark.x + 6, mark.y) for mark in marks]
-    done: list[Mark] = []
+    labelled: list[Mark] = []
     for mark in sorted(marks, key=lambda m: (not m.front, not m.point.competes)):
         places = {_box(place, mark): place for place in _places(mark)}
-        free = next((b for b in places if _inside(b) and not any(_meet(b, t) for t in taken)), None)
+        fitting = (b for b in places if _inside(b) and not any(_overlap(b, t) for t in taken))
+        free = next(fitting, None)
         if free:
             taken.append(free)
-        done.append(replace(mark, label=places[free] if free else None))
-    return done
+        labelled.append(replace(mark, label=places[free] if free else None))
+    return labelled
 
 
 def _places(mark: Mark) -> Iterator[Label]:
@@ -169,7 +170,7 @@ def _places(mark: Mark) -> Iterator[Label]:
 
 def _box(label: Label, mark: Mark) -> Box:
     width = len(mark.point.label) * CHARACTER
-    low = label.x - width * {"start": 0, "middle": 0.5, "end": 1}[label.anchored]
+    low = label.x - width * {"start": 0, "middle": 0.5, "end": 1}[label.text_anchor]
     return low, low + width, label.y
 
 
@@ -178,6 +179,6 @@ def _inside(box: Box) -> bool:
     return low >= LEFT and high <= WIDTH and TOP <= y <= HEIGHT - BOTTOM - LINE_HEIGHT / 2
 
 
-def _meet(one: Box, other: Box) -> bool:
+def _overlap(one: Box, other: Box) -> bool:
     close = abs(one[2] - other[2]) < LINE_HEIGHT
     return close and one[0] < other[1] and other[0] < one[1]

@@ -1,4 +1,4 @@
-"""The path data of a line in an SVG drawing, in few characters."""
+"""Write compact SVG path data."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ At: TypeAlias = tuple[float, float]
 
 
 def path(points: Iterable[At], top: float) -> str:
-    """Return path data of points with one decimal, without what lies above `top`."""
+    """Return path data of a line through points, without the parts above `top`."""
     return "".join(_piece(piece) for piece in _below(top, list(dict.fromkeys(points))))
 
 
 def dots(points: Iterable[At], top: float) -> str:
-    """Return path data that round line caps show as dots, without those above `top`."""
+    """Return path data of dots (drawn by round line caps), without those above `top`."""
     return "".join(f"M{x:g} {y:g}h0" for x, y in dict.fromkeys(points) if y >= top)
 
 
 def _below(top: float, points: list[At]) -> list[list[At]]:
-    """Return the pieces of the line under `top`, cut right where it crosses."""
+    """Return the pieces of the line below `top`, cut where the line crosses it."""
     full = points[:1]
     for (x, y), (next_x, next_y) in pairwise(points):
         if (y < top) != (next_y < top):
@@ -35,6 +35,6 @@ def _piece(points: list[At]) -> str:
 
 
 def _short(move: float) -> str:
-    """Write a move in tenths: `.3` for 0.3."""
-    text = f"{round(move, 1) + 0:g}"  # + 0 makes 0 of -0
+    """Format a move with one decimal: `.3` for 0.3."""
+    text = f"{round(move, 1) + 0:g}"  # + 0 turns -0 into 0
     return text.replace("0.", ".") if abs(move) < 1 else text

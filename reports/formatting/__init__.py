@@ -1,1 +1,1 @@
-"""Numbers, effects and footnotes as the page writes them."""
+"""Format numbers, effects and footnotes for the page."""

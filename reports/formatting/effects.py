@@ -1,4 +1,4 @@
-"""How an effect and its verdict are written, wherever they stand on the page."""
+"""Format effects and verdicts for all panels of the page."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ FINDINGS = {
     "✓": "better",
     "✗": "worse",
     "≠": "differs, neither better nor worse",
-    "=": "no difference that matters",
-    "?": "cannot be told",
+    "=": "no relevant difference",
+    "?": "inconclusive",
 }
-"""What the signs of comparisons mean that nobody made a claim of: `better` is what they ask."""
+"""Meanings of the signs of exploratory comparisons, which all test for `better`."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A verdict in words, with the sign that stands before them and what its look depends on."""
+    """A verdict as a sign and a word, with its qualifiers and CSS class."""
 
     glyph: str
     word: str
-    more: str  # "small, style-dependent"
+    qualifiers: str  # "small, style-dependent"
     kind: str
 
     @classmethod
     def of(cls, row: ClaimRow) -> Verdict:
-        """Take a row's verdict apart."""
-        word, *more = row.verdict.replace(")", "").split(" (")
-        kind = word if word in GLYPHS else "none"  # others come without an effect
-        return cls(glyph(row), word, ", ".join(more), kind)
+        """Parse the verdict of a row."""
+        word, *qualifiers = row.verdict.replace(")", "").split(" (")
+        kind = word if word in GLYPHS else "none"  # other verdicts have no effect
+        return cls(glyph(row), word, ", ".join(qualifiers), kind)
 
 
 def amount(value: float | None, unit: str, *, signed: bool = False, bare: bool = False) -> str:
-    """Write `19.0 dB`, bare of its unit where that stands above; a ratio is always `×1.42`."""
+    """Format an effect: `19.0 dB`, without the unit if `bare`; a ratio is always `×1.42`."""
     if value is None:
         return NONE
     if unit == "×":
@@ -48,43 +48,43 @@ def amount(value: float | None, unit: str, *, signed: bool = False, bare: bool =
 
 
 def means(row: ClaimRow) -> str:
-    """Write the metric at either level: `19.0 → 1.72`."""
+    """Format the means of the metric at both levels: `19.0 → 1.72`."""
     first, second = row.level_means or (None, None)
     return f"{number(first)} → {number(second)}"
 
 
 def finding(row: ClaimRow) -> str:
-    """Say what a comparison found that nobody predicted."""
+    """Describe the result of an exploratory comparison."""
     return FINDINGS.get(sign(row), "not judged")
 
 
 def sign(row: ClaimRow) -> str:
-    """Return the sign of what a comparison found."""
+    """Return the sign of an exploratory comparison."""
     if row.verdict.startswith("contradicted") and row.predicted_sign == "none":
         return "≠"
     return glyph(row)
 
 
 def interval(low: float | None, high: float | None) -> str:
-    """Write `[−20.1, −14.4]`, or nothing where there is none."""
+    """Format `[−20.1, −14.4]`; an empty string if there is no interval."""
     return "" if low is None else f"[{number(low)}, {number(high)}]"
 
 
 def size(row: ClaimRow) -> str:
-    """Write n as styles × contents × seeds, or as pairs that were picked."""
+    """Format n as styles × contents × seeds, or as a number of selected pairs."""
     return export.size(row, times=" × ")
 
 
 def p_value(value: float | None) -> str:
-    """Write a p to two digits; below one in a thousand it says no more than that."""
+    """Format a p value with two digits, or `< 0.001`."""
     if value is None:
         return NONE
     return "< 0.001" if value < 0.001 else f"{value:.2g}"
 
 
-def conditions(held: Mapping[str, Any]) -> str:
-    """Write what a verdict holds under: `256 px, encoder vgg19, ...`."""
-    return ", ".join(_condition(name, value) for name, value in held.items())
+def conditions(values: Mapping[str, Any]) -> str:
+    """Format the conditions of a verdict: `256 px, encoder vgg19, ...`."""
+    return ", ".join(_condition(name, value) for name, value in values.items())
 
 
 def _condition(name: str, value: Any) -> str:

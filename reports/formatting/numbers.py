@@ -1,4 +1,4 @@
-"""How numbers, durations and values are written on the page."""
+"""Format numbers, durations and names for the page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _BREAKS = re.compile(r"(?<=[,_/=])|(?=\[)|(?<=--)")
 
 
 def number(value: float | None) -> str:
-    """Write three significant digits; a dash for what is missing or not finite."""
+    """Format three significant digits; a dash for a missing or non-finite value."""
     if value is None or not math.isfinite(value):
         return NONE
     if value == 0:
@@ -25,11 +25,11 @@ def number(value: float | None) -> str:
 
 
 def spread(mean: float, deviation: float) -> str:
-    """Write a standard deviation to the decimals that `number` gives its mean."""
+    """Format a standard deviation with the number of decimals that `number` uses for the mean."""
     if mean == 0 or not math.isfinite(deviation):
         return number(deviation)
     power = _scaled(mean)[1]
-    if deviation < abs(mean) * 1e-9:  # what is left of equal numbers after rounding
+    if deviation < abs(mean) * 1e-9:  # rounding error of equal values
         return "0"
     if -4 <= power < 5:
         return f"{deviation:.{max(0, 2 - power)}f}"
@@ -37,7 +37,7 @@ def spread(mean: float, deviation: float) -> str:
 
 
 def tick(value: float) -> str:
-    """Write a number at an axis as short as it can be: 0.02, 5, 2000, 10⁴."""
+    """Format an axis tick as short as possible: 0.02, 5, 2000, 10⁴."""
     digits, power = _scaled(value)
     if -4 < power < 4:
         return _minus(f"{value:g}")
@@ -45,7 +45,7 @@ def tick(value: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Write 135.2 as `2 min 15 s`, and 0.0321 as `32.1 ms`."""
+    """Format 135.2 as `2 min 15 s` and 0.0321 as `32.1 ms`."""
     if 0 < seconds < 0.1:
         return f"{number(seconds * 1000)} ms"
     if seconds < 120:
@@ -56,12 +56,12 @@ def duration(seconds: float) -> str:
 
 
 def breakable(name: str) -> Markup:
-    """Let a long name break after its punctuation, and nowhere else."""
+    """Allow line breaks in a long name only at its punctuation."""
     return Markup("<wbr>").join(escape(part) for part in _BREAKS.split(name))
 
 
 def _scaled(value: float) -> tuple[float, int]:
-    # Python's own rounding decides the power, so that 9.999 is a 10.0 and not a 10.00.
+    # Take the power after rounding, so that 9.999 becomes 10.0 and not 10.00.
     digits, power = f"{value:.2e}".split("e")
     return float(digits), int(power)
 

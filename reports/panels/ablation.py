@@ -1,4 +1,4 @@
-"""What each change does to each number: one row per change, one column per metric."""
+"""Ablations: the effect of each change on each metric, one row per change."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ from reports.view_model import Column, View
 title = "Ablations"
 order = 24
 
-Table: TypeAlias = dict[str, dict[str, ClaimRow]]
+RowsByChange: TypeAlias = dict[str, dict[str, ClaimRow]]
 """The rows under one set of conditions, by change and metric."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What one change does to one number."""
+    """The effect of one change on one metric."""
 
     row: ClaimRow
     verdict: Verdict
-    n: str  # where it is not that of the line
+    n: str  # empty if it equals the n of the line
 
 
 @dataclass(frozen=True)
 class Line:
-    """One change."""
+    """One change, with its effects on all metrics."""
 
     change: Claim
     n: str
@@ -52,7 +52,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Block:
-    """The changes of one method, and where they start from."""
+    """The changes of one method, with the means at the first level of every factor."""
 
     label: str
     baseline: Mapping[str, str]
@@ -72,7 +72,7 @@ class Board:
 
 @dataclass(frozen=True)
 class Study:
-    """All that was compared of sources that can be taken as one."""
+    """All comparisons of sources that can be analysed together."""
 
     boards: list[Board]
     rows: list[ClaimRow]
@@ -80,9 +80,9 @@ class Study:
 
 
 def render(view: View) -> Markup | None:
-    """Show all changes under each set of conditions."""
+    """Render all changes, by conditions."""
     footnotes = Footnotes()
-    studies = [study for one in _alike(view) if (study := _study(one, footnotes))]
+    studies = [study for one in _combinable(view) if (study := _study(one, footnotes))]
     if not studies:
         return None
     rows = [row for study in studies for row in study.rows]
@@ -90,27 +90,27 @@ def render(view: View) -> Markup | None:
         "ablation",
         boards=[board for study in studies for board in study.boards],
         untested=dict.fromkeys(change for study in studies for change in study.untested),
-        apart=len(studies) > 1,
+        several_studies=len(studies) > 1,
         footnotes=footnotes.texts,
-        judged_somewhere=any(row.p is not None and row.verdict != "illustration" for row in rows),
-        circular_somewhere=any(row.circular for row in rows),
+        has_verdicts=any(row.p is not None and row.verdict != "illustration" for row in rows),
+        has_circular=any(row.circular for row in rows),
         text=effects,
     )
 
 
-def _alike(view: View) -> Iterator[View]:
-    """Yield the sources that have pairs in common as one, where all their numbers compare."""
+def _combinable(view: View) -> Iterator[View]:
+    """Yield groups of sources that share pairs, or single sources if scores are not comparable."""
     for group in view.groups:
-        if group.disputed or (group.sources and _ambiguous(group.frame)):
+        if group.judge_differences or (group.sources and _ambiguous(group.frame)):
             yield from group.parts
         else:
             yield group
 
 
 def _ambiguous(frame: pd.DataFrame) -> bool:
-    """Tell whether cells differ in what no comparison looks at: the version of a method, say."""
-    place = ("label", "content", "style", "seed", "encoder_sha256", *CONDITIONS)
-    known = [name for name in frame if name in place or name.startswith(PARAM)]
+    """Return whether cells differ in something that comparisons ignore, such as a version."""
+    compared_columns = ("label", "content", "style", "seed", "encoder_sha256", *CONDITIONS)
+    known = [name for name in frame if name in compared_columns or name.startswith(PARAM)]
     return bool(frame[frame["status"] != "skipped"].duplicated(known).any())
 
 
@@ -119,11 +119,11 @@ def _study(view: View, footnotes: Footnotes) -> Study | None:
     changes = _changes(view, columns)
     if not changes:
         return None
-    rows = evaluate_claims(view.frame, changes, view.found.lenses, exploratory=True)
+    rows = evaluate_claims(view.frame, changes, view.dataset.lenses, exploratory=True)
     tables = _tables(rows)
     return Study(
         boards=[
-            Board(view.under(conditions), columns, _blocks(view, columns, changes, t, footnotes))
+            Board(view.qualify(conditions), columns, _blocks(view, columns, changes, t, footnotes))
             for conditions, t in tables.items()
         ],
         rows=rows,
@@ -136,41 +136,45 @@ def _study(view: View, footnotes: Footnotes) -> Study | None:
 
 
 def _columns(view: View) -> list[Column]:
-    """Return the scores that can be compared, and the seconds that methods take."""
+    """Return the comparable scores, followed by times."""
     if not view.records:
         return []
-    known = view.found.metrics()
+    metrics = view.dataset.metrics()
     trained = any(record.cell.training for record in view.records)
     costs = {"stylize_seconds", "fit_seconds"} if trained else {"stylize_seconds"}
     timed = [cost for cost in COSTS if cost.name in costs and cost.name in view.frame]
-    return [*(column for column in view.scores if column.name in known), *timed]
+    return [*(column for column in view.scores if column.name in metrics), *timed]
 
 
 def _changes(view: View, columns: Sequence[Column]) -> list[Claim]:
-    """Return a claim per change and metric; their ids tell methods apart that share a factor."""
+    """Return a claim per change and metric; ids include the method, since methods share factors."""
     names = [column.name for column in columns]
-    if not names:  # nothing ran to its end
+    if not names:  # no cell finished
         return []
-    found = (
+    claims = (
         claim
         for factor in varied(view.frame)
         if factor != "seed"
         for claim in compared(view.frame, names, by=factor)
     )
-    return [replace(claim, id=f"{claim.method} {claim.id}") for claim in found]
+    return [replace(claim, id=f"{claim.method} {claim.id}") for claim in claims]
 
 
-def _tables(rows: Iterable[ClaimRow]) -> dict[str, Table]:
-    found: dict[str, Table] = {}
+def _tables(rows: Iterable[ClaimRow]) -> dict[str, RowsByChange]:
+    tables: dict[str, RowsByChange] = {}
     for row in rows:
         if row.estimate is not None:
-            table = found.setdefault(effects.conditions(row.conditions), {})
+            table = tables.setdefault(effects.conditions(row.conditions), {})
             table.setdefault(row.claim_id, {})[row.metric] = row
-    return found
+    return tables
 
 
 def _blocks(
-    view: View, columns: list[Column], changes: list[Claim], table: Table, footnotes: Footnotes
+    view: View,
+    columns: list[Column],
+    changes: list[Claim],
+    table: RowsByChange,
+    footnotes: Footnotes,
 ) -> list[Block]:
     by_method: dict[str, dict[str, Claim]] = {}
     for claim in changes:
@@ -182,11 +186,15 @@ def _blocks(
 
 
 def _block(
-    view: View, columns: list[Column], claims: Sequence[Claim], table: Table, footnotes: Footnotes
+    view: View,
+    columns: list[Column],
+    claims: Sequence[Claim],
+    table: RowsByChange,
+    footnotes: Footnotes,
 ) -> Block:
     baseline = {claim.factor: claim.levels[0] for claim in claims}
     rows = {metric: row for claim in claims for metric, row in table[claim.id].items()}
-    cells = _at(view.frame, claims[0], baseline, next(iter(rows.values())).conditions)
+    cells = _baseline_cells(view.frame, claims[0], baseline, next(iter(rows.values())).conditions)
     return Block(
         label=claims[0].method,
         baseline=baseline,
@@ -196,17 +204,17 @@ def _block(
     )
 
 
-def _at(
+def _baseline_cells(
     frame: pd.DataFrame, claim: Claim, levels: Mapping[str, str], conditions: Mapping[str, object]
 ) -> pd.DataFrame:
-    """Return a method's finished cells where all its factors are at their first level."""
+    """Return the finished cells of a method with all factors at their first level."""
     cells = chosen(frame, replace(claim, where=levels))
-    alike = (cells[[*conditions]] == pd.Series(dict(conditions))).all(axis="columns")
-    return cells[alike & (cells["side0"] == 0) & (cells["status"] == "done")]
+    matching = (cells[[*conditions]] == pd.Series(dict(conditions))).all(axis="columns")
+    return cells[matching & (cells["side0"] == 0) & (cells["status"] == "done")]
 
 
 def _mean(cells: pd.DataFrame, row: ClaimRow | None) -> str:
-    """Write the mean that an effect starts from: a geometric one where effects are ratios."""
+    """Format the baseline mean of a metric: a geometric mean where effects are ratios."""
     if row is None or cells[row.metric].isna().all():
         return NONE
     values = cells[row.metric].dropna().astype(float)
@@ -218,12 +226,12 @@ def _mean(cells: pd.DataFrame, row: ClaimRow | None) -> str:
 def _line(
     columns: list[Column], claim: Claim, rows: Mapping[str, ClaimRow], footnotes: Footnotes
 ) -> Line:
-    (usual, _), *_ = Counter(map(effects.size, rows.values())).most_common()
+    (usual_n, _), *_ = Counter(map(effects.size, rows.values())).most_common()
     notes = dict.fromkeys(note for row in rows.values() for note in row.notes)
 
     def entry(row: ClaimRow) -> Entry:
-        own = effects.size(row)
-        return Entry(row, Verdict.of(row), own if own != usual else "")
+        n = effects.size(row)
+        return Entry(row, Verdict.of(row), n if n != usual_n else "")
 
-    found = [entry(rows[c.name]) if c.name in rows else None for c in columns]
-    return Line(claim, usual, found, [*map(footnotes.mark, notes)])
+    entries = [entry(rows[c.name]) if c.name in rows else None for c in columns]
+    return Line(claim, usual_n, entries, [*map(footnotes.mark, notes)])

@@ -1,4 +1,4 @@
-"""What the suite set out to test, and what became of it."""
+"""Claims of the suite, with their verdicts and intervals."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ class Line:
     """One claim under one set of conditions, by one metric."""
 
     row: ClaimRow
-    cells: str  # of which label
+    method: str  # the label whose cells are compared, or an empty string
     verdict: Verdict
     place: Place | None
-    reason: str  # why there is nothing to judge
-    conditions: str  # those that not all rows share
+    reason: str  # why there is no effect
+    conditions: str  # those that differ between rows
     notes: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Group:
-    """Lines that share a metric, and so an axis."""
+    """Lines that share a metric and an axis."""
 
     metric: str
     unit: str
@@ -49,18 +49,18 @@ class Group:
 
 @dataclass(frozen=True)
 class Study:
-    """What one suite claims: each is judged on its own cells, and its p values among its own."""
+    """The claims of one suite, evaluated on its cells; p values are corrected within the suite."""
 
     title: str
     groups: list[Group]
-    others: list[Group]
-    others_count: int
+    secondary: list[Group]
+    secondary_count: int
     conditions: str
-    broken: list[str]
+    failed_controls: list[str]
 
 
 def render(view: View) -> Markup | None:
-    """Show every verdict beside the interval that it comes from."""
+    """Render every verdict with its interval."""
     footnotes = Footnotes()
     views = [one for one in view.parts if one.run.claims and one.records]
     if not views:
@@ -70,8 +70,8 @@ def render(view: View) -> Markup | None:
         "claims",
         studies=[_study(one, footnotes) for one in views],
         footnotes=footnotes.texts,
-        circular_somewhere=any(row.circular for row in rows),
-        said=", ".join(row.verdict for row in rows),
+        has_circular=any(row.circular for row in rows),
+        verdicts=", ".join(row.verdict for row in rows),
         text=effects,
     )
 
@@ -79,73 +79,74 @@ def render(view: View) -> Markup | None:
 def _study(view: View, footnotes: Footnotes) -> Study:
     rows = view.claims
     shared = _shared(rows)
-    broken = failed_controls(rows)
-    board = _Board({claim.id: claim for claim in view.run.claims}, shared, broken, footnotes)
+    failures = failed_controls(rows)
+    claims = {claim.id: claim for claim in view.run.claims}
+    builder = _GroupBuilder(claims, shared, failures, footnotes)
     return Study(
-        title=view.under(""),
-        groups=board.groups([row for row in rows if row.primary]),
-        others=board.groups([row for row in rows if not row.primary]),
-        others_count=sum(not row.primary for row in rows),
+        title=view.qualify(""),
+        groups=builder.groups([row for row in rows if row.primary]),
+        secondary=builder.groups([row for row in rows if not row.primary]),
+        secondary_count=sum(not row.primary for row in rows),
         conditions=effects.conditions(shared),
-        broken=[f"{why[0].upper()}{why[1:]}." for why in broken],
+        failed_controls=[f"{text[0].upper()}{text[1:]}." for text in failures],
     )
 
 
 def _shared(rows: Sequence[ClaimRow]) -> dict[str, Any]:
-    """Return the conditions that are the same wherever there are any."""
-    found = [*dict.fromkeys(item for row in rows for item in row.circumstances.items())]
-    often = Counter(name for name, _ in found)
-    return {name: value for name, value in found if often[name] == 1}
+    """Return the conditions that are equal in all rows that have them."""
+    items = [*dict.fromkeys(item for row in rows for item in row.circumstances.items())]
+    values = Counter(name for name, _ in items)
+    return {name: value for name, value in items if values[name] == 1}
 
 
-class _Board:
-    """Makes lines of rows; primary and exploratory ones share the footnotes."""
+class _GroupBuilder:
+    """Builds groups of lines; primary and secondary rows share the footnotes."""
 
     def __init__(
         self,
         claims: Mapping[str, Claim],
         shared: Mapping[str, Any],
-        above: Sequence[str],
+        shown_notes: Sequence[str],
         footnotes: Footnotes,
     ) -> None:
         self._claims = claims
         self._shared = shared
-        self._above = above  # notes that stand above all rows already
+        self._shown_notes = shown_notes  # notes that the page already shows above the table
         self._footnotes = footnotes
 
     def groups(self, rows: Sequence[ClaimRow]) -> list[Group]:
-        """Return the rows by metric, controls after all others."""
-        return [*self._of(rows, control=False), *self._of(rows, control=True)]
+        """Return the rows by metric, controls last."""
+        return [*self._by_metric(rows, control=False), *self._by_metric(rows, control=True)]
 
-    def _of(self, rows: Sequence[ClaimRow], *, control: bool) -> Iterator[Group]:
-        found: dict[str, list[ClaimRow]] = {}
+    def _by_metric(self, rows: Sequence[ClaimRow], *, control: bool) -> Iterator[Group]:
+        groups: dict[str, list[ClaimRow]] = {}
         for row in rows:
             if bool(row.control) is control:
-                found.setdefault(row.metric, []).append(row)
-        for metric, own in found.items():
-            yield self._group(metric, own, control=control)
+                groups.setdefault(row.metric, []).append(row)
+        for metric, group in groups.items():
+            yield self._group(metric, group, control=control)
 
     def _group(self, metric: str, rows: list[ClaimRow], *, control: bool) -> Group:
-        shared, first = axis(rows), rows[0]
+        shared_axis, first = axis(rows), rows[0]
         return Group(
             metric=metric,
             unit="as a ratio" if first.unit == "×" else first.unit and f"in {first.unit}",
             direction=WORDS[first.better],
             control=control,
-            axis=shared,
-            lines=[self._line(row, shared) for row in rows],
+            axis=shared_axis,
+            lines=[self._line(row, shared_axis) for row in rows],
         )
 
-    def _line(self, row: ClaimRow, shared: Axis | None) -> Line:
-        notes = [note for note in row.notes if note not in self._above]
+    def _line(self, row: ClaimRow, shared_axis: Axis | None) -> Line:
+        notes = [note for note in row.notes if note not in self._shown_notes]
         reason = "; ".join(notes) if row.estimate is None else ""
-        own = {n: value for n, value in row.circumstances.items() if n not in self._shared}
+        differing = {n: value for n, value in row.circumstances.items() if n not in self._shared}
         return Line(
             row=row,
-            cells=self._claims[row.claim_id].method,
+            method=self._claims[row.claim_id].method,
             verdict=Verdict.of(row),
-            place=shared.place(row) if shared else None,
+            place=shared_axis.place(row) if shared_axis else None,
             reason=reason,
-            conditions=effects.conditions(own),
+            conditions=effects.conditions(differing),
             notes=() if reason else tuple(map(self._footnotes.mark, notes)),
         )

@@ -1,4 +1,4 @@
-"""How the loss fell: one small chart per style or pair and method."""
+"""Loss curves: one small chart per method and per pair or style."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from itertools import chain
 from markupsafe import Markup
 
 from harness.records import Record, TracePoint, without_trials
-from reports.charts.curves import Across, Chart, Curve, draw
+from reports.charts.curves import Chart, Curve, XAxis, draw
 from reports.templating import fill
 from reports.view_model import Variant, View
 
@@ -18,12 +18,12 @@ title = "Loss curves"
 order = 40
 
 MAX_POINTS, MIN_POINTS, ALL_POINTS = 200, 20, 40_000
-"""Of a curve, and of all curves together: a point is drawn four times, in about 7 characters."""
+"""Limits per curve and for all curves: a point is drawn four times, in about 7 characters each."""
 
 
 @dataclass(frozen=True)
 class Multiple:
-    """All charts of one label, with the legend that they share."""
+    """All charts of one label, with their common legend."""
 
     label: str
     names: list[str]
@@ -31,7 +31,7 @@ class Multiple:
 
 
 def render(view: View) -> Markup | None:
-    """Show the total loss, variants of a label in one chart."""
+    """Render the total loss; variants of one label share a chart."""
     labels = dict.fromkeys(variant.label for variant in view.variants)
     multiples = [m for label in labels if (m := _multiple(view, label)).charts]
     charts = [chart for multiple in multiples for chart in multiple.charts]
@@ -40,7 +40,7 @@ def render(view: View) -> Markup | None:
     return fill(
         "curves",
         multiples=multiples,
-        steps=" or ".join(dict.fromkeys(chart.across["steps"].name for chart in charts)),
+        steps=" or ".join(dict.fromkeys(chart.x_axes["steps"].name for chart in charts)),
         clipped=any(chart.clipped for chart in charts),
         with_saved=any(line.points for chart in charts for line in chart.lines),
     )
@@ -49,12 +49,12 @@ def render(view: View) -> Markup | None:
 def _multiple(view: View, label: str) -> Multiple:
     variants = [variant for variant in view.variants if variant.label == label]
     groups: dict[tuple[str, str], dict[str, Curve]] = {}
-    # In the grid's order, whichever of a variant's cells failed.
+    # Use the order of the grid, even if some cells of a variant failed.
     for record in chain.from_iterable(view.by_place.values()):
         if record.cell.label != label:
             continue
         trace = view.store.trace(record.cell.id)
-        if points := _points(trace, most_points(len(view.records))):
+        if points := _points(trace, max_points(len(view.records))):
             place, key = _place(view, record, fit=points[0].phase == "fit")
             saved = [point for point in trace if _drawable(point.saved.get("total"))]
             # Cells that share a fit share its curve.
@@ -68,31 +68,31 @@ def _multiple(view: View, label: str) -> Multiple:
 
 
 def _points(trace: Sequence[TracePoint], most: int) -> list[TracePoint]:
-    """Return what can stand on a logarithmic axis: of the stylization, else of the fit."""
+    """Return the points with a positive loss, of the stylization or else of the fit."""
     points = [point for point in trace if _drawable(point.losses.get("total"))]
     stylize = [point for point in points if point.phase == "stylize"]
-    shown = without_trials(stylize or points)
-    return thin(shown, most) if len(shown) > 1 else []
+    accepted = without_trials(stylize or points)
+    return thin(accepted, most) if len(accepted) > 1 else []
 
 
 def _drawable(value: float | None) -> bool:
     return value is not None and math.isfinite(value) and value > 0
 
 
-def most_points(cells: int) -> int:
-    """Return how many points a curve may have in a page of so many cells."""
+def max_points(cells: int) -> int:
+    """Return the maximum number of points per curve in a page of `cells` cells."""
     return max(MIN_POINTS, min(MAX_POINTS, ALL_POINTS // cells))
 
 
 def thin(points: Sequence[TracePoint], most: int) -> list[TracePoint]:
-    """Return at most so many of the points, evenly, first and last among them."""
+    """Return at most `most` evenly spaced points, including the first and the last."""
     if len(points) <= most:
         return list(points)
     return [points[round(i * (len(points) - 1) / (most - 1))] for i in range(most)]
 
 
 def _place(view: View, record: Record, *, fit: bool) -> tuple[tuple[str, str], str]:
-    """Return the chart's name and axis, and what tells the curve from others of its variant."""
+    """Return the name and step axis of the chart, and the key of the curve in it."""
     cell = record.cell
     size = f", {cell.size} px" if len(view.sizes) > 1 else ""
     if fit:
@@ -106,21 +106,21 @@ def _curve(
     names = [variant.name for variant in variants]
     index = names.index(record.cell.variant)
     timing = record.timing
-    # The clock of a batch runs for all of its cells, a fit's for itself alone.
+    # Stylization of a batch is timed for all of its cells together, a fit on its own.
     share = timing.shared_by if timing and points[0].phase == "stylize" else 1
     return Curve(
         name=variants[index].short,
         index=index,
-        xs=_across(points, share),
+        xs=_xs(points, share),
         losses=[point.losses["total"] for point in points],
         note=f"seed {record.cell.seed}",
-        rough=share > 1 or bool(timing and timing.noisy),
-        saved_xs=_across(saved, share),
+        approximate=share > 1 or bool(timing and timing.noisy),
+        saved_xs=_xs(saved, share),
         saved=[point.saved["total"] for point in saved],
     )
 
 
-def _across(points: Sequence[TracePoint], share: int) -> dict[Across, list[float]]:
+def _xs(points: Sequence[TracePoint], share: int) -> dict[XAxis, list[float]]:
     return {
         "steps": [point.index for point in points],
         "seconds": [point.seconds / share for point in points],

@@ -1,4 +1,4 @@
-"""Cells that did not go to plan, and what methods had to say."""
+"""Failed and skipped cells, and notes that methods recorded."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ order = 50
 
 
 def render(view: View) -> Markup | None:
-    """Show every reason; cells that share one stand together."""
+    """Render every reason, with all cells that share it."""
     failed = [record for record in view.records if not record.ok]
     skipped: dict[str, list[str]] = {}
     for skip in view.run.skipped:

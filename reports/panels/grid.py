@@ -1,4 +1,4 @@
-"""Every stylized image, pairs down and variants across."""
+"""Grid of all stylized images: one row per pair, one column per variant."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ order = 30
 
 @dataclass(frozen=True)
 class Input:
-    """A content or style image at the head of a row."""
+    """A content or style image in the header of a row."""
 
     role: str
     use: ImageUse
@@ -38,8 +38,8 @@ class Chip:
 
 
 @dataclass(frozen=True)
-class Shown:
-    """One cell as it is shown: its image, or why it has none."""
+class CellView:
+    """One cell: its record, its image if there is one, and its scores."""
 
     record: Record
     picture: Picture | None
@@ -48,11 +48,11 @@ class Shown:
 
 @dataclass(frozen=True)
 class Row:
-    """One pair at one size; a box per variant, with several cells where there are several seeds."""
+    """One pair at one size, with a box per variant that holds one cell per seed."""
 
     pair: Pair
     inputs: list[Input]
-    boxes: list[list[Shown]]
+    boxes: list[list[CellView]]
     skips: list[list[str]]  # reasons, by variant like the boxes
 
 
@@ -62,17 +62,17 @@ class Table:
 
     title: str
     variants: tuple[Variant, ...]
-    lines: int  # in the words below an image
+    lines: int  # lines of text below an image
     rows: list[Row]
 
 
 def render(view: View) -> Markup | None:
-    """Show the images with their scores."""
+    """Render the images with their scores."""
     tables = [_table(one, size) for one in view.groups for size in one.sizes]
     if not any(one.rows for one in tables):
         return None
-    _, left_out = _columns(view)
-    return fill("grid", view=view, tables=tables, left_out=left_out)
+    _, omitted = _columns(view)
+    return fill("grid", view=view, tables=tables, omitted=omitted)
 
 
 def _table(view: View, size: int) -> Table:
@@ -88,9 +88,9 @@ def _row(view: View, pair: Pair) -> Row:
     columns, _ = _columns(view)
     winners = {column.name: _winners(records, column) for column in columns}
 
-    def box(variant: Variant) -> list[Shown]:
+    def box(variant: Variant) -> list[CellView]:
         return [
-            Shown(r, view.stylized(r), [_chip(r, c, winners[c.name]) for c in columns])
+            CellView(r, view.stylized(r), [_chip(r, c, winners[c.name]) for c in columns])
             for r in records
             if r.cell.variant == variant.name
         ]
@@ -118,7 +118,7 @@ def _skips(view: View, pair: Pair, variant: Variant) -> list[str]:
 
 
 def _winners(records: list[Record], column: Column) -> set[str]:
-    """Return the ids of the best cells of a row, seed by seed: more seeds win no more often."""
+    """Return the ids of the best cells of a row, separately for each seed."""
     winners: set[str] = set()
     for seed in {record.cell.seed for record in records}:
         values = {
@@ -143,7 +143,7 @@ def _chip(record: Record, column: Column, winners: set[str]) -> Chip:
 
 
 def _columns(view: View) -> tuple[list[Column], list[Column]]:
-    """Return the scores that some cell has a value of, and those that none has."""
+    """Return the scores with a value in any cell, and the scores without any value."""
 
     def has_value(column: Column) -> bool:
         return bool(view.frame[column.name].notna().any())

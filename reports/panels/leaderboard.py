@@ -1,4 +1,4 @@
-"""One row per variant: its scores and its cost over all cells."""
+"""Leaderboard: mean scores, times and memory of each variant."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ order = 20
 COSTS = (
     Column("stylize_seconds", "stylize", "s per image", "lower"),
     Column("fit_seconds", "fit", "s per style", "lower"),
-    # Unmarked: a pass of an optimiser and a training step on a batch are not the same work.
+    # Not ranked: an optimiser pass and a training step on a batch are different amounts of work.
     Column("pass_ms", "pass or step", "ms, median", "neither"),
     Column("peak_mb", "peak memory", "MB", "lower"),
 )
 
 TIMES = {"stylize_seconds", "fit_seconds", "pass_ms"}
 
-PART = "Its means are over fewer pairs than those of others, and are not compared with them."
-OTHER = "Its means are over fewer or other pairs than those of others, and are not compared."
+FEWER_PAIRS = "Means over fewer pairs than those of other variants are not ranked."
+OTHER_PAIRS = "Means over fewer pairs than those of other variants, or other pairs, are not ranked."
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One number of the table, as it is written, and as the script sorts and subtracts it."""
+    """One number of the table, as text and as values for the script."""
 
     mean: str = NONE
     spread: str = ""
     n: int = 0
     stat: aggregates.Stat | None = None
-    over: int = 0  # the same for means that compare, over the same pairs: these have a difference
+    group: int = 0  # equal for means that are comparable and cover the same pairs
     best: bool = False
-    part: bool = False  # over fewer pairs than others have
+    partial: bool = False  # covers fewer pairs than other variants
     circular: bool = False
-    rough: bool = False  # a time that something disturbed, or that is a share of a batch's
+    approximate: bool = False  # a time that was disturbed, or is a share of a batch
     notes: tuple[int, ...] = ()
 
 
@@ -53,15 +53,15 @@ class Line:
 
     variant: Variant
     done: int
-    cells: str  # how many are done, and what became of the others
+    cells: str  # number of cells by status
     all_done: bool
     entries: tuple[Entry, ...]
-    note: int | None  # the footnote on part results
+    note: int | None  # the footnote on partial results
 
 
 @dataclass(frozen=True)
 class Board:
-    """The table of one size: other sizes take other times and give other scores."""
+    """The table of one size; results at different sizes are not comparable."""
 
     title: str
     columns: tuple[Column, ...]
@@ -70,7 +70,7 @@ class Board:
 
 
 def render(view: View) -> Markup | None:
-    """Show the means, the spread and who is best."""
+    """Render means and standard deviations, and mark the best."""
     if not view.variants or not view.records:
         return None
     footnotes = Footnotes()
@@ -81,21 +81,21 @@ def render(view: View) -> Markup | None:
         boards=boards,
         footnotes=footnotes.texts,
         judge=view.judge,
-        circular_somewhere=any(entry.circular for line in lines for entry in line.entries),
+        has_circular=any(entry.circular for line in lines for entry in line.entries),
     )
 
 
 def _board(view: View, size: int, footnotes: Footnotes) -> Board:
-    costs = (c.unranked("other machines") for c in COSTS) if view.machines_differ else COSTS
+    costs = (c.unranked("different machines") for c in COSTS) if view.machines_differ else COSTS
     columns = (*view.scores, *costs)
-    cells = {v.name: aggregates.finished(view.frame, v.name, size) for v in view.variants}
+    cells = {v.name: aggregates.finished_cells(view.frame, v.name, size) for v in view.variants}
     entries = {column.name: _entries(view, size, column, cells, footnotes) for column in columns}
 
     def line(variant: Variant) -> Line:
-        own = tuple(entries[column.name][variant.name] for column in columns)
-        why = OTHER if view.sources else PART
-        note = footnotes.mark(why) if any(entry.part for entry in own) else None
-        return Line(variant, *_outcome(view, variant.name, size), own, note)
+        row = tuple(entries[column.name][variant.name] for column in columns)
+        reason = OTHER_PAIRS if view.sources else FEWER_PAIRS
+        note = footnotes.mark(reason) if any(entry.partial for entry in row) else None
+        return Line(variant, *_outcome(view, variant.name, size), row, note)
 
     lines = [line(variant) for variant in view.variants]
     return Board(
@@ -113,45 +113,45 @@ def _entries(
     cells: dict[str, pd.DataFrame],
     footnotes: Footnotes,
 ) -> dict[str, Entry]:
-    """Return a column's entries by variant: anchors and part results have no share in the best."""
-    # The fit of a style serves several cells: its seconds count once.
+    """Return the entries of a column by variant; anchors and partial results are not ranked."""
+    # Several cells share the fit of a style, so its seconds count once.
     per = "fit" if column.name == "fit_seconds" else "cell"
-    found = {name: aggregates.stat(done, column.name, per) for name, done in cells.items()}
+    stats = {name: aggregates.mean_of(done, column.name, per) for name, done in cells.items()}
     variants = {v.name: v for v in view.variants}
     contenders = {name for name, variant in variants.items() if not variant.anchor}
-    competing = {name: stat for name, stat in found.items() if stat and name in contenders}
-    fair = aggregates.comparable(competing)
-    winners = aggregates.best({name: competing[name].mean for name in fair}, column.better)
-    rough = {name: _what_blurs(view, name, size, column) for name in cells}
-    grounds = {n: (stat.pairs, _where_from(view, n, column)) for n, stat in found.items() if stat}
-    order = list(grounds.values())
+    competing = {name: stat for name, stat in stats.items() if stat and name in contenders}
+    ranked = aggregates.comparable(competing)
+    winners = aggregates.best({name: competing[name].mean for name in ranked}, column.better)
+    timing_notes = {name: _timing_notes(view, name, size, column) for name in cells}
+    bases = {n: (stat.pairs, _origins(view, n, column)) for n, stat in stats.items() if stat}
+    groups = list(bases.values())
     return {
         name: Entry(
-            **_written(stat),
-            over=order.index(grounds[name]) if stat else 0,
-            best=name in winners and not rough[name],
-            rough=bool(rough[name]),
-            part=column.better != "neither" and name in competing and name not in fair,
+            **_formatted(stat),
+            group=groups.index(bases[name]) if stat else 0,
+            best=name in winners and not timing_notes[name],
+            approximate=bool(timing_notes[name]),
+            partial=column.better != "neither" and name in competing and name not in ranked,
             circular=variants[name].circular(column) and name in competing,
             notes=tuple(
-                map(footnotes.mark, [*_why_missing(view, name, size, column), *rough[name]])
+                map(footnotes.mark, [*_why_missing(view, name, size, column), *timing_notes[name]])
             ),
         )
-        for name, stat in found.items()
+        for name, stat in stats.items()
     }
 
 
-def _where_from(view: View, variant: str, column: Column) -> frozenset[str]:
-    """Return who judged a variant, or what it ran on, where that is not the same for all."""
+def _origins(view: View, variant: str, column: Column) -> frozenset[str]:
+    """Return the judges or machines of a variant if they differ between sources."""
     records = [record for record in view.records if record.cell.variant == variant]
-    if column.name in view.disputed:
+    if column.name in view.judge_differences:
         return comparability.judges(column.name, records)
     if column.name in {cost.name for cost in COSTS} and view.machines_differ:
         return comparability.machines(records)
     return frozenset()
 
 
-def _written(stat: aggregates.Stat | None) -> dict[str, Any]:
+def _formatted(stat: aggregates.Stat | None) -> dict[str, Any]:
     if stat is None:
         return {}
     deviation = "" if stat.deviation is None else spread(stat.mean, stat.deviation)
@@ -159,17 +159,17 @@ def _written(stat: aggregates.Stat | None) -> dict[str, Any]:
 
 
 def _why_missing(view: View, variant: str, size: int, column: Column) -> list[str]:
-    found = (
+    scores = (
         record.score(column.name)
         for record in view.records
         if record.ok and (record.cell.variant, record.cell.size) == (variant, size)
     )
-    reasons = (s.why_missing or "no reason given" for s in found if s and s.value is None)
+    reasons = (s.why_missing or "no reason given" for s in scores if s and s.value is None)
     return [f"{column.title} is not available: {reason}" for reason in dict.fromkeys(reasons)]
 
 
-def _what_blurs(view: View, variant: str, size: int, column: Column) -> list[str]:
-    """Return why a variant's times are no more than a hint."""
+def _timing_notes(view: View, variant: str, size: int, column: Column) -> list[str]:
+    """Return the reasons why the times of a variant are approximate."""
     if column.name not in TIMES:
         return []
     timings = [
@@ -178,18 +178,21 @@ def _what_blurs(view: View, variant: str, size: int, column: Column) -> list[str
         if record.timing and (record.cell.variant, record.cell.size) == (variant, size)
     ]
     noisy = [timing.noisy for timing in timings if timing.noisy]
-    why = []
+    notes = []
     if noisy:
-        cells = f"{len(noisy)} of {len(timings)} cells"
-        why.append(f"≈ A hint: {cells} were disturbed ({noisy[0]}, for one).")
+        count = f"{len(noisy)} of {len(timings)} measurements"
+        notes.append(f"≈ Approximate: {count} were disturbed (for example, {noisy[0]}).")
     shared = max((timing.shared_by for timing in timings), default=1)
     if shared > 1 and column.name != "fit_seconds":
-        why.append(f"≈ Up to {shared} cells ran in one batch; each is given an even share.")
-    return why
+        notes.append(
+            f"≈ Approximate: up to {shared} cells ran in one batch,"
+            " and each is assigned an equal share of its time."
+        )
+    return notes
 
 
 def _outcome(view: View, variant: str, size: int) -> tuple[int, str, bool]:
-    """Return 4, `4 done, 1 failed`, and whether that is all well."""
+    """Return the number of finished cells, `4 done, 1 failed`, and whether all are done."""
     counts: dict[str, int] = {"done": 0}
     for record in view.records:
         if (record.cell.variant, record.cell.size) == (variant, size):
@@ -198,5 +201,5 @@ def _outcome(view: View, variant: str, size: int) -> tuple[int, str, bool]:
     for skip in view.run.skipped:
         if skip.variant == variant and view.skip_size(skip) in (size, None):
             counts["skipped"] = counts.get("skipped", 0) + 1
-    words = ", ".join(f"{n} {status}" for status, n in counts.items())
-    return counts["done"], words, len(counts) == 1
+    text = ", ".join(f"{n} {status}" for status, n in counts.items())
+    return counts["done"], text, len(counts) == 1

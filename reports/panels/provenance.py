@@ -1,4 +1,4 @@
-"""Where everything came from: images, weights, software, parameters."""
+"""Provenance: images, weights, parameters, software and machine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ order = 60
 
 @dataclass(frozen=True)
 class Source:
-    """An image, in the role that it plays."""
+    """An image and its role: content or style."""
 
     role: str
     use: ImageUse
@@ -30,18 +30,18 @@ class Source:
 
 @dataclass(frozen=True)
 class Settings:
-    """A variant's resolved parameters: what sets it apart from its label's others, and the rest."""
+    """Resolved parameters of a variant: those that differ within its label, and the others."""
 
     variant: str
     method: str
     version: int
-    apart: Mapping[str, Any]
+    differing: Mapping[str, Any]
     shared: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Origin:
-    """What one run stood on."""
+    """Command, machine, software and suite of one run."""
 
     title: str
     command: str
@@ -50,7 +50,7 @@ class Origin:
 
 
 def render(view: View) -> Markup:
-    """Show what it takes to do the run again elsewhere."""
+    """Render what is needed to reproduce the run."""
     runs = [part.run for part in view.parts]
     trainings = {run.training.sha256: run.training for run in runs if run.training}
     return fill(
@@ -66,9 +66,9 @@ def render(view: View) -> Markup:
 
 def _origin(view: View) -> Origin:
     suite = redact(view.store.suite_text())
-    # That of a run alone stands in the summary.
-    command = redact(view.run.command) if view.whole else ""
-    return Origin(view.under(""), command, _environment(view), suite)
+    # The summary shows the command of a single run.
+    command = redact(view.run.command) if view.parent else ""
+    return Origin(view.qualify(""), command, _environment(view), suite)
 
 
 def _sources(view: View) -> list[Source]:
@@ -83,16 +83,16 @@ def _sources(view: View) -> list[Source]:
 
 
 def _environment(view: View) -> dict[str, list[str]]:
-    """Return the run's facts; where reused cells were made under others, those with counts."""
+    """Return the environment of the run, and differing values of reused cells with counts."""
     names = dict.fromkeys(
         (*view.run.environment, *(k for r in view.records for k in r.environment))
     )
     table: dict[str, list[str]] = {}
     for name in names:
         values = Counter(r.environment[name] for r in view.records if name in r.environment)
-        own = view.run.environment.get(name)
-        others = [f"{value} ({n} cells)" for value, n in values.items() if value != own]
-        table[name] = [*([own] if own is not None else []), *others]
+        current = view.run.environment.get(name)
+        others = [f"{value} ({n} cells)" for value, n in values.items() if value != current]
+        table[name] = [*([current] if current is not None else []), *others]
     return table
 
 
@@ -105,10 +105,10 @@ def _settings(view: View) -> list[Settings]:
 
 def _of_variant(cell: Cell, cells: list[Cell]) -> Settings:
     peers = [other for other in cells if other.label == cell.label]
-    apart = {
+    differing = {
         name: value
         for name, value in cell.params.items()
         if any(peer.params.get(name) != value for peer in peers)
     }
-    shared = {name: value for name, value in cell.params.items() if name not in apart}
-    return Settings(cell.variant, cell.method, cell.version, apart, shared)
+    shared = {name: value for name, value in cell.params.items() if name not in differing}
+    return Settings(cell.variant, cell.method, cell.version, differing, shared)

@@ -1,4 +1,4 @@
-"""What several runs on one page have in common, and what they have not."""
+"""Compare the settings of several runs on one page."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ order = 10
 
 @dataclass(frozen=True)
 class Fact:
-    """One fact, of each run or of all."""
+    """One setting, with its value in each run."""
 
     name: str
     values: list[str]
 
     @property
     def shared(self) -> bool:
-        """Whether it is the same in all."""
+        """Whether the value is the same in all runs."""
         return len(set(self.values)) == 1
 
 
 def render(view: View) -> Markup | None:
-    """Show the runs beside each other, and first of all what does not compare between them."""
+    """Render warnings about incomparable numbers, then the settings of all runs side by side."""
     if len(view.parts) == 1:
         return None
-    often = Counter(record.cell.id for part in view.parts for record in part.records)
-    shared = sum(times > 1 for times in often.values())
+    uses = Counter(record.cell.id for part in view.parts for record in part.records)
+    shared = sum(count > 1 for count in uses.values())
     return fill(
-        "together",
+        "run_comparison",
         parts=view.parts,
-        counts={**counts(view), **({"of them in several runs": shared} if shared else {})},
+        counts={**counts(view), **({"in several runs": shared} if shared else {})},
         warnings=[*comparability.warnings(view.sources), *_warnings(view)],
-        recipes=comparability.recipes(view.sources),
+        recipes=comparability.recipe_differences(view.sources),
         aliases=comparability.aliases(view.sources),
         facts=_facts(view),
     )
 
 
 def _warnings(view: View) -> Iterator[str]:
-    """Yield what the runs themselves warn of, and before it which of them do, if not all."""
+    """Yield the warnings of the runs, prefixed by their titles unless all runs have them."""
     found: dict[str, list[str]] = {}
     for part in view.parts:
         for warning in warnings(part):
@@ -58,10 +58,10 @@ def _warnings(view: View) -> Iterator[str]:
 
 
 def _facts(view: View) -> list[Fact]:
-    each = [{"Cells": _said(counts(part)), **facts(part)} for part in view.parts]
-    names = dict.fromkeys(name for one in each for name in one)
-    return [Fact(name, [one.get(name, "") for one in each]) for name in names]
+    settings = [{"Cells": _format_counts(counts(part)), **facts(part)} for part in view.parts]
+    names = dict.fromkeys(name for one in settings for name in one)
+    return [Fact(name, [one.get(name, "") for one in settings]) for name in names]
 
 
-def _said(found: dict[str, int]) -> str:
-    return ", ".join(f"{count} {name}" for name, count in found.items())
+def _format_counts(cells: dict[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in cells.items())

@@ -1,4 +1,4 @@
-"""How images came about: all optimisations of a pair at the same pass, under one slider."""
+"""Timeline: intermediate images of all optimisations of a pair at the same pass."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from reports.images import Picture
 from reports.templating import fill
 from reports.view_model import Pair, View
 
-title = "Time line"
+title = "Timeline"
 order = 35
 
 BUDGET = 3_000_000
-"""Characters for all images on the way; the first pairs are shown that fit."""
+"""Characters for all intermediate images; pairs beyond this limit are omitted."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """An image on the way, or the stylized image at its end."""
+    """An intermediate image, or the stylized image at the end."""
 
     step: int
     picture: Picture
-    words: str  # what it took until then, and its loss
+    caption: str  # elapsed time and loss
 
 
 @dataclass(frozen=True)
@@ -39,20 +39,22 @@ class Strip:
 
 @dataclass(frozen=True)
 class Scene:
-    """A pair, with what was made of it."""
+    """A pair with its strips."""
 
     pair: Pair
     strips: list[Strip]
 
     @property
     def weight(self) -> int:
-        """Characters that its images take up in the page."""
+        """Number of characters of its images in the page."""
         return sum(len(frame.picture.source) for strip in self.strips for frame in strip.frames)
 
 
 def render(view: View) -> Markup | None:
-    """Show the pairs whose cells kept images on the way, each with its first seed."""
-    places = [pair for size in view.sizes for pair in view.pairs(size) if _kept(view, pair)]
+    """Render the pairs whose cells have intermediate images, for the first such seed."""
+    places = [
+        pair for size in view.sizes for pair in view.pairs(size) if _with_snapshots(view, pair)
+    ]
     if not places:
         return None
     scenes = list(_fitting(view, places))
@@ -61,24 +63,24 @@ def render(view: View) -> Markup | None:
         "timeline",
         scenes=scenes,
         steps=sorted({frame.step for frame in frames}),
-        left_out=len(places) - len(scenes),
+        omitted=len(places) - len(scenes),
         view=view,
     )
 
 
 def _fitting(view: View, places: list[Pair]) -> Iterator[Scene]:
-    """Yield the scenes, at least one, until the budget is spent."""
+    """Yield scenes, at least one, until the budget is used up."""
     spent = 0
     for pair in places:
-        scene = Scene(pair, [_strip(view, record) for record in _kept(view, pair)])
+        scene = Scene(pair, [_strip(view, record) for record in _with_snapshots(view, pair)])
         spent += scene.weight
         yield scene
-        if spent + scene.weight > BUDGET:  # so will the next one's be
+        if spent + scene.weight > BUDGET:  # the next scene has about the same size
             return
 
 
-def _kept(view: View, pair: Pair) -> list[Record]:
-    """Return a pair's cells that have images on the way, of the first seed that any has."""
+def _with_snapshots(view: View, pair: Pair) -> list[Record]:
+    """Return the cells of a pair with intermediate images, for the first such seed."""
     records = view.by_place.get((pair.name, pair.size), [])
     found = [record for record in records if view.store.snapshots(record.cell.id)]
     return [record for record in found if record.cell.seed == found[0].cell.seed]
@@ -87,26 +89,26 @@ def _kept(view: View, pair: Pair) -> list[Record]:
 def _strip(view: View, record: Record) -> Strip:
     points = [p for p in view.store.trace(record.cell.id) if p.phase == "stylize"]
     frames = [
-        Frame(step, picture, _words(record, [p for p in points if p.index <= step]))
+        Frame(step, picture, _caption(record, [p for p in points if p.index <= step]))
         for step, path in view.store.snapshots(record.cell.id).items()
         if (picture := view.snapshot(path))
     ]
     if points and record.ok and (last := view.stylized(record)):
-        frames.append(Frame(points[-1].index, last, _words(record, points)))
+        frames.append(Frame(points[-1].index, last, _caption(record, points)))
     return Strip(record, frames)
 
 
-def _words(record: Record, until: Sequence[TracePoint]) -> str:
-    if not until:
+def _caption(record: Record, points: Sequence[TracePoint]) -> str:
+    if not points:
         return ""
-    rough = "≈ " if record.timing and record.timing.noisy else ""
-    return f"{rough}{duration(until[-1].seconds)}{_loss(until)}"
+    mark = "≈ " if record.timing and record.timing.noisy else ""
+    return f"{mark}{duration(points[-1].seconds)}{_loss(points)}"
 
 
-def _loss(until: Sequence[TracePoint]) -> str:
-    """Write the loss of the image that is shown, and the lowest of raw pixels so far."""
-    losses = [point.losses["total"] for point in until if "total" in point.losses]
+def _loss(points: Sequence[TracePoint]) -> str:
+    """Format the loss of the saved image, and the lowest loss of the raw pixels so far."""
+    losses = [point.losses["total"] for point in points if "total" in point.losses]
     raw = number(min(losses, default=None))
-    if "total" in until[-1].saved:
-        return f", loss {number(until[-1].saved['total'])} saved image, {raw} raw pixels"
+    if "total" in points[-1].saved:
+        return f", loss {number(points[-1].saved['total'])} (saved image), {raw} (raw pixels)"
     return f", loss {raw}" if losses else ""

@@ -1,4 +1,4 @@
-"""What is bought with what: every variant between two scores, and the front that nobody beats."""
+"""Trade-off: every variant by two scores, with the Pareto front."""
 
 from __future__ import annotations
 
@@ -34,26 +34,26 @@ class Board:
     columns: list[Column]
     defaults: list[Plot]
     plots: list[Plot]
-    shown: Mapping[str, Record]  # of each variant, the cell whose image stands for it
+    examples: Mapping[str, Record]  # one cell of each variant, whose image represents it
 
 
 def render(view: View) -> Markup | None:
-    """Show a plot for every two scores; two of them at once."""
+    """Render a plot for each combination of two scores, two of them visible at a time."""
     if not view.records:
         return None
-    of_each = (_board(one, size) for one in view.groups for size in one.sizes)
-    boards = [board for board in of_each if board]
+    candidates = (_board(one, size) for one in view.groups for size in one.sizes)
+    boards = [board for board in candidates if board]
     if not boards:
         return None
-    rivals = [variant for variant in view.variants if not variant.anchor]
+    contenders = [variant for variant in view.variants if not variant.anchor]
     columns = {column for board in boards for column in board.columns}
     return fill(
         "tradeoff",
         boards=boards,
         titled=len(boards) > 1 or len(view.groups) > 1,
         variants={variant.name: variant for variant in view.variants},
-        circular_in={c.name for c in columns if any(v.circular(c) for v in rivals)},
-        words=_words,
+        circular_in={c.name for c in columns if any(v.circular(c) for v in contenders)},
+        describe=_describe,
     )
 
 
@@ -61,7 +61,7 @@ def _board(view: View, size: int) -> Board | None:
     costs = () if view.machines_differ else (SECONDS,)
     columns = [*(c for c in view.scores if c.better != "neither"), *costs]
     stats = {column.name: _stats(view, size, column) for column in columns}
-    columns = [column for column in columns if _spread(view, stats[column.name])]
+    columns = [column for column in columns if _differ(view, stats[column.name])]
     plots = {
         (x.name, y.name): plot
         for x, y in starmap(_oriented, combinations(columns, 2))
@@ -70,77 +70,77 @@ def _board(view: View, size: int) -> Board | None:
     if not plots:
         return None
     return Board(
-        view.heading(size), columns, _defaults(plots), list(plots.values()), _shown(view, size)
+        view.heading(size), columns, _defaults(plots), list(plots.values()), _examples(view, size)
     )
 
 
 def _stats(view: View, size: int, column: Column) -> dict[str, aggregates.Stat]:
-    """Return a column's means by variant; an anchor's seconds are those of no method."""
-    shown = [v for v in view.variants if not (v.anchor and column is SECONDS)]
-    cells = ((v.name, aggregates.finished(view.frame, v.name, size)) for v in shown)
-    return {name: s for name, done in cells if (s := aggregates.stat(done, column.name))}
+    """Return the means of a column by variant, without the times of anchors."""
+    variants = [v for v in view.variants if not (v.anchor and column is SECONDS)]
+    cells = ((v.name, aggregates.finished_cells(view.frame, v.name, size)) for v in variants)
+    return {name: s for name, done in cells if (s := aggregates.mean_of(done, column.name))}
 
 
-def _spread(view: View, stats: Mapping[str, aggregates.Stat]) -> bool:
-    """Tell whether there are two contenders to be told apart."""
+def _differ(view: View, stats: Mapping[str, aggregates.Stat]) -> bool:
+    """Return whether at least two contenders have different means."""
     values = {stats[v.name].mean for v in view.variants if not v.anchor and v.name in stats}
     return len(values) > 1
 
 
 def _oriented(one: Column, other: Column) -> tuple[Column, Column]:
-    """Put seconds on the horizontal axis, and how far off the style is on the vertical one."""
-    across, up = sorted((one, other), key=lambda c: (c.name in STYLE, c is not SECONDS))
-    return across, up
+    """Put seconds on the x axis and style scores on the y axis."""
+    x, y = sorted((one, other), key=lambda c: (c.name in STYLE, c is not SECONDS))
+    return x, y
 
 
 def _plot(
     view: View, x: Column, y: Column, stats: Mapping[str, Mapping[str, aggregates.Stat]]
 ) -> Plot:
-    across, up = stats[x.name], stats[y.name]
-    rivals = [v.name for v in view.variants if not v.anchor]
-    alike = len({v.label for v in view.variants if not v.anchor}) == 1
-    fair = [aggregates.comparable({n: s[n] for n in rivals if n in s}) for s in (across, up)]
+    xs, ys = stats[x.name], stats[y.name]
+    contenders = [v.name for v in view.variants if not v.anchor]
+    one_label = len({v.label for v in view.variants if not v.anchor}) == 1
+    ranked = [aggregates.comparable({n: s[n] for n in contenders if n in s}) for s in (xs, ys)]
     points = [
         Point(
             name=v.name,
-            label=v.short if alike else v.name,
-            x=across[v.name].mean,
-            y=up[v.name].mean,
-            competes=all(v.name in names for names in fair),
+            label=v.short if one_label else v.name,
+            x=xs[v.name].mean,
+            y=ys[v.name].mean,
+            competes=all(v.name in names for names in ranked),
             anchor=v.anchor,
         )
         for v in view.variants
-        if v.name in across and v.name in up
+        if v.name in xs and v.name in ys
     ]
     return scatter.draw(x, y, points, log=LOGARITHMIC)
 
 
 def _defaults(plots: Mapping[tuple[str, str], Plot]) -> list[Plot]:
-    """Return style against content and against seconds; without style a score and seconds."""
-    pairs = [(c, s) for s in STYLE for c in CONTENT]
-    timed = [(SECONDS.name, s) for s in STYLE]
-    found = [next((plots[p] for p in some if p in plots), None) for some in (pairs, timed)]
-    return [plot for plot in found if plot] or [
+    """Return style against content and style against seconds, or else one plot with seconds."""
+    content = [(c, s) for s in STYLE for c in CONTENT]
+    seconds = [(SECONDS.name, s) for s in STYLE]
+    first = [next((plots[p] for p in axes if p in plots), None) for axes in (content, seconds)]
+    return [plot for plot in first if plot] or [
         plots[min(plots, key=lambda pair: SECONDS.name not in pair)]
     ]
 
 
-def _shown(view: View, size: int) -> dict[str, Record]:
-    """Return the cell of each variant on the pair that most of them have an image of."""
-    found: dict[str, dict[str, Record]] = {}
+def _examples(view: View, size: int) -> dict[str, Record]:
+    """Return one cell of each variant, where possible on the pair that most variants have."""
+    by_pair: dict[str, dict[str, Record]] = {}
     for record in view.records:
         if record.ok and record.cell.size == size:
-            found.setdefault(record.cell.pair, {}).setdefault(record.cell.variant, record)
-    most = max(found.values(), key=len)
-    return {v: r for one in (*found.values(), most) for v, r in one.items()}
+            by_pair.setdefault(record.cell.pair, {}).setdefault(record.cell.variant, record)
+    most = max(by_pair.values(), key=len)
+    return {v: r for records in (*by_pair.values(), most) for v, r in records.items()}
 
 
-def _words(variant: Variant, plot: Plot, point: Point) -> str:
-    """Say a mark's numbers: what a screen reader reads and a pointer shows."""
-    both = ((plot.y.column, point.y), (plot.x.column, point.x))
-    said = ", ".join(
+def _describe(variant: Variant, plot: Plot, point: Point) -> str:
+    """Return the text of a mark, for tooltips and screen readers."""
+    values = ((plot.y.column, point.y), (plot.x.column, point.x))
+    scores = ", ".join(
         f"{column.title} {number(value)}{f' {column.symbol}' if column.symbol else ''}"
         f"{' (circular)' if variant.circular(column) else ''}"
-        for column, value in both
+        for column, value in values
     )
-    return f"{variant.name}: {said}"
+    return f"{variant.name}: {scores}"

@@ -1,18 +1,18 @@
 "use strict";
-// Compare: any two images of the grid in a dialog, in four ways. Its form is all the state there
-// is: the platform checks and resets the fields, and a link to a view is nothing but their values.
+// Comparison dialog for any two images of the grid, with four modes. The form fields are the only
+// state: the browser validates and resets them, and a link to a view stores their values.
 {
   const dialog = document.getElementById("nst-compare");
   const part = (name) => dialog.querySelector(`[data-nst="${name}"]`);
   const [form, stage, flicker] = [dialog.querySelector("form"), part("stage"), part("flick")];
   const panes = [...dialog.querySelectorAll(".nst-pane")];
-  const words = [...dialog.querySelectorAll(".nst-words > div > div")];
+  const words = [...dialog.querySelectorAll(".nst-captions > div > div")];
   const field = form.elements;
   const on = (target, types, act) =>
     types.split(" ").forEach((type) => target.addEventListener(type, act));
 
-  // 1. What there is to compare: the options of A know their figures, those of B are copies. A link
-  // names a cell by its id, and a content or style by the first cell of one row that it heads.
+  // 1. Options: those of A refer to their figures, those of B are copies. A link names a cell by
+  // its id, and a content or style image by its role and the first cell in its row.
   const nameOf = ({ dataset: { cell, role } }, row) =>
     cell ?? `${role}.${row.querySelector("[data-cell]")?.dataset.cell}`;
   const chosen = () => [field.a, field.b].map((side) => field.a.options[side.selectedIndex]);
@@ -22,7 +22,7 @@
       group.label = row.dataset.pair.replace("--", " × ");
       for (const figure of row.querySelectorAll("figure:has(.nst-enlarge)")) {
         const { role, variant } = figure.dataset;
-        const seed = figure.querySelector(".nst-seed")?.textContent; // where there are several
+        const seed = figure.querySelector(".nst-seed")?.textContent; // if there are several
         const option = new Option(role ?? [variant, seed].join("  "), nameOf(figure, row));
         group.append(Object.assign(option, { figure }));
       }
@@ -31,12 +31,12 @@
     field.a.replaceChildren(...groups);
     field.b.replaceChildren(...groups.map((group) => group.cloneNode(true)));
   };
-  // Beside an image stands the first of its row, the content; beside that, what was made of it.
+  // The default partner of an image is the content of its row; that of a content is the first cell.
   const partner = (one, [first, second, third] = one.parentNode.children) =>
     one === first ? (third ?? second ?? first) : first;
 
-  // 2. Below each image stand its words and scores as in the grid, and by how much it is ahead.
-  // Minutes with seconds and powers of ten are no numbers that could be subtracted as they stand.
+  // 2. Show the caption and scores of each image as in the grid, with the difference on the better
+  // side. Durations in minutes and powers of ten are skipped, since they do not parse as numbers.
   const QUANTITY = /^[◦≈\s]*(-?\d+\.?(\d*)) ?([a-z%]*)$/i;
   const compareScores = () => {
     const [here, there] = words.map((side) => [...side.querySelectorAll(".nst-chips > div")]);
@@ -45,7 +45,7 @@
       const texts = pair.map((one) => one?.lastElementChild.textContent.trim().replace("−", "-"));
       const [a, b] = texts.map((text) => QUANTITY.exec(text));
       if (!a || !b || a[3] !== b[3]) continue;
-      const decimals = [a, b].map((one) => (Number(one[1]) ? one[2].length : 9)); // a 0 is exact
+      const decimals = [a, b].map((one) => (Number(one[1]) ? one[2].length : 9)); // 0 is exact
       const gap = Math.abs(a[1] - b[1]).toFixed(Math.min(...decimals));
       if (!Number(gap)) continue;
       const arrow = chip.querySelector(".nst-arrow")?.textContent;
@@ -55,13 +55,13 @@
     }
   };
 
-  // 3. Showing it: `pick` other images, `draw` whatever else has changed.
+  // 3. Drawing: `pick` changes the images, `draw` updates everything else.
   const pick = (...both) => {
     for (const [side, { figure, index }] of both.entries()) {
       const image = figure.querySelector("img").cloneNode();
-      image.removeAttribute("id"); // which is that of the one image in the page with these data
-      Object.assign(image, { decoding: "sync", loading: "eager" }); // nothing flashes in between
-      const original = image.dataset.nstOriginal; // until it has come, the small one is seen
+      image.removeAttribute("id"); // ids must stay unique in the page
+      Object.assign(image, { decoding: "sync", loading: "eager" }); // avoids flicker
+      const original = image.dataset.nstOriginal; // show the thumbnail until it is loaded
       if (original) [image.style, image.src] = [`background-image: url("${image.src}")`, original];
       panes[side].replaceChildren(image);
       words[side].replaceChildren(...figure.querySelector("figcaption").cloneNode(true).childNodes);
@@ -71,12 +71,12 @@
     compareScores();
     draw();
   };
-  // It may zoom, and bring what is at one point to another: from the centre, in parts of a pane.
+  // Zoom by `factor` and move the point `at` to `to`, in fractions of a pane from its centre.
   const draw = (factor = 1, at = { x: 0, y: 0 }, to = at) => {
     const before = field.zoom.value;
-    field.zoom.value = before * factor; // within its limits
+    field.zoom.value = before * factor; // the field limits the value
     const [ratio, room] = [field.zoom.value / before, (field.zoom.value - 1) / 2];
-    for (const axis of ["x", "y"]) { // no further than to the edge of the image
+    for (const axis of ["x", "y"]) { // stop at the edge of the image
       const moved = to[axis] - (at[axis] - field[axis].value) * ratio;
       field[axis].value = Math.min(Math.max(moved, -room), room);
     }
@@ -89,13 +89,13 @@
     stage.classList.toggle("nst-pixels", scale > 2);
     part("percent").textContent = `${Math.round(100 * scale)} %`;
     part("gain").textContent = `× ${field.gain.value}`;
-    part("said").textContent = "";
-    clearTimeout(draw.later); // browsers complain of an address that changes at every movement
+    part("message").textContent = "";
+    clearTimeout(draw.later); // browsers limit how often the address may change
     draw.later = setTimeout(() => dialog.open && write(fragment()), 200);
   };
   const flick = (on = flicker.ariaPressed !== "true") => { flicker.ariaPressed = on; };
   const swap = () => pick(...chosen().reverse());
-  // On along the row, or to the same variant of the next pair; B goes with it to another pair.
+  // Move A along the row, or to the same variant of another pair, to which B follows.
   const step = (across, by) => {
     const [from, b] = chosen();
     const like = (one) => (across ? one.parentNode === from.parentNode : one.text === from.text);
@@ -105,18 +105,18 @@
     pick(to, b.parentNode === from.parentNode ? twin : b);
   };
 
-  // 4. Opening it, from the grid or by a link. A frame may have no address that can be written.
-  const open = (said) => {
-    if (!said.has("a")) return;
+  // 4. Opening from the grid or by a link. The address of a sandboxed frame cannot be changed.
+  const open = (values) => {
+    if (!values.has("a")) return;
     read();
     form.reset();
-    for (const [name, value] of said) if (field.namedItem(name)) field[name].value = value;
+    for (const [name, value] of values) if (field.namedItem(name)) field[name].value = value;
     const [a, b] = chosen();
     if (!a) return;
     if (!dialog.open) dialog.showModal();
-    stage.focus(); // by autofocus it would be denied to frames, aloud
+    stage.focus(); // autofocus is blocked in frames and logs an error
     flick(false);
-    pick(a, said.has("b") && b ? b : partner(a));
+    pick(a, values.has("b") && b ? b : partner(a));
   };
   const reopen = () => open(new URLSearchParams(location.hash.slice(1).replaceAll(";", "&")));
   const fragment = () => {
@@ -124,42 +124,42 @@
     return `#${new URLSearchParams([...new FormData(form)].filter(changed))}`.replaceAll("&", ";");
   };
   const write = (address) => {
-    try { history.replaceState(history.state, "", address); } catch { /* it can be copied */ }
+    try { history.replaceState(history.state, "", address); } catch { /* copying still works */ }
   };
   const copy = () => {
-    const lasting = location.protocol === "file:" || location.host;
-    part("said").textContent = (lasting ? location.href.split("#")[0] : "") + fragment();
-    getSelection().selectAllChildren(part("said"));
-    // The newer way is denied to frames, aloud; where this one is too, the link is there to take.
-    if (document.execCommand("copy")) part("said").textContent = "Copied";
+    const hasAddress = location.protocol === "file:" || location.host;
+    part("message").textContent = (hasAddress ? location.href.split("#")[0] : "") + fragment();
+    getSelection().selectAllChildren(part("message"));
+    // The Clipboard API is blocked in frames. If this fails too, the link stays selected to copy.
+    if (document.execCommand("copy")) part("message").textContent = "Copied";
   };
   on(document, "click", ({ target }) => {
     const button = target.closest("button.nst-enlarge");
     if (!button) return;
-    button.focus({ preventScroll: true }); // where it returns to; not every browser does that
+    button.focus({ preventScroll: true }); // focus returns here when the dialog closes
     const a = nameOf(button.closest("figure"), button.closest("tr"));
     open(new URLSearchParams({ compare: field.compare.value, a }));
   });
-  on(window, "DOMContentLoaded hashchange", reopen); // at first when all images have their source
+  on(window, "DOMContentLoaded hashchange", reopen); // after page.js has set all image sources
   on(window, "resize", () => dialog.open && draw());
   on(dialog, "close", () => write(location.href.split("#")[0]));
 
-  // 5. What is pressed, dragged and typed.
+  // 5. Pointer events.
   const place = (event, pane = event.target.closest(".nst-pane") ?? panes[0]) => {
     const { x, y, width, height } = pane.getBoundingClientRect();
     return { pane, x: (event.clientX - x) / width - 0.5, y: (event.clientY - y) / height - 0.5 };
   };
-  const held = new Map(); // the places of pointers; two of them zoom as well as move
+  const held = new Map(); // positions of pressed pointers; two of them zoom
   const grip = ([one, two = one] = held.values()) => {
-    const apart = Math.hypot(one.x - two.x, one.y - two.y) || 1;
-    return { x: (one.x + two.x) / 2, y: (one.y + two.y) / 2, apart };
+    const distance = Math.hypot(one.x - two.x, one.y - two.y) || 1;
+    return { x: (one.x + two.x) / 2, y: (one.y + two.y) / 2, distance };
   };
   on(form, "input", ({ target }) => ("options" in target ? pick(...chosen()) : draw()));
   on(part("swap"), "click", swap);
   on(part("copy"), "click", copy);
-  on(flicker, "click", ({ detail }) => detail || flick()); // none: not by a pointer
+  on(flicker, "click", ({ detail }) => detail || flick()); // 0: activated by the keyboard
   on(flicker, "pointerdown", ({ pointerId }) => {
-    flicker.setPointerCapture(pointerId); // its release is heard elsewhere too
+    flicker.setPointerCapture(pointerId); // receive the release outside of the button
     flick(true);
   });
   on(flicker, "lostpointercapture", () => flick(false));
@@ -170,15 +170,15 @@
     if (!held.has(event.pointerId)) return;
     const before = grip();
     held.set(event.pointerId, place(event, held.get(event.pointerId).pane));
-    draw(grip().apart / before.apart, before, grip());
+    draw(grip().distance / before.distance, before, grip());
   });
   on(window, "pointerup pointercancel", ({ pointerId }) => held.delete(pointerId));
   on(stage, "wheel", (event) => {
     event.preventDefault();
-    draw(Math.exp(-event.deltaY * (event.ctrlKey ? 0.01 : 0.002)), place(event)); // ctrl: a pinch
+    draw(Math.exp(-event.deltaY * (event.ctrlKey ? 0.01 : 0.002)), place(event)); // ctrl: pinch
   });
 
-  // 6. What is typed. Zoomed in, arrows move the image; with Shift they still go on to the next.
+  // 6. Keys. If zoomed in, arrows pan; with Shift they change the image.
   const turn = (x, y) => ({ shiftKey }) => field.zoom.value > 1 && !shiftKey
     ? draw(1, undefined, { x: -x / 8, y: -y / 8 })
     : step(x, x + y);
@@ -186,7 +186,7 @@
     ArrowLeft: turn(-1, 0), ArrowRight: turn(1, 0), ArrowUp: turn(0, -1), ArrowDown: turn(0, 1),
     "+": () => draw(1.25), "=": () => draw(1.25), "-": () => draw(0.8), 0: () => draw(0),
     s: swap, S: swap,
-    " ": ({ repeat }) => repeat || flick(), // a key that is held does not flash
+    " ": ({ repeat }) => repeat || flick(), // ignore key repeat
   };
   field.compare.forEach((mode, index) => { KEYS[index + 1] = () => mode.click(); });
   on(dialog, "keydown", (event) => {

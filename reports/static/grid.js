@@ -1,9 +1,9 @@
-// The grid's seeds: one at a time, or all of them one below the other.
+// Seed selection of the grid: show one seed or all.
 for (const select of document.querySelectorAll(".nst-seeds")) {
   const cells = select.closest("section").querySelectorAll("figure[data-seed]");
   const choose = () => {
     for (const cell of cells) {
-      // What ran with other seeds alone, as anchors do, keeps its place.
+      // Boxes without the selected seed, such as those of anchors, keep their cells.
       const chosen = cell.parentElement.querySelector(`[data-seed="${select.value}"]`);
       cell.hidden = chosen !== null && cell.dataset.seed !== select.value;
     }

@@ -1,52 +1,52 @@
-// The leaderboard's tools. The table stands in the page; this moves, hides and adds to it.
+// Tools of the leaderboard: sort, filter, differences to a baseline, CSV export.
 for (const board of document.querySelectorAll(".nst-leaderboard")) {
   const [tools, table] = [board.querySelector(".nst-toolbar"), board.querySelector("table")];
   const filter = tools.querySelector("[type=search]");
   const heads = [...table.tHead.rows[0].cells];
   const scores = heads.slice(1, -1);
-  const rows = [...table.querySelectorAll("tr[data-variant]")]; // in plan order, for good
+  const rows = [...table.querySelectorAll("tr[data-variant]")]; // in plan order
   let baseline = null;
 
   const make = (tag, facts) => Object.assign(document.createElement(tag), facts);
   const cellOf = (row, head) => row.cells[head.cellIndex];
   const value = (row, head) => Number(cellOf(row, head).dataset.value);
 
-  // 1. Sort: the best first, then the other way round, then as planned. Anchors stay apart, in a
-  //    body of their own; what has no value comes last either way.
-  const inOrder = (head, sign) => (a, b) => {
+  // 1. Sort: best first, then reversed, then plan order. Anchors stay in their own table body.
+  //    Rows without a value come last.
+  const compareBy = (head, sign) => (a, b) => {
     if (!head.dataset.column) return sign * a.dataset.variant.localeCompare(b.dataset.variant);
     const [x, y] = [value(a, head), value(b, head)];
     return isNaN(x) || isNaN(y) ? isNaN(x) - isNaN(y) : sign * (x - y);
   };
   const sort = (head) => {
-    const turns = ["ascending", "descending"];
-    if (["higher", "neither"].includes(head.dataset.better)) turns.reverse();
-    const turn = turns[turns.indexOf(head.getAttribute("aria-sort")) + 1];
+    const orders = ["ascending", "descending"];
+    if (["higher", "neither"].includes(head.dataset.better)) orders.reverse();
+    const order = orders[orders.indexOf(head.getAttribute("aria-sort")) + 1];
     for (const other of heads) other.removeAttribute("aria-sort");
-    if (turn) head.setAttribute("aria-sort", turn);
-    const ordered = turn ? [...rows].sort(inOrder(head, turn === "ascending" ? 1 : -1)) : rows;
+    if (order) head.setAttribute("aria-sort", order);
+    const ordered = order ? [...rows].sort(compareBy(head, order === "ascending" ? 1 : -1)) : rows;
     for (const row of ordered) row.parentElement.append(row);
   };
 
-  // 2. Hide rows whose name lacks a word that is asked for, but never the baseline.
-  const sift = () => {
+  // 2. Filter: hide rows whose name lacks any of the words, but never the baseline.
+  const applyFilter = () => {
     const words = filter.value.toLowerCase().split(/\s+/);
     for (const row of rows) {
       const name = row.dataset.variant.toLowerCase();
       row.hidden = row !== baseline && !words.every((word) => name.includes(word));
     }
-    const left = rows.filter((row) => !row.hidden).length;
-    tools.querySelector("output").value = left < rows.length ? `${left} of ${rows.length}` : "";
+    const shown = rows.filter((row) => !row.hidden).length;
+    tools.querySelector("output").value = shown < rows.length ? `${shown} of ${rows.length}` : "";
   };
-  const choose = ({ value, checked }) => {
+  const toggle = ({ value, checked }) => {
     const cells = table.querySelectorAll(`[data-column="${CSS.escape(value)}"]`);
     for (const cell of cells) cell.hidden = !checked;
   };
 
-  // 3. Differences to a baseline, to the decimals of the larger mean; null where there is none.
-  const difference = (row, head) => {
+  // 3. Differences to a baseline, with the decimals of the larger mean; null if not comparable.
+  const subtract = (row, head) => {
     const [own, other] = [row, baseline].map((one) => cellOf(one, head).dataset);
-    return own.over && own.over === other.over ? own.value - other.value : null;
+    return own.group && own.group === other.group ? own.value - other.value : null;
   };
   const signed = (number, scale) => {
     const power = Math.floor(Math.log10(scale || 1));
@@ -55,11 +55,11 @@ for (const board of document.querySelectorAll(".nst-leaderboard")) {
     const text = plain ? size.toFixed(Math.max(0, 2 - power)) : size.toExponential(1);
     return (Number(text) === 0 ? "±" : number < 0 ? "−" : "+") + text;
   };
-  const written = (row, head) => {
+  const difference = (row, head) => {
     const [own, other] = [value(row, head), value(baseline, head)];
-    const number = difference(row, head);
-    if (number === null) return isNaN(own - other) ? "" : "over other pairs";
-    const rough = [row, baseline].some((one) => "rough" in cellOf(one, head).dataset);
+    const number = subtract(row, head);
+    if (number === null) return isNaN(own - other) ? "" : "different pairs";
+    const rough = [row, baseline].some((one) => "approximate" in cellOf(one, head).dataset);
     const text = signed(number, Math.max(Math.abs(own), Math.abs(other)));
     return `${rough ? "≈ " : ""}${text} ${head.dataset.unit}`.trim();
   };
@@ -70,15 +70,15 @@ for (const board of document.querySelectorAll(".nst-leaderboard")) {
       one.classList.toggle("nst-pinned", one === baseline);
       one.querySelector(".nst-pin").setAttribute("aria-pressed", one === baseline);
       for (const head of baseline && one !== baseline ? scores : []) {
-        const title = `difference to ${baseline.dataset.variant}`;
-        const facts = { className: "nst-difference", textContent: written(one, head), title };
+        const title = `difference from ${baseline.dataset.variant}`;
+        const facts = { className: "nst-difference", textContent: difference(one, head), title };
         if (facts.textContent) cellOf(one, head).append(" ", make("small", facts));
       }
     }
-    sift();
+    applyFilter();
   };
 
-  // 4. CSV of what is shown. A frame in a sandbox may not save: there the text can be copied.
+  // 4. CSV of the visible table. Sandboxed frames cannot save files, so show the text to copy.
   const quoted = (text) => `"${text.replace(/^[=+@\t\r-]/, "'$&").replaceAll('"', '""')}"`;
   const commaSeparated = () => {
     const shown = scores.filter((head) => !head.hidden);
@@ -86,7 +86,7 @@ for (const board of document.querySelectorAll(".nst-leaderboard")) {
     const names = shown.flatMap((head) => kinds.map((kind) => head.dataset.column + kind));
     const numbers = (row, head) => {
       const { value = "", sd = "", n = "" } = cellOf(row, head).dataset;
-      return [value, sd, n, ...(baseline ? [difference(row, head)] : [])];
+      return [value, sd, n, ...(baseline ? [subtract(row, head)] : [])];
     };
     const lines = [...table.querySelectorAll("tr[data-variant]:not([hidden])")].map((row) => [
       quoted(row.dataset.variant),
@@ -117,8 +117,8 @@ for (const board of document.querySelectorAll(".nst-leaderboard")) {
     made.append("baseline");
     made.setAttribute("aria-pressed", false);
   }
-  for (const box of tools.querySelectorAll("[type=checkbox]")) box.onchange = () => choose(box);
-  filter.oninput = sift;
+  for (const box of tools.querySelectorAll("[type=checkbox]")) box.onchange = () => toggle(box);
+  filter.oninput = applyFilter;
   tools.querySelector(".nst-save").onclick = save;
   tools.hidden = false;
 }

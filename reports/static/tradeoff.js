@@ -1,4 +1,4 @@
-// The trade-off's axes, and the image of the variant that is pointed at or has the focus.
+// Trade-off: axis selection, and a card for the variant that is hovered or focused.
 for (const board of document.querySelectorAll(".nst-tradeoff")) {
   const plots = [...board.querySelector("template").content.children];
   for (const slot of board.querySelectorAll(".nst-slot")) {
@@ -10,7 +10,7 @@ for (const board of document.querySelectorAll(".nst-tradeoff")) {
       slot.querySelector(".nst-scatter").replaceWith(plot.cloneNode(true));
     };
     controls.onchange = ({ target }) => {
-      // A score against itself says nothing: the other select moves on.
+      // Both axes must differ: change the other select.
       const rest = target === one ? other : one;
       if (one.value === other.value) rest.selectedIndex = rest.selectedIndex ? 0 : 1;
       draw();

@@ -29,8 +29,8 @@ from methods.johnson import Johnson
 from reports import page
 from tests.harness.test_filesystem import command
 from tests.helpers.command_line import ROOT
+from tests.helpers.report_page import CAT, CUP, cell, record, store_of
 from tests.helpers.web_server import Answer, Web
-from tests.reports.test_page import CAT, CUP, cell, record, store_of
 
 SOURCES = [p for part in ("harness", "methods", "reports") for p in (ROOT / part).rglob("*.py")]
 

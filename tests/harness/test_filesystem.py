@@ -24,8 +24,8 @@ from harness.cli.main import main
 from harness.errors import StoreError
 from harness.execution.executors import ipc
 from harness.store import Store
+from tests.helpers.report_page import cell, record, store_of
 from tests.helpers.web_server import Web
-from tests.reports.test_page import cell, record, store_of
 
 SUITE = """\
 version: 1

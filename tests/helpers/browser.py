@@ -1,4 +1,4 @@
-"""A real browser for the page: where it is, how it starts, and what it must not complain of."""
+"""Start a browser for tests of the page, and fail on its errors and requests."""
 
 from __future__ import annotations
 
@@ -30,43 +30,43 @@ FRAME = """html => {
   frame.src = URL.createObjectURL(new Blob([html], {type: "text/html"}));
   document.body.append(frame);
 }"""
-"""As MLflow shows an artifact."""
+"""Script that shows HTML in a sandboxed frame, as MLflow shows an artifact."""
 
 
-def without(reason: str) -> None:
-    """Skip on a laptop, fail where a browser was promised."""
+def skip_or_fail(reason: str) -> None:
+    """Skip the test, or fail it in CI, where everything must be installed."""
     if os.environ.get("CI"):
-        pytest.fail(f"CI is set, and {reason}")
+        pytest.fail(f"CI is set, but {reason}")
     pytest.skip(reason)
 
 
 @contextmanager
 def launched() -> Iterator[Browser]:
-    """Start the browser; without one the test is skipped."""
+    """Start the browser; skip the test if none is installed."""
     if not CHROMIUM.exists():
-        without(f"there is no browser at {CHROMIUM}")
+        skip_or_fail(f"there is no browser at {CHROMIUM}")
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
-        without("playwright is not installed")
+        skip_or_fail("playwright is not installed")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=FLAGS)
         yield browser
         browser.close()
 
 
-def local(url: str) -> bool:
-    """Tell what a page may ask for that needs no network."""
+def is_local(url: str) -> bool:
+    """Return whether a URL needs no network."""
     return url.startswith(("file:", "data:", "blob:", "about:"))
 
 
 @contextmanager
-def quiet(window: Page, known: Callable[[str], bool] = local) -> Iterator[Page]:
-    """Close the window at the end, and fail on what the browser complained about or asked for."""
-    heard: list[str] = []
-    window.on("console", lambda message: heard.append(message.text))
-    window.on("pageerror", lambda error: heard.append(str(error)))
-    window.on("request", lambda r: None if known(r.url) else heard.append(r.url))
+def monitored(window: Page, allowed: Callable[[str], bool] = is_local) -> Iterator[Page]:
+    """Close the window at the end; fail on console messages, errors and other requests."""
+    problems: list[str] = []
+    window.on("console", lambda message: problems.append(message.text))
+    window.on("pageerror", lambda error: problems.append(str(error)))
+    window.on("request", lambda r: None if allowed(r.url) else problems.append(r.url))
     yield window
     window.close()
-    assert heard == []
+    assert problems == []

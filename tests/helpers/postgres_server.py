@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from tests.helpers.browser import without
+from tests.helpers.browser import skip_or_fail
 from tests.helpers.mlflow_server import free_port
 
 PACKAGED = Path("/usr/lib/postgresql")
@@ -43,7 +43,7 @@ def running() -> Iterator[str]:
 def _programs() -> Path:
     found = sorted(PACKAGED.glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     if not found:
-        without("there is no PostgreSQL here: apt-get install postgresql")
+        skip_or_fail("there is no PostgreSQL here: apt-get install postgresql")
     pytest.importorskip("psycopg2") if not os.environ.get("CI") else None
     return found[-1].parent
 

@@ -1,4 +1,4 @@
-"""Claims and ablations on the page, with the arithmetic beside the numbers."""
+"""The claims and ablation panels, with the arithmetic of their numbers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.records import Claim, ImageUse, Record
 from reports import page
 from reports.charts import forest
 from reports.formatting import effects
-from tests.reports.test_page import CUP, WAVE, Page, cell, record, store_of
+from tests.helpers.report_page import CUP, WAVE, Page, cell, record, store_of
 
 CLAIM = Claim("O1", "Adam keeps more.", "optimizer", ("lbfgs", "adam"), "ssim", "higher", "gatys",
               source="Nobody 2020", also=("style_loss",))  # fmt: skip
@@ -28,8 +28,10 @@ def numbered(use: ImageUse, count: int) -> list[ImageUse]:
 def blocks(
     effect: Callable[[int], float], styles: int = 6, loss: float = 2.0, anchors: bool = False
 ) -> list[Record]:
-    """Six contents by some styles, at both levels: adam gains SSIM as `effect` of the style says,
-    and its style loss is `loss` times that of lbfgs."""
+    """Return records of six contents and several styles at both levels.
+
+    The SSIM of adam is higher by `effect` of the style, and its style loss is `loss` times as high.
+    """
     labels = ["gatys[lbfgs]", "gatys[adam]", *["identity"] * anchors]
     return [
         record(
@@ -48,7 +50,7 @@ def shown(tmp_path: Path, records: list[Record], *claims: Claim) -> Page:
 
 
 def row(html: Page, metric: str, claim: str = "O1") -> list[str]:
-    """The texts of a claim's row: what it says, verdict, plot, effect, means, n, p."""
+    """Return the texts of the row of a claim: claim, verdict, plot, effect, means, n, p."""
     (line,) = html.all("tr", data_claim=claim, data_metric=metric)
     cells = [e for e in html.elements if e.tag in ("th", "td") and html.inside(line, e)]
     return [cell.words for cell in cells]
@@ -58,7 +60,7 @@ def wavering(style: int) -> float:
     return 0.1 + (0.02 if style % 2 else -0.02)
 
 
-def test_a_claim_stands_beside_its_effect_its_interval_and_its_verdict(tmp_path: Path) -> None:
+def test_a_claim_shows_its_effect_interval_and_verdict(tmp_path: Path) -> None:
     claim, verdict, _, effect, means, n, p = row(shown(tmp_path, blocks(wavering), CLAIM), "ssim")
     # Style means are 0.08 or 0.12: MS_s = 6 * 6 * 0.02^2 / 5 = 0.00288, MS_c = MS_sc = 0. The
     # variance of the mean is 0.00288 / 36 = 0.00008, with 5 degrees of freedom, of which Student's
@@ -88,9 +90,9 @@ def test_conditions_are_part_of_the_verdict(tmp_path: Path) -> None:
     assert "equivalent" in large
 
 
-def test_what_decides_nothing_is_folded_away(tmp_path: Path) -> None:
+def test_secondary_metrics_are_in_a_closed_section(tmp_path: Path) -> None:
     html = shown(tmp_path, blocks(wavering), CLAIM)
-    (folded,) = [e for e in html.all("details") if "What else was measured" in e.words]
+    (folded,) = [e for e in html.all("details") if "Secondary metrics" in e.words]
     (line,) = html.all("tr", data_claim="O1", data_metric="style_loss")
     assert line.words in folded.words
     assert "◦ ×2.00 [2.00, 2.00]" in line.words
@@ -109,19 +111,19 @@ def test_what_decides_nothing_is_folded_away(tmp_path: Path) -> None:
         ({"levels": ("lbfgs", "sgd")}, 6, "– not tested no cell of gatys has optimizer sgd"),
     ],
 )
-def test_a_verdict_is_a_sign_and_a_word_and_never_a_colour_alone(
+def test_a_verdict_has_a_sign_and_a_word_besides_its_colour(
     tmp_path: Path, change: dict[str, object], styles: int, words: str
 ) -> None:
     claim = replace(CLAIM, **change)  # type: ignore[arg-type]
     assert row(shown(tmp_path, blocks(wavering, styles), claim), "ssim")[1] == words
 
 
-def test_a_failed_control_stands_above_all_verdicts(tmp_path: Path) -> None:
+def test_a_failed_control_is_shown_above_all_verdicts(tmp_path: Path) -> None:
     control = replace(CLAIM, id="Z1", predicts="none", control="null")
     html = shown(tmp_path, blocks(wavering), CLAIM, control)
     (banner,) = html.all("aside", aria_label="A control failed")
     assert "The control Z1 found a difference where there is none." in banner.words
-    assert "Z1" not in row(html, "ssim")[1]  # said once, not at every row
+    assert "Z1" not in row(html, "ssim")[1]  # shown once, not in every row
     (controls,) = [e for e in html.all("tbody", class_="nst-controls") if "ssim" in e.words]
     assert controls.words.startswith("Controls ssim")
     sound = shown(tmp_path / "sound", blocks(lambda _: 0.0, loss=1.0), CLAIM, control)
@@ -135,7 +137,7 @@ def test_a_missing_cell_is_a_footnote(tmp_path: Path) -> None:
     assert row(html, "ssim")[1].endswith("1")
 
 
-def test_a_suite_that_claims_nothing_has_no_claims(tmp_path: Path) -> None:
+def test_a_suite_without_claims_has_no_claims_panel(tmp_path: Path) -> None:
     html = shown(tmp_path, blocks(wavering))
     assert not html.all("section", id="panel-claims")
     assert not shown(tmp_path / "none", [], CLAIM).all("section", id="panel-claims")
@@ -147,7 +149,7 @@ def changed(html: Page, column: str) -> str:
     return entry.words
 
 
-def test_an_ablation_has_a_row_per_change_and_the_means_it_starts_from(tmp_path: Path) -> None:
+def test_an_ablation_has_a_row_per_change_and_baseline_means(tmp_path: Path) -> None:
     html = shown(tmp_path, blocks(wavering, anchors=True))
     assert changed(html, "ssim") == "✓ +0.100 [0.0770, 0.123]"
     assert changed(html, "style_loss") == "◦ ✗ ×2.00 [2.00, 2.00]"
@@ -155,14 +157,14 @@ def test_an_ablation_has_a_row_per_change_and_the_means_it_starts_from(tmp_path:
     (body,) = html.all("tbody", data_method="gatys")
     (baseline,) = [e for e in html.all("tr", class_="nst-baseline") if html.inside(body, e)]
     assert baseline.words == "gatys optimizer lbfgs 36 cells 0.500 0.100 4.00"
-    assert not html.all("tbody", data_method="identity")  # it varies nothing
+    assert not html.all("tbody", data_method="identity")  # it has no factors
 
 
-def test_few_images_are_an_illustration_without_signs(tmp_path: Path) -> None:
+def test_few_images_give_an_illustration_without_verdicts(tmp_path: Path) -> None:
     html = shown(tmp_path, blocks(wavering, styles=2))
     assert changed(html, "ssim") == "+0.100 [−0.154, 0.354]"  # t of 1 degree: 12.71 * 0.02
     panel = html.all("section", id="panel-ablation")[0].words
-    assert "These are illustrations" in panel
+    assert "Illustration only" in panel
     assert "Benjamini" not in panel
 
 
@@ -171,7 +173,7 @@ def test_ablations_need_a_factor(tmp_path: Path) -> None:
     assert not html.all("section", id="panel-ablation")
 
 
-def test_a_run_in_which_all_failed_still_makes_a_page(tmp_path: Path) -> None:
+def test_a_run_in_which_all_cells_failed_has_a_page(tmp_path: Path) -> None:
     failed = [replace(r, status="failed", scores=(), timing=None) for r in blocks(wavering)]
     html = shown(tmp_path, failed, CLAIM)
     assert row(html, "ssim")[1].startswith("– unavailable")
@@ -195,33 +197,33 @@ def test_intervals_of_a_metric_share_an_axis() -> None:
     assert first.interval
     assert second.interval
     assert first.band == second.band
-    assert first.band[0] < axis.nothing < first.band[1]
+    assert first.band[0] < axis.no_effect < first.band[1]
     assert first.interval[1] - first.interval[0] == second.interval[1] - second.interval[0]
     assert 0 <= first.interval[0] < second.interval[1] <= axis.width
-    assert (axis.nothing, "0") in axis.ticks
+    assert (axis.no_effect, "0") in axis.ticks
 
 
-def test_a_half_is_as_far_from_no_effect_as_a_double() -> None:
+def test_inverse_ratios_have_the_same_distance_from_no_effect() -> None:
     rows = [made("×", 0.5, 0.25, 1.0, 1.1), made("×", 2.0, 1.0, 4.0, 1.1)]
     axis = forest.axis(rows)
     assert axis
     half, double = (axis.place(one) for one in rows)
     assert half
     assert double
-    assert math.isclose(axis.nothing - half.at, double.at - axis.nothing)
-    assert (axis.nothing, "×1") in axis.ticks
+    assert math.isclose(axis.no_effect - half.at, double.at - axis.no_effect)
+    assert (axis.no_effect, "×1") in axis.ticks
 
 
-def test_labels_of_an_axis_keep_apart() -> None:
+def test_labels_of_an_axis_do_not_overlap() -> None:
     for high in (1.2, 3.0, 40.0, 1e6):
         axis = forest.axis([made("×", 1.1, 0.9, high, 1.1)])
         assert axis
         places = [x for x, _ in axis.ticks]
         assert len(places) > 1
-        assert all(b - a >= forest.APART for a, b in itertools.pairwise(places))
+        assert all(b - a >= forest.MIN_LABEL_DISTANCE for a, b in itertools.pairwise(places))
 
 
-def test_what_was_not_measured_is_no_mark() -> None:
+def test_a_missing_effect_has_no_mark() -> None:
     nothing = replace(made("dB", 0.0, 0.0, 0.0, 3.0), estimate=None, ci_lo=None, ci_hi=None)
     assert forest.axis([nothing]) is None
     axis = forest.axis([nothing, made("dB", 1.0, 0.0, 2.0, 3.0)])

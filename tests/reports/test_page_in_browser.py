@@ -1,4 +1,4 @@
-"""The page in a real browser, from a file, as a reader opens it."""
+"""The page in a browser, opened from a file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from harness.records import (
 )
 from harness.store import Store
 from reports import page
-from tests.helpers.browser import quiet
+from tests.helpers.browser import monitored
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -56,9 +56,9 @@ def cell(number: int, row: int, style: ImageUse = WAVE) -> Cell:
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A page with seven variants: wider and longer than any of the windows.
+    """A page with seven variants, larger than the windows.
 
-    All variants ran on four pairs, two of them on six styles and six contents.
+    All variants have four pairs, and two of them have six styles and six contents.
     """
     store = Store(tmp_path_factory.mktemp("runs"), "artists")
     cells = [cell(number, row) for row in range(4) for number in range(7)]
@@ -89,10 +89,10 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def opened(chromium: Browser, address: str, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """The page in a window; whatever the browser complains about or asks for fails the test."""
+    """The page in a window; browser errors and requests fail the test."""
     width, scheme = getattr(request, "param", (1440, "light"))
     window = chromium.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    with quiet(window, lambda url: known(url, address)):
+    with monitored(window, lambda url: known(url, address)):
         window.goto(address)
         yield window
 
@@ -106,16 +106,16 @@ def evaluate(window: Page, script: str) -> Any:
 
 
 def background(window: Page) -> int:
-    """Brightness of the page's paper, 0 to 765."""
+    """Return the brightness of the background, 0 to 765."""
     color: str = evaluate(window, "getComputedStyle(document.body).backgroundColor")
     return sum(int(part) for part in color[4:-1].split(","))
 
 
 @pytest.mark.parametrize("opened", [(w, s) for w in WIDTHS for s in SCHEMES], indirect=True)
-def test_it_fits_the_window_in_both_colour_schemes(opened: Page) -> None:
+def test_the_page_fits_the_window_in_both_colour_schemes(opened: Page) -> None:
     assert evaluate(opened, "document.documentElement.scrollWidth") == opened.viewport_size["width"]
     assert evaluate(opened, "document.images.length") > 7 * 4
-    # Each table that is wider than the window scrolls in a box of its own, which is in the window.
+    # Each table that is wider than the window scrolls in its own box within the window.
     boxes = ".nst-scroll"
     assert evaluate(
         opened,
@@ -126,18 +126,18 @@ def test_it_fits_the_window_in_both_colour_schemes(opened: Page) -> None:
 @pytest.mark.parametrize(
     ("opened", "bright"), [((1440, "light"), True), ((1440, "dark"), False)], indirect=["opened"]
 )
-def test_it_follows_the_colour_scheme(opened: Page, bright: bool) -> None:
+def test_the_page_follows_the_colour_scheme(opened: Page, bright: bool) -> None:
     assert (background(opened) > 600) is bright
 
 
-def test_every_image_is_there_also_where_it_is_used_again(opened: Page) -> None:
+def test_repeated_images_are_shown_everywhere(opened: Page) -> None:
     evaluate(opened, "document.querySelectorAll('img').forEach(i => { i.loading = 'eager' })")
     opened.wait_for_function(
         "[...document.querySelectorAll('main img')].every(i => i.complete && i.naturalWidth > 1)"
     )
 
 
-def test_heads_of_the_grid_stay_in_sight(opened: Page) -> None:
+def test_headers_of_the_grid_stay_visible(opened: Page) -> None:
     pane = opened.locator(".nst-tall")
     pane.scroll_into_view_if_needed()
     pane.evaluate("e => e.scrollTo(500, 300)")
@@ -149,7 +149,7 @@ def test_heads_of_the_grid_stay_in_sight(opened: Page) -> None:
     assert abs(corner["y"] - frame["y"]) <= 2
 
 
-def test_its_policy_stops_a_script_that_is_not_its_own(chromium: Browser, address: str) -> None:
+def test_the_content_security_policy_blocks_other_scripts(chromium: Browser, address: str) -> None:
     window = chromium.new_page()
     window.goto(address)
     blocked = window.evaluate(
@@ -167,17 +167,17 @@ CONTRAST = """() => {
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
   const paper = brightness(getComputedStyle(document.body).backgroundColor);
-  const words = [...document.querySelectorAll(".nst-verdict, .nst-effect, .nst-differs")];
+  const words = [...document.querySelectorAll(".nst-verdict, .nst-effect, .nst-factor")];
   return words.map((word) => {
     const ink = brightness(getComputedStyle(word).color);
     return (Math.max(ink, paper) + 0.05) / (Math.min(ink, paper) + 0.05);
   });
 }"""
-"""Contrast with the paper, as WCAG 2.2 has it; 4.5 is what small text needs."""
+"""Contrast with the background by WCAG 2.2, which requires 4.5 for small text."""
 
 
 @pytest.mark.parametrize("opened", [(1440, scheme) for scheme in SCHEMES], indirect=True)
-def test_verdicts_can_be_read_in_both_colour_schemes(opened: Page) -> None:
+def test_verdicts_have_enough_contrast_in_both_colour_schemes(opened: Page) -> None:
     words = opened.locator("[data-metric=ssim] .nst-verdict").all_inner_texts()
     assert [word.split()[1] for word in words] == [
         "supported", "contradicted", "equivalent", "not", "illustration", "contradicted"
@@ -185,9 +185,9 @@ def test_verdicts_can_be_read_in_both_colour_schemes(opened: Page) -> None:
     assert min(evaluate(opened, CONTRAST)) >= 4.5
 
 
-def test_a_forest_plot_is_drawn_in_its_cell_and_is_nothing_to_a_screen_reader(opened: Page) -> None:
+def test_a_forest_plot_stays_in_its_cell_and_is_hidden_from_screen_readers(opened: Page) -> None:
     marks = opened.locator(".nst-plot .nst-estimate")
-    assert marks.count() == 5  # all but the claim that was not tested
+    assert marks.count() == 5  # all except the untested claim
     for mark in marks.all():
         inner, outer = mark.bounding_box(), mark.locator("xpath=ancestor::td").bounding_box()
         assert inner is not None
@@ -195,7 +195,7 @@ def test_a_forest_plot_is_drawn_in_its_cell_and_is_nothing_to_a_screen_reader(op
         assert outer["x"] <= inner["x"] < inner["x"] + inner["width"] <= outer["x"] + outer["width"]
     assert opened.locator(".nst-plot svg:not([aria-hidden=true])").count() == 0
     clipped = "getComputedStyle(document.querySelector('.nst-plot')).overflow"
-    assert evaluate(opened, clipped) == "clip"  # the band would run over the whole page
+    assert evaluate(opened, clipped) == "clip"  # otherwise the shaded range covers the whole page
 
 
 def test_controls_are_rows_of_their_table_on_screen_and_in_print(opened: Page) -> None:
@@ -215,11 +215,11 @@ SHOWN = """() => [...document.querySelectorAll(".nst-charts svg")].map((chart) =
   const lines = chart.querySelectorAll(".nst-line").length;
   return [paths.length / lines, ...new Set(paths.map((path) => path.getAttribute("class")))];
 })"""
-"""By chart: how many drawings are to be seen, and which."""
+"""Number and classes of the visible paths of each chart."""
 
 
 @pytest.mark.parametrize("opened", [(390, "light")], indirect=True)
-def test_the_axes_of_the_curves_are_chosen_with_the_keyboard(opened: Page) -> None:
+def test_the_axes_of_curves_can_be_selected_by_keyboard(opened: Page) -> None:
     charts = opened.locator(".nst-charts svg").count()
     assert evaluate(opened, SHOWN) == [[1, "nst-on-steps nst-on-log"]] * charts
     opened.get_by_role("group", name="X axis").get_by_role("radio", name="passes").focus()
@@ -236,19 +236,19 @@ def test_the_axes_of_the_curves_are_chosen_with_the_keyboard(opened: Page) -> No
     assert evaluate(opened, "document.documentElement.scrollWidth") == 390
 
 
-def test_what_is_folded_away_is_printed(opened: Page) -> None:
-    hidden = opened.locator("#panel-claims .nst-steps")
+def test_closed_sections_are_printed(opened: Page) -> None:
+    hidden = opened.locator("#panel-claims .nst-procedure")
     assert not hidden.is_visible()
     evaluate(opened, "dispatchEvent(new Event('beforeprint'))")
     assert hidden.is_visible()
 
 
-@pytest.mark.parametrize("opened", [(390, "dark")], indirect=True)  # each takes seconds
-def test_axe_finds_nothing_on_the_whole_page(opened: Page) -> None:
+@pytest.mark.parametrize("opened", [(390, "dark")], indirect=True)  # slow
+def test_the_whole_page_is_accessible(opened: Page) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
     for folded in opened.locator("details").all():
         folded.evaluate("e => e.open = true")
     found = Axe().run(opened, options={"preload": False}).response["violations"]
-    told = {one["id"]: [node["html"] for node in one["nodes"]] for one in found}
-    assert told == {}
+    problems = {one["id"]: [node["html"] for node in one["nodes"]] for one in found}
+    assert problems == {}

@@ -1,4 +1,4 @@
-"""Leaderboard, grid and trade-off in a real browser: what a reader does with them."""
+"""Interaction with leaderboard, grid and trade-off in a browser."""
 
 from __future__ import annotations
 
@@ -12,10 +12,8 @@ import pytest
 
 from harness.records import Failure, ImageUse, Record, Timing
 from reports import page
-from reports.charts import scatter
-from reports.view_model import Column
-from tests.helpers.browser import FRAME, quiet
-from tests.reports.test_page import CAT, CUP, cell, record, store_of
+from tests.helpers.browser import FRAME, monitored
+from tests.helpers.report_page import CAT, CUP, cell, record, store_of
 from tests.reports.test_page_in_browser import WIDTHS
 
 if TYPE_CHECKING:
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
 
 SCORES = {"gatys[lbfgs]": (0.4, 0.6, 0.02, 9.0), "gatys[adam]": (0.65, 0.7, 0.04, 2.0),
           "johnson": (0.9, 0.0, 0.03, 0.1), "identity": (1.0, 1.0, 1.0, 0.0)}  # fmt: skip
-"""SSIM on either content, then style loss and seconds; johnson fails on the second content."""
+"""SSIM on both contents, style loss and seconds; johnson fails on the second content."""
 
 
 def records(
@@ -48,10 +46,10 @@ def html(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def window(chromium: Browser) -> Iterator[Page]:
-    """An empty window; whatever the browser complains about or asks for fails the test."""
+    """An empty window; browser errors and requests fail the test."""
     window = chromium.new_page(viewport={"width": 1280, "height": 900})
     window.set_default_timeout(5000)
-    with quiet(window):
+    with monitored(window):
         yield window
 
 
@@ -62,7 +60,7 @@ def opened(window: Page, html: Path) -> Page:
 
 
 def variants(window: Page) -> list[str]:
-    """The rows of the leaderboard that are shown, in their order."""
+    """Return the visible variants of the leaderboard in order."""
     rows = window.locator(".nst-leaderboard tr[data-variant]:visible")
     names: list[str] = rows.evaluate_all("rows => rows.map(row => row.dataset.variant)")
     return names
@@ -85,11 +83,11 @@ def differences(window: Page, column: str) -> dict[str, str]:
     return {v: small.inner_text() for v, small in found.items() if small.count()}
 
 
-def test_a_column_sorts_best_first_then_the_other_way_then_as_planned(opened: Page) -> None:
+def test_a_column_sorts_best_first_then_reversed_then_in_plan_order(opened: Page) -> None:
     button = heading(opened, "ssim").get_by_role("button")
     button.click()
     assert heading(opened, "ssim").get_attribute("aria-sort") == "descending"  # higher is better
-    # The means are 0.9, 0.675 and 0.5; the anchor with its 1.0 stays in a body of its own.
+    # The means are 0.9, 0.675 and 0.5; the anchor with 1.0 stays in its own table body.
     best_first = ["johnson", "gatys[adam]", "gatys[lbfgs]"]
     assert variants(opened) == [*best_first, "identity"]
     assert entry(opened, "gatys[adam]", "ssim").locator(".nst-best").count() == 1
@@ -108,7 +106,7 @@ def test_a_column_sorts_best_first_then_the_other_way_then_as_planned(opened: Pa
 def test_names_and_missing_numbers_sort_too(opened: Page) -> None:
     opened.locator(".nst-leaderboard th").first.get_by_role("button").click()
     assert variants(opened) == ["gatys[adam]", "gatys[lbfgs]", "johnson", "identity"]
-    heading(opened, "lpips").get_by_role("button").click()  # nobody has one
+    heading(opened, "lpips").get_by_role("button").click()  # no variant has a value
     assert variants(opened) == list(SCORES)
 
 
@@ -117,16 +115,16 @@ def test_variants_are_filtered_by_words_in_any_order(opened: Page) -> None:
     field.fill("ADAM gat")
     assert variants(opened) == ["gatys[adam]"]
     assert opened.locator(".nst-leaderboard output").inner_text() == "1 of 4"
-    assert not opened.get_by_text("Reference points", exact=True).is_visible()
+    assert not opened.get_by_text("Anchors", exact=True).is_visible()
     field.fill("")
     assert variants(opened) == list(SCORES)
 
 
-def test_all_show_their_difference_to_a_baseline_in_its_unit(opened: Page) -> None:
+def test_variants_show_their_difference_from_a_baseline_with_units(opened: Page) -> None:
     pin(opened, "gatys[lbfgs]")
-    # 0.675 − 0.5; 1.0 − 0.5 to the decimals of 1.00; johnson's mean lacks the harder content.
+    # 0.675 − 0.5; 1.0 − 0.5 with the decimals of 1.00; johnson lacks the harder content.
     assert differences(opened, "ssim") == {
-        "gatys[adam]": "+0.175", "johnson": "over other pairs", "identity": "+0.50"
+        "gatys[adam]": "+0.175", "johnson": "different pairs", "identity": "+0.50"
     }  # fmt: skip
     assert differences(opened, "peak_mb")["gatys[adam]"] == "±0 MB"
     pin(opened, "gatys[adam]")
@@ -136,13 +134,13 @@ def test_all_show_their_difference_to_a_baseline_in_its_unit(opened: Page) -> No
     assert opened.locator(".nst-difference").count() == 0
 
 
-def test_nothing_is_lost_by_sorting(opened: Page) -> None:
+def test_sorting_keeps_filters_differences_and_footnotes(opened: Page) -> None:
     pin(opened, "gatys[adam]")
     opened.get_by_role("searchbox", name="Variants").fill("john")
     opened.get_by_text("Columns", exact=True).click()
     opened.get_by_role("checkbox", name="roughness").uncheck()
     heading(opened, "style_loss").get_by_role("button").click()
-    # The baseline stands by whatever is asked for.
+    # The filter never hides the baseline.
     assert variants(opened) == ["johnson", "gatys[adam]"]
     assert differences(opened, "style_loss")["gatys[lbfgs]"] == "−0.0200"
     assert entry(opened, "johnson", "lpips").locator("a[href^='#nst-note-']").count() == 1
@@ -155,7 +153,7 @@ def read(text: str) -> dict[str, dict[str, str]]:
     return {row["variant"]: row for row in csv.DictReader(io.StringIO(text))}
 
 
-def test_the_table_is_saved_as_it_is_shown(opened: Page) -> None:
+def test_the_saved_csv_matches_the_visible_table(opened: Page) -> None:
     pin(opened, "gatys[lbfgs]")
     opened.get_by_role("searchbox", name="Variants").fill("gatys")
     opened.get_by_text("Columns", exact=True).click()
@@ -177,7 +175,7 @@ def test_in_a_sandbox_the_csv_can_be_copied(window: Page, html: Path) -> None:
     window.evaluate(FRAME, html.read_text(encoding="utf-8"))
     frame = window.frame_locator("iframe")
     frame.get_by_role("button", name="Download as CSV").click()
-    text = frame.get_by_label("The table as CSV, to be copied").input_value()
+    text = frame.get_by_label("Table as CSV text to copy").input_value()
     assert list(read(text)) == list(SCORES)
 
 
@@ -190,7 +188,7 @@ def test_the_grid_shows_one_seed_or_all(opened: Page) -> None:
     assert cells.locator("visible=true").count() == 2 * 4
     shown = cells.evaluate_all("all => all.filter(c => !c.hidden).map(c => c.dataset.seed)")
     assert set(shown) == {"1"}
-    # A failure is found from its list, whatever seed is shown: this one is of seed 0.
+    # Links from the list of failures show cells of hidden seeds, here seed 0.
     failed = opened.locator("figure.nst-failed").first
     assert not failed.is_visible()
     opened.locator("#panel-failures a[href^='#cell-']").first.click()
@@ -198,14 +196,14 @@ def test_the_grid_shows_one_seed_or_all(opened: Page) -> None:
     assert "out of luck" in failed.text_content()
 
 
-def test_what_is_far_away_is_not_drawn_and_what_is_near_is_not_cut(opened: Page) -> None:
+def test_distant_cells_are_not_rendered_and_reserve_their_height(opened: Page) -> None:
     cells = opened.locator("figure[data-cell]")
     styles = cells.first.evaluate(
         "c => [getComputedStyle(c).contentVisibility, getComputedStyle(c).overflowClipMargin]"
     )
     assert styles == ["auto", "5px"]
-    # Half a cell's height off would make the scrollbar jump; the pictures here are four by three.
-    foreseen, real = cells.first.evaluate(
+    # A wrong height would make the scrollbar jump; the images here are 4:3.
+    reserved, actual = cells.first.evaluate(
         """async cell => {
           const far = parseFloat(getComputedStyle(cell).containIntrinsicHeight.split(" ").pop());
           cell.scrollIntoView();
@@ -213,10 +211,10 @@ def test_what_is_far_away_is_not_drawn_and_what_is_near_is_not_cut(opened: Page)
           return [far, cell.offsetHeight];
         }"""
     )
-    assert abs(foreseen - real) < real / 4
+    assert abs(reserved - actual) < actual / 4
 
 
-def test_many_images_are_made_smaller_and_the_page_says_so(
+def test_many_images_are_reduced_and_the_page_states_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from random import Random
@@ -224,42 +222,18 @@ def test_many_images_are_made_smaller_and_the_page_says_so(
     from PIL import Image
 
     store = store_of(tmp_path, [record(cell(name)) for name in "abcdef"])
-    for path in store.root.glob("cells/*/image.png"):  # noise, as hard to pack as can be
+    for path in store.root.glob("cells/*/image.png"):  # incompressible noise
         Image.frombytes("RGB", (300, 300), Random(path.parent.name).randbytes(270_000)).save(path)
     usual = page.render(store)
     assert "at most 512 px)" in usual
     monkeypatch.setattr("reports.images.BUDGET", len(usual) // 3)
     small = page.render(store)
-    assert "px, smaller than usual to keep the page light)" in small
+    assert "px, reduced to limit the size of the page)" in small
     assert len(small) < len(usual) / 2
-    assert "smaller than usual" not in page.write_folder(store).read_text(encoding="utf-8")
+    assert "reduced to limit" not in page.write_folder(store).read_text(encoding="utf-8")
 
 
-def test_a_front_holds_whoever_is_not_beaten_in_both_scores() -> None:
-    low, high = Column("style", "style", "", "lower"), Column("ssim", "SSIM", "", "higher")
-
-    def names(x: Column, y: Column) -> str:
-        values = {"a": (1, 4), "b": (2, 2), "c": (3, 3), "d": (4, 1), "e": (4, 2), "anchor": (0, 0)}
-        points = [scatter.Point(n, n, *v, n != "anchor", False) for n, v in values.items()]
-        return "".join(point.name for point in scatter.front(points, x, y))
-
-    # c = (3, 3) is beaten by b = (2, 2), and e = (4, 2) by d = (4, 1) in one and without loss.
-    assert names(low, low) == "abd"
-    assert names(low, high) == "a"  # 1 is the lowest, and 4 the highest
-    assert names(high, low) == "d"
-    assert names(high, high) == "ace"
-
-
-def test_anchors_far_away_do_not_squeeze_the_others() -> None:
-    low = Column("style", "style", "", "lower")
-    values = {"a": 1.0, "b": 2.0, "near": 2.9, "far": 3.1}
-    anchors = {"near", "far"}
-    points = [scatter.Point(n, n, v, v, n not in anchors, n in anchors) for n, v in values.items()]
-    marks = scatter.draw(low, low, points, log=frozenset()).marks
-    assert {mark.point.name for mark in marks} == {"a", "b", "near"}
-
-
-def test_the_trade_off_shows_two_scores_and_tells_which_way_is_better(opened: Page) -> None:
+def test_the_trade_off_shows_two_scores_and_their_directions(opened: Page) -> None:
     slots = opened.locator(".nst-slot")
     titles = [slot.locator("svg").get_attribute("aria-label") for slot in slots.all()]
     assert titles == [
@@ -269,16 +243,16 @@ def test_the_trade_off_shows_two_scores_and_tells_which_way_is_better(opened: Pa
     score, against = slots.first.locator("select").all()
     against.select_option("stylize_seconds")
     assert slots.first.locator("svg").get_attribute("aria-label") == titles[1]
-    # The same score twice: the other one moves on.
+    # Selecting the same score twice changes the other select.
     against.select_option("style_loss")
     assert score.input_value() != "style_loss"
     assert slots.nth(1).locator("svg").get_attribute("aria-label") == titles[1]
 
 
-def test_a_mark_shows_its_image_and_numbers_by_pointer_and_by_keyboard(opened: Page) -> None:
+def test_a_mark_shows_its_image_and_numbers_on_hover_and_focus(opened: Page) -> None:
     slot = opened.locator(".nst-slot").first
     card, marks = slot.locator(".nst-card"), slot.locator(".nst-mark")
-    assert card.is_visible()  # with the first of the front, from the start
+    assert card.is_visible()  # it initially shows the first variant of the front
     marks.nth(1).hover()
     assert "gatys[adam]" in card.inner_text()
     marks.nth(0).hover()
@@ -289,7 +263,7 @@ def test_a_mark_shows_its_image_and_numbers_by_pointer_and_by_keyboard(opened: P
     assert card.locator("img").evaluate("i => i.src") == opened.locator(f"{shown} img").evaluate(
         "i => i.src"
     )
-    # adam has the better SSIM, lbfgs the better style loss; johnson's 0.9 is over one pair alone.
+    # adam has the better SSIM, lbfgs the better style loss; johnson covers only one pair.
     front = slot.locator(".nst-front title").all_text_contents()
     assert [words.partition(":")[0] for words in front] == ["gatys[lbfgs]", "gatys[adam]"]
 
@@ -303,7 +277,7 @@ HOSTILE = (
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_hostile_names_do_nothing(window: Page, tmp_path: Path, width: int) -> None:
+def test_hostile_names_have_no_effect(window: Page, tmp_path: Path, width: int) -> None:
     cells = [
         cell(name, ImageUse(f"{i}", f"{i}" * 64, "x", other), seed=0)
         for i, other in enumerate(HOSTILE)

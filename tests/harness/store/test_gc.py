@@ -17,7 +17,7 @@ from harness.records import Record
 from harness.store import Store
 from harness.store import gc as rubbish
 from tests.harness.test_filesystem import command, fill
-from tests.reports.test_page import CAT, WAVE, cell, record, store_of
+from tests.helpers.report_page import CAT, WAVE, cell, record, store_of
 
 DAY = 24 * 3600
 OTHER = replace(WAVE, name="other", sha256="4" * 64)

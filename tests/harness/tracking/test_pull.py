@@ -28,8 +28,8 @@ from harness.tracking.run_payload import RunPayload
 from harness.tracking.tracker import Tracker
 from reports import page
 from tests.harness.test_filesystem import command
+from tests.helpers.report_page import CUP, ENCODER, WAVE, cell, png, record
 from tests.helpers.web_server import Web
-from tests.reports.test_page import CUP, ENCODER, WAVE, cell, png, record
 
 SEEDS = 9
 HEAD = "phase,index,seconds,total,content,style,tv\n"

@@ -1,107 +1,26 @@
-"""Two images side by side in a real browser: by mouse, by keyboard, by touch and by link."""
+"""Compare two images in a browser: by mouse, keyboard and touch."""
 
 from __future__ import annotations
 
 import io
-import re
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from PIL import Image
 
-from reports import page
 from reports.templating import static
-from tests.helpers.browser import FRAME, quiet
-from tests.reports.test_page import CAT, CUP, HOSTILE, WAVE, cell, png, record, store_of
+from tests.helpers.compare_dialog import CELLS, EVIL, HUGE, dialog, mode, percent, sides, thumbnails
 from tests.reports.test_page_in_browser import SCHEMES, WIDTHS
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, FrameLocator, Locator, Page
+    from playwright.sync_api import Page
 
-    Shown = Page | FrameLocator
-
-VARIANTS = {"gatys[adam]": 0.5, "gatys[lbfgs]": 0.75, "identity": 1.0}
-CELLS = [cell(variant, content) for content in (CUP, CAT) for variant in VARIANTS]
-"""Two rows of content, style and three variants; cell n has n times 30 as its red."""
-
-HUGE = cell("huge", CUP)
-EVIL = [f"{HOSTILE}{end}" for end in ("", "\u202e\u05d0\u05d1", "x" * 200, ";b=1&compare=side")]
-
-
-@pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    records = [record(one, VARIANTS[one.variant]) for one in CELLS]
-    store = store_of(tmp_path_factory.mktemp("runs"), [*records, record(HUGE)])
-    store.write(record(HUGE), png(size=(1200, 900)), [])
-    return page.write(store)
-
-
-@pytest.fixture(scope="module")
-def evil(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A page of which every name is hostile."""
-    records = [
-        record(cell(name, replace(CUP, name=HOSTILE, title=name), style=replace(WAVE, title=name)))
-        for name in EVIL
-    ]
-    return page.write(store_of(tmp_path_factory.mktemp("runs"), records))
-
-
-@pytest.fixture
-def window(chromium: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """A window; whatever the browser complains about or asks for fails the test."""
-    width, scheme = getattr(request, "param", (1440, "light"))
-    size = {"width": width, "height": 900}
-    window = chromium.new_page(viewport=size, color_scheme=scheme, has_touch=True)  # type: ignore[arg-type]
-    window.set_default_timeout(5000)
-    with quiet(window):
-        yield window
-
-
-@pytest.fixture
-def opened(window: Page, path: Path) -> Page:
-    """The first stylized image, opened by mouse."""
-    window.goto(path.as_uri())
-    thumbnails(window).first.click()
-    return window
-
-
-@pytest.fixture(params=["file", "frame"])
-def shown(request: pytest.FixtureRequest, window: Page, path: Path) -> Shown:
-    """The same from disk and in a sandboxed frame, which has no address and no storage."""
-    if request.param == "file":
-        window.goto(path.as_uri())
-        return window
-    window.goto("about:blank")
-    window.evaluate(FRAME, path.read_text(encoding="utf-8"))
-    return window.frame_locator("iframe")
-
-
-def thumbnails(shown: Shown) -> Locator:
-    return shown.locator(".nst-cell .nst-enlarge")
-
-
-def dialog(shown: Shown) -> Locator:
-    return shown.locator("#nst-compare")
-
-
-def sides(shown: Shown) -> list[str]:
-    """The values of A and B: a cell's id, or a role and the id of the first cell of its row."""
-    return [dialog(shown).locator(f"[name={side}]").input_value() for side in "ab"]
-
-
-def mode(shown: Shown) -> str | None:
-    return dialog(shown).locator("[name=compare]:checked").get_attribute("value")
-
-
-def percent(shown: Shown) -> int:
-    return int(dialog(shown).locator("[data-nst=percent]").inner_text().removesuffix(" %"))
+    from tests.helpers.compare_dialog import Shown
 
 
 def red(window: Page, across: float = 0.5) -> int:
-    """How red the stage is, half way down and so far across the first image."""
+    """Return the red value of the screen at 30 % of the height of the first image."""
     with Image.open(io.BytesIO(window.screenshot())) as image:
         box = window.locator(".nst-pane").first.bounding_box()
         assert box is not None
@@ -110,8 +29,8 @@ def red(window: Page, across: float = 0.5) -> int:
     return int(pixel[0])
 
 
-def test_an_image_opens_beside_its_content_and_focus_returns(shown: Shown, window: Page) -> None:
-    button = thumbnails(shown).nth(5)  # of the second row, the second
+def test_an_image_opens_next_to_its_content_and_focus_returns(shown: Shown, window: Page) -> None:
+    button = thumbnails(shown).nth(5)  # second image of the second row
     button.focus()
     window.keyboard.press("Enter")
     assert sides(shown) == [CELLS[4].id, f"content.{CELLS[3].id}"]
@@ -122,7 +41,7 @@ def test_an_image_opens_beside_its_content_and_focus_returns(shown: Shown, windo
     assert button.evaluate("e => e === document.activeElement")
 
 
-def test_a_content_opens_beside_what_was_made_of_it_and_a_style_beside_the_content(
+def test_a_content_opens_next_to_a_result_and_a_style_next_to_the_content(
     opened: Page,
 ) -> None:
     opened.keyboard.press("Escape")
@@ -133,13 +52,13 @@ def test_a_content_opens_beside_what_was_made_of_it_and_a_style_beside_the_conte
     assert sides(opened) == [f"style.{CELLS[3].id}", f"content.{CELLS[3].id}"]
 
 
-def test_arrows_go_along_the_row_and_to_the_next_pair(shown: Shown, window: Page) -> None:
+def test_arrow_keys_move_along_the_row_and_between_pairs(shown: Shown, window: Page) -> None:
     thumbnails(shown).first.click()
     contents = [f"content.{CELLS[row].id}" for row in (0, 3)]
     window.keyboard.press("ArrowRight")
     assert sides(shown) == [CELLS[1].id, contents[0]]
     window.keyboard.press("ArrowDown")
-    assert sides(shown) == [CELLS[4].id, contents[1]]  # B goes along
+    assert sides(shown) == [CELLS[4].id, contents[1]]  # B follows
     window.keyboard.press("ArrowUp")
     window.keyboard.press("ArrowLeft")
     window.keyboard.press("ArrowLeft")
@@ -159,7 +78,7 @@ def test_any_two_images_can_be_picked_by_pair(opened: Page) -> None:
     assert sides(opened) == [CELLS[5].id, CELLS[0].id]
 
 
-def test_keys_and_clicks_choose_the_same_modes(shown: Shown, window: Page) -> None:
+def test_keys_and_clicks_select_the_same_modes(shown: Shown, window: Page) -> None:
     thumbnails(shown).first.click()
     names = ["slider", "flicker", "difference", "side"]
     for key, name in enumerate(names, 1):
@@ -170,7 +89,7 @@ def test_keys_and_clicks_choose_the_same_modes(shown: Shown, window: Page) -> No
         assert mode(shown) == name
 
 
-def test_the_slider_cuts_where_its_handle_is(opened: Page) -> None:
+def test_the_slider_divides_the_images_at_its_handle(opened: Page) -> None:
     dialog(opened).locator("[name=b]").select_option(CELLS[5].id)
     assert red(opened, 0.45) < 10 < 140 < red(opened, 0.55)
     cut = dialog(opened).locator("[name=cut]")
@@ -179,12 +98,12 @@ def test_the_slider_cuts_where_its_handle_is(opened: Page) -> None:
     opened.mouse.click(box["x"] + box["width"] * 0.25, box["y"] + box["height"] * 0.6)
     assert red(opened, 0.45) > 140
     before = float(cut.input_value())
-    opened.keyboard.press("ArrowRight")  # the handle has the focus: arrows are its own
+    opened.keyboard.press("ArrowRight")  # arrow keys move the focused handle
     assert float(cut.input_value()) > before
     assert sides(opened) == [CELLS[0].id, CELLS[5].id]
 
 
-def test_it_flickers_by_space_and_while_a_button_is_held(opened: Page) -> None:
+def test_flicker_follows_the_space_key_and_a_held_button(opened: Page) -> None:
     dialog(opened).locator("[name=b]").select_option(CELLS[5].id)
     dialog(opened).locator(".nst-stage").focus()
     opened.keyboard.press("2")
@@ -192,11 +111,11 @@ def test_it_flickers_by_space_and_while_a_button_is_held(opened: Page) -> None:
     opened.keyboard.press("Space")
     assert red(opened) > 140
     opened.keyboard.press("Space")
-    hold = dialog(opened).get_by_text("Hold to see B")
+    hold = dialog(opened).get_by_text("Hold to show B")
     hold.hover()
     opened.mouse.down()
     assert red(opened) > 140
-    opened.mouse.move(5, 300)  # also where the pointer slips off
+    opened.mouse.move(5, 300)  # also if the pointer leaves the button
     opened.mouse.up()
     assert red(opened) < 10
     hold.focus()
@@ -204,12 +123,12 @@ def test_it_flickers_by_space_and_while_a_button_is_held(opened: Page) -> None:
     assert hold.get_attribute("aria-pressed") == "true"
 
 
-def test_a_difference_is_black_where_there_is_none_and_can_be_amplified(opened: Page) -> None:
+def test_equal_pixels_have_a_black_difference_which_can_be_amplified(opened: Page) -> None:
     opened.keyboard.press("3")
     picks, gain = dialog(opened).locator("[name=b]"), dialog(opened).locator("[name=gain]")
     picks.select_option(CELLS[0].id)
     assert red(opened) == 0
-    picks.select_option(CELLS[1].id)  # 30 apart
+    picks.select_option(CELLS[1].id)  # red differs by 30
     assert red(opened) == pytest.approx(4 * 30, abs=12)
     gain.focus()
     opened.keyboard.press("Home")
@@ -217,7 +136,7 @@ def test_a_difference_is_black_where_there_is_none_and_can_be_amplified(opened: 
     assert "× 1" in dialog(opened).inner_text()
 
 
-def test_zoom_and_pan_are_shared_and_pixels_are_shown_as_such(shown: Shown, window: Page) -> None:
+def test_both_images_share_zoom_and_pan(shown: Shown, window: Page) -> None:
     thumbnails(shown).first.click()
     window.keyboard.press("4")
     images = dialog(shown).locator(".nst-pane img")
@@ -236,14 +155,14 @@ def test_zoom_and_pan_are_shared_and_pixels_are_shown_as_such(shown: Shown, wind
     dragged = images.evaluate_all(drawn)
     window.keyboard.press("ArrowRight")
     assert images.evaluate_all(drawn) not in (zoomed, dragged)
-    assert sides(shown)[0] == CELLS[0].id  # zoomed in, arrows move what is seen
+    assert sides(shown)[0] == CELLS[0].id  # arrow keys pan if zoomed in
     window.keyboard.press("Shift+ArrowRight")
     assert sides(shown)[0] == CELLS[1].id
     window.keyboard.press("0")
     assert images.evaluate_all(drawn) == fit
 
 
-def test_an_image_is_smooth_up_to_twice_its_size_and_pixelated_beyond(opened: Page) -> None:
+def test_an_image_is_smooth_up_to_200_percent_and_pixelated_above(opened: Page) -> None:
     dialog(opened).locator("[name=a]").select_option(HUGE.id)
     dialog(opened).locator(".nst-stage").focus()
     rendering = "e => getComputedStyle(e).imageRendering"
@@ -264,70 +183,23 @@ def test_two_fingers_zoom(opened: Page) -> None:
     box = opened.locator(".nst-pane").first.bounding_box()
     assert box is not None
     middle, height = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    for kind, apart in (("Start", 40), ("Move", 80), ("Move", 120)):
-        points = [{"x": middle + side * apart, "y": height, "id": side + 1} for side in (-1, 1)]
+    for kind, distance in (("Start", 40), ("Move", 80), ("Move", 120)):
+        points = [{"x": middle + side * distance, "y": height, "id": side + 1} for side in (-1, 1)]
         touches.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": points})
     touches.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
     assert percent(opened) == pytest.approx(3 * before, rel=0.05)
 
 
-def test_the_better_image_says_by_how_much(opened: Page) -> None:
+def test_the_better_image_shows_the_difference(opened: Page) -> None:
     dialog(opened).locator("[name=b]").select_option(CELLS[1].id)
-    words = [side.inner_text() for side in dialog(opened).locator(".nst-words > div").all()]
+    words = [side.inner_text() for side in dialog(opened).locator(".nst-captions > div").all()]
     assert ["better by 0.25" in side for side in words] == [False, True]
     assert ["gatys[adam]" in words[0], "gatys[lbfgs]" in words[1]] == [True, True]
     assert "cup × wave" in words[0]
 
 
-def test_a_link_opens_the_same_view_again(opened: Page, chromium: Browser) -> None:
-    dialog(opened).locator("[name=b]").select_option(CELLS[5].id)
-    dialog(opened).locator(".nst-stage").focus()
-    for key in ("4", "+", "+", "ArrowRight"):
-        opened.keyboard.press(key)
-    opened.wait_for_function("() => location.hash.includes('zoom=')")
-    assert f"#compare=side;a={CELLS[0].id};b={CELLS[5].id};zoom=1.5625;" in opened.url
-    look = "() => document.querySelector('.nst-stage').style.cssText"
-    again = chromium.new_page(viewport={"width": 1440, "height": 900})
-    again.goto(opened.url)
-    assert (mode(again), sides(again)) == ("side", [CELLS[0].id, CELLS[5].id])
-    assert again.evaluate(look) == opened.evaluate(look)
-    again.keyboard.press("Escape")
-    again.wait_for_function("() => !location.hash")
-    again.evaluate(f"() => {{ location.hash = '#compare=difference;a={CELLS[4].id}' }}")
-    again.wait_for_selector("#nst-compare[open]")
-    assert (mode(again), sides(again)[0]) == ("difference", CELLS[4].id)
-    again.close()
-
-
-@pytest.mark.parametrize(
-    "said", ["a=nothing", "compare=side", "compare=side;a", "a=1;length=2;__proto__=3", "%%%;=;"]
-)
-def test_a_link_that_means_nothing_opens_nothing(window: Page, path: Path, said: str) -> None:
-    window.goto(f"{path.as_uri()}#{said}")
-    assert not dialog(window).is_visible()
-
-
-def test_a_link_with_odd_values_opens_the_usual_view(window: Page, path: Path) -> None:
-    odd = "compare=evil;zoom=1e9;x=NaN;cut=-5;gain=x;length=2;b=?"
-    window.goto(f"{path.as_uri()}#a={CELLS[1].id};{odd}")
-    assert (mode(window), sides(window)) == ("slider", [CELLS[1].id, f"content.{CELLS[0].id}"])
-    style = window.locator(".nst-stage").get_attribute("style") or ""
-    assert re.search(r"--cut: 0;.*--gain: \d+;.*--zoom: 16;.*--x: 0;", style)
-
-
-def test_the_link_is_copied_or_else_shown_selected(shown: Shown, window: Page) -> None:
-    thumbnails(shown).first.click()
-    told = dialog(shown).locator("[data-nst=said]")
-    dialog(shown).get_by_text("Copy link").click()
-    assert told.inner_text() == "Copied"
-    told.evaluate("() => { document.execCommand = () => false }")
-    dialog(shown).get_by_text("Copy link").click()
-    assert f"#compare=slider;a={CELLS[0].id};b=content." in told.inner_text()
-    assert told.evaluate("() => String(getSelection())") == told.inner_text()
-
-
 @pytest.mark.parametrize("window", [(w, s) for w in WIDTHS for s in SCHEMES], indirect=True)
-def test_it_fits_and_axe_finds_nothing_serious(window: Page, path: Path) -> None:
+def test_the_dialog_fits_the_window_and_is_accessible(window: Page, path: Path) -> None:
     from axe_playwright_python.sync_playwright import Axe
 
     window.goto(path.as_uri())
@@ -341,7 +213,7 @@ def test_it_fits_and_axe_finds_nothing_serious(window: Page, path: Path) -> None
         assert [one["id"] for one in found if one["impact"] in ("serious", "critical")] == []
 
 
-def test_the_stage_stays_where_it_is_whatever_the_mode(opened: Page) -> None:
+def test_the_images_keep_their_place_in_all_modes(opened: Page) -> None:
     frames = []
     for key in "123":
         opened.keyboard.press(key)
@@ -349,7 +221,7 @@ def test_the_stage_stays_where_it_is_whatever_the_mode(opened: Page) -> None:
     assert frames[0] == frames[1] == frames[2]
 
 
-def test_hostile_names_do_nothing(window: Page, evil: Path) -> None:
+def test_hostile_names_have_no_effect(window: Page, evil: Path) -> None:
     window.on("dialog", lambda box: pytest.fail(box.message))
     window.goto(evil.as_uri())
     thumbnails(window).first.click()
