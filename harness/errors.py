@@ -73,7 +73,7 @@ class SuiteError(NstbenchError):
         self.problems = tuple(itertools.islice(problems, MAX_PROBLEMS))
         lines = [str(problem) for problem in self.problems]
         if len(lines) == MAX_PROBLEMS:
-            lines.append(f"There may be more: the first {MAX_PROBLEMS} are told.")
+            lines.append(f"Only the first {MAX_PROBLEMS} mistakes are listed; there may be more.")
         super().__init__("\n".join(lines))
 
 

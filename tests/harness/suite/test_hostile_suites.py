@@ -209,7 +209,7 @@ def test_a_hundred_megabytes_are_refused_by_their_size(tmp_path: Path) -> None:
     path = tmp_path / "suite.yaml"
     with path.open("wb") as file:
         file.truncate(100 * 10**6)  # takes no space
-    assert told(path) == f" has more than {MAX_BYTES:,} bytes."
+    assert told(path) == f" has more than {MAX_BYTES:,} bytes, the maximum of a suite file."
 
 
 @pytest.mark.parametrize("text", ["", "# a comment\n", "~", "word", "5", "[a, b]", "---\n"])
@@ -221,11 +221,11 @@ def test_what_is_no_map_is_told(text: str, write_suite: Write) -> None:
     ("content", "place"),
     [
         (GOOD.encode("utf-16"), ":1:1 is not UTF-8: byte 0xff"),
-        (GOOD.encode("utf-16-le"), ":1:2 the character '\\x00'"),
+        (GOOD.encode("utf-16-le"), ":1:2 contains '\\x00'"),
         (GOOD.replace("good", "gööd").encode("latin-1"), ":2:8 is not UTF-8: byte 0xf6"),
-        (GOOD.replace("good", "go\0d").encode(), ":2:9 the character '\\x00'"),
-        (GOOD.replace("good", "go\x1bd").encode(), ":2:9 the character '\\x1b'"),
-        (GOOD.replace("good", r'"go\ud800d"').encode(), r":2:7 name: holds '\ud800'"),
+        (GOOD.replace("good", "go\0d").encode(), ":2:9 contains '\\x00'"),
+        (GOOD.replace("good", "go\x1bd").encode(), ":2:9 contains '\\x1b'"),
+        (GOOD.replace("good", r'"go\ud800d"').encode(), r":2:7 name: contains '\ud800'"),
         (GOOD.replace("good", r'"\UFFFFFFFF"').encode(), ":2:10 is not YAML"),
         ((f"%YAML 1.{5000 * '9'}\n---\n" + GOOD).encode(), ":1:9 is not YAML"),
         (GOOD.replace("good", "'\u202egood'").encode(), r":2:7 name: '\u202egood' does not match"),
@@ -249,8 +249,8 @@ def test_a_byte_order_mark_and_the_line_ends_of_windows_are_no_fault(tmp_path: P
 
 @pytest.mark.parametrize("text", [10_000 * "[", 10_000 * "{a: ", 10_000 * "- ", 10_000 * "? "])
 def test_deep_nesting_ends_early(text: str, write_suite: Write) -> None:
-    assert "is nested more than 20 deep" in told(write_suite(text))
-    assert "is nested more than 20 deep" in told(write_suite(GOOD), given=(f"sizes={text}",))
+    assert "is nested more than 20 levels deep" in told(write_suite(text))
+    assert "is nested more than 20 levels deep" in told(write_suite(GOOD), given=(f"sizes={text}",))
 
 
 @pytest.mark.parametrize(
@@ -259,8 +259,8 @@ def test_deep_nesting_ends_early(text: str, write_suite: Write) -> None:
         # 10^9 values in nine lines; values that contain themselves; a long text a thousand times.
         ("".join(f"a{i}: &a{i} [{10 * f'*a{i - 1}, ' if i else 'x'}]\n" for i in range(10)),
          "has more than 50,000 values"),
-        ("a: &a [*a, *a]", "is nested more than 20 deep"),
-        ("a: &a {b: *a}", "is nested more than 20 deep"),
+        ("a: &a [*a, *a]", "is nested more than 20 levels deep"),
+        ("a: &a {b: *a}", "is nested more than 20 levels deep"),
         (f"a: &a {10_000 * 'x'}\nb: [{1000 * '*a, '}]", "has more than 1,048,576 characters"),
         (f"a: [{60_000 * '0,'}]", "has more than 50,000 values"),
     ],
@@ -278,13 +278,14 @@ def test_many_mistakes_make_no_endless_message(write_suite: Write) -> None:
     unknown = ", ".join(f"wrong{i}: 0" for i in range(10_000))
     found = told(write_suite(GOOD.replace("iterations: 3", unknown)))
     assert len(found.splitlines()) == MAX_PROBLEMS
-    with pytest.raises(SuiteError, match=f"the first {MAX_PROBLEMS} are told"):
+    with pytest.raises(SuiteError, match=f"Only the first {MAX_PROBLEMS} mistakes are listed"):
         suite.load(write_suite(GOOD.replace("iterations: 3", unknown)))
 
 
 def test_many_profiles_are_refused_before_each_is_checked(write_suite: Write) -> None:
     profiles = "".join(f"  p{i}: {{}}\n" for i in range(1000))
-    assert ":11:3 profiles: 1,000 are too many" in told(write_suite(f"{GOOD}profiles:\n{profiles}"))
+    found = told(write_suite(f"{GOOD}profiles:\n{profiles}"))
+    assert ":11:3 profiles: has 1,000 entries; the maximum is 32" in found
 
 
 AXES = "axes: {" + ", ".join(
@@ -302,7 +303,7 @@ IMAGES = ", ".join(f"i{i}: {{builtin: coffee}}" for i in range(2000))
 @pytest.mark.parametrize(
     ("old", "new", "what"),
     [
-        ("params: {iterations: 3}", AXES, "1,000,000,000 variants are 1,000,000,000 cells"),
+        ("params: {iterations: 3}", AXES, "1,000,000,000 variants make 1,000,000,000 cells"),
         ("{coffee: {builtin: coffee}}", f"{{{IMAGES}}}", None),  # 2,000 pairs are a plan
         ("sizes: [64]", f"seeds: {[*range(1000)]}\nsizes: {[*range(64, 264)]}", "200,000 cells"),
         ("metrics", f"{MANY_PLACES}metrics", "include[0]: adds 200,000 cells"),
@@ -379,7 +380,7 @@ def test_a_tag_builds_nothing_wherever_it_stands(value: str, write_suite: Write)
 def test_a_number_that_no_record_can_keep_is_told(number: str, write_suite: Write) -> None:
     for old in ("64", "3", "ssim", "random"):
         found = told(write_suite(GOOD.replace(old, number)))
-        assert " is not finite." in found or " is not a whole number of at most " in found
+        assert " is not a finite number." in found or " is not an integer up to " in found
     params = f"params: {{learning_rate: {number}}}"
     assert ":9:35 " in told(write_suite(GOOD.replace("params: {iterations: 3}", params)))
 
@@ -387,16 +388,16 @@ def test_a_number_that_no_record_can_keep_is_told(number: str, write_suite: Writ
 @pytest.mark.parametrize(
     ("line", "place"),
     [
-        ("name: twice", ":10:1 name: stands twice, first in line 2."),
-        ("<<: {sizes: [64]}", ":10:1 merge keys (<<) are not read."),
+        ("name: twice", ":10:1 name: is a duplicate of the key in line 2."),
+        ("<<: {sizes: [64]}", ":10:1 merge keys (<<) are not supported."),
         ("profiles: {quick: {<<: {sizes: [64]}}}", ":10:20 profiles.quick: merge keys"),
-        ("? [a, b]\n: 1", ":10:3 a key is a plain word"),
-        ("? {a: b}\n: 1", ":10:3 a key is a plain word"),
+        ("? [a, b]\n: 1", ":10:3 a key must be a plain word"),
+        ("? {a: b}\n: 1", ":10:3 a key must be a plain word"),
         ("~: 1", ":10:1 ~: '~' is not a known key"),
         ("5: 1", ":10:1 5: '5' is not a known key"),
         ("'': 1", ":10:1 : '' is not a known key"),
         (f"{300 * 'x'}: 1", ":10:1 the key 'xxx"),
-        (r'"a\0b": 1', r":10:1 the key 'a\x00b' holds '\x00'"),
+        (r'"a\0b": 1', r":10:1 the key 'a\x00b' contains '\x00'"),
     ],
 )
 def test_a_key_that_cannot_be_one_is_told(line: str, place: str, write_suite: Write) -> None:
@@ -450,8 +451,8 @@ def test_an_include_may_bring_an_encoder(write_suite: Write) -> None:
 @pytest.mark.parametrize(
     ("text", "place"),
     [
-        ("seeds: [0, 1, 0]", ":10:15 seeds[2]: 0 stands twice."),
-        ("metrics: [ssim, ssim]", ":10:17 metrics[1]: 'ssim' stands twice."),
+        ("seeds: [0, 1, 0]", ":10:15 seeds[2]: 0 is listed twice."),
+        ("metrics: [ssim, ssim]", ":10:17 metrics[1]: 'ssim' is listed twice."),
         ("pairs: [{content: coffee, style: grass}, {content: coffee, style: grass}]",
          ":10:42 pairs[1]: "),
     ],
@@ -549,7 +550,7 @@ def test_a_suite_cannot_say_what_a_metric_finds_out(write_suite: Write) -> None:
         "{use: style_loss, layers: [x]}",
     ):
         assert re.match(
-            r":7:\d+ metrics\[0\]\.\w+: \w+ finds this out by itself",
+            r":7:\d+ metrics\[0\]\.\w+: \w+ computes this value itself",
             told(write_suite(GOOD.replace("[ssim]", f"[{entry}]"))),
         )
     entry = "{use: gram_distance, judge: alexnett}"

@@ -77,7 +77,7 @@ def test_a_caret_stands_under_the_value(write_suite: Write) -> None:
 
 def test_a_mistake_in_a_profile_is_told_though_the_profile_is_not_used(write_suite: Write) -> None:
     path = write_suite(GOOD + "profiles:\n  quick:\n    sizes: [8]\n")
-    assert problems(path) == [":9:13 sizes[0]: 8: should be greater than or equal to 32."]
+    assert problems(path) == [":9:13 sizes[0]: 8 should be greater than or equal to 32."]
 
 
 def test_a_profile_merges_maps_and_replaces_the_rest(write_suite: Write) -> None:
@@ -119,7 +119,7 @@ def test_scalars_are_those_of_yaml_1_2(text: str, value: Any) -> None:
 
 def test_equal_keys_are_an_error_and_both_lines_are_named(write_suite: Write) -> None:
     found = problems(write_suite(GOOD + "sizes: [64]\nsizes: [96]\n"))
-    assert found == [":8:1 sizes: stands twice, first in line 7. Keep one."]
+    assert found == [":8:1 sizes: is a duplicate of the key in line 7. Remove one of them."]
 
 
 def test_what_is_not_yaml_is_told_with_its_place(write_suite: Write) -> None:
@@ -222,10 +222,11 @@ def test_the_museum_comes_along(write_suite: Write) -> None:
     text = COLLECTED.replace("images/all.yaml", "museum").replace("[cat, {name}]", "[chelsea]")
     assert suite.load(write_suite(text)).contents["chelsea"].title == "Chelsea the cat"
     assert (
-        "'musem' is not one of museum" in problems(write_suite(text.replace("museum", "musem")))[0]
+        "'musem' is neither a packaged collection (museum)"
+        in problems(write_suite(text.replace("museum", "musem")))[0]
     )
 
 
 def test_names_alone_need_a_collection(write_suite: Write) -> None:
     text = COLLECTED.replace("collection: images/all.yaml\n", "").replace("{name}", "cup")
-    assert "names no collection" in problems(write_suite(text))[0]
+    assert "has no collection" in problems(write_suite(text))[0]
