@@ -305,8 +305,8 @@ RECIPES = ("method", "variant")
 class Claim:
     """A statement to test: it compares two levels of one factor, with all else equal.
 
-    Effects are those of the second level relative to the first. A factor is a parameter of the method, or
-    one of `encoder`, `method`, `seed`, `size`, `variant`.
+    Effects are those of the second level relative to the first. A factor is a parameter of the
+    method, or one of `encoder`, `method`, `seed`, `size`, `variant`.
     """
 
     id: str

@@ -102,7 +102,7 @@ def test_a_checkpoint_that_would_run_code_is_refused(
 
     path = tmp_path / "net.pth"
     torch.save({"layer": Evil()}, path)
-    with pytest.raises(WeightsError, match=r"net\.pth .* nothing else is unpickled"):
+    with pytest.raises(WeightsError, match=r"net\.pth contains objects other than tensors"):
         Johnson(checkpoint=str(path)).fit(torch.rand(1, 3, 48, 48), context())
     assert not (tmp_path / "ran").exists()
 
@@ -144,7 +144,7 @@ def ghostscript(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_no_image_is_a_program_to_be_run(ghostscript: Path, tmp_path: Path) -> None:
     eps = tmp_path / "painting.png"
     Pillow.new("RGB", (40, 30)).save(eps, format="EPS")
-    with pytest.raises(ImageError, match=r"painting\.png is EPS, a program to be run"):
+    with pytest.raises(ImageError, match=r"painting\.png is EPS, which contains a program"):
         read(eps)
     one = record(cell("gatys[adam]"))
     store = store_of(tmp_path, [one])

@@ -583,7 +583,7 @@ def test_an_image_that_is_none_costs_its_own_cells(write_suite: Write, tmp_path:
             [".", "pipe", "loop", "/dev/zero", 300 * "x", "a[/b]\\"], "there is no file"
         ),
         f"{20 * '../'}etc/passwd": "cannot be read as an image",
-        "huge.bmp": "has more pixels than the 64,000,000 that are read",
+        "huge.bmp": "has more pixels than the maximum of 64,000,000",
     }
     images = {f"bad{i}": {"path": path} for i, path in enumerate(bad)}
     contents = f"contents: {json.dumps({**images, 'coffee': {'builtin': 'coffee'}})}"
