@@ -3,8 +3,8 @@ r"""`compact`: VGG-19 up to relu3_4, channel for channel, in a fifth of its weig
 The default encoder on machines without pretrained weights. It is distilled from VGG-19, see
 `distill`.
 
-What      473,152 parameters in half precision. Every layer approximates VGG-19's 64, 128 or 256 channels
-          one by one, so loss weights stay valid. All convolutions after the first have
+What      473,152 parameters in half precision. Every layer approximates VGG-19's 64, 128 or 256
+          channels one by one, so loss weights stay valid. All convolutions after the first have
           low rank (RANKS): few maps, mixed by a 1x1 convolution.
 Teacher   VGG-19, K. Simonyan and A. Zisserman, Oxford; weights under CC BY 4.0. Layers to relu3_4.
 Data      300 photographs of BSDS500 (train, val; research use), 12 of scikit-image's and 18 of the
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 BLOCKS, CHANNELS = (2, 2, 4), (64, 128, 256)
 RANKS = {
-    # Rank of each convolution. It removes 1 to 6 % of the energy of VGG-19's features per layer, and
+    # Rank of each convolution. It costs 1 to 6 % of the energy of VGG-19's features per layer, and
     # keeps the file below 1 MB.
     "conv1_2": 16, "conv2_1": 32, "conv2_2": 48,
     "conv3_1": 56, "conv3_2": 48, "conv3_3": 32, "conv3_4": 36,

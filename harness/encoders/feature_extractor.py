@@ -89,8 +89,8 @@ class LayeredEncoder:
     def __call__(self, image: Image, layers: Sequence[str]) -> dict[str, torch.Tensor]:
         """Return features (N, C, h, w) at `layers`, in float32 unless `upcast` is off.
 
-        `convX_Y` is the output of the convolution before its ReLU. A ReLU works in place only if its
-        input is not requested.
+        `convX_Y` is the output of the convolution before its ReLU. A ReLU works in place only if
+        its input is not requested.
 
         Raises:
             UnknownNameError: The encoder does not have a requested layer.
@@ -149,8 +149,8 @@ def _kernel(name: str) -> bool:
 def _made_for_grey_levels(first: nn.Module) -> bool:
     """Return True for weights trained on grey levels and rescaled for normalised input.
 
-    For unit noise, the output of such a first layer is in the tens (57 for Oxford's VGG-19). A layer
-    that was trained on normalised pixels returns 1 or 2.
+    For unit noise, the output of such a first layer is in the tens (57 for Oxford's VGG-19). A
+    layer that was trained on normalised pixels returns 1 or 2.
     """
     kernel = next(first.parameters())
     return float(kernel.float().pow(2).sum(dim=(1, 2, 3)).mean().sqrt()) > 10
