@@ -116,14 +116,14 @@ def test_weights_that_would_unpack_to_a_thousand_times_their_size_are_refused(
         for entry in old.infolist():
             new.writestr(entry.filename, old.read(entry))
     assert bomb.stat().st_size < 10_000
-    with pytest.raises(WeightsError, match=r"bomb\.pth would unpack to 4,\d{3},\d{3} bytes"):
+    with pytest.raises(WeightsError, match=r"bomb\.pth is compressed and unpacks to 4,\d{3},\d{3} bytes"):
         load_tensors(bomb)
     assert load_tensors(plain)["a"].numel() == 1_000_000
 
 
 def test_a_tensor_that_claims_more_numbers_than_its_file_has_is_refused(tmp_path: Path) -> None:
     torch.save({"a": torch.zeros(1).expand(10**6, 10**6)}, tmp_path / "x.pth")  # four terabytes
-    with pytest.raises(WeightsError, match=r"x\.pth holds fewer numbers than its tensors have"):
+    with pytest.raises(WeightsError, match=r"x\.pth has tensors larger than the file"):
         load_tensors(tmp_path / "x.pth")
 
 
