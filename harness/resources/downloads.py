@@ -143,7 +143,7 @@ def check(
     origin: str = "",
     remedy: str = "Correct the hash, or replace the file.",
 ) -> None:
-    """Raise HashError, naming both hashes, unless the file's hash begins with `sha256`."""
+    """Raise HashError, naming both hashes, unless the file's hash starts with `sha256`."""
     actual = file_sha256(path)
     if not actual.startswith(sha256.lower()):
         raise HashError(f"{origin or path} has SHA-256 {actual} instead of {sha256}. {remedy}")

@@ -116,7 +116,9 @@ def test_weights_that_would_unpack_to_a_thousand_times_their_size_are_refused(
         for entry in old.infolist():
             new.writestr(entry.filename, old.read(entry))
     assert bomb.stat().st_size < 10_000
-    with pytest.raises(WeightsError, match=r"bomb\.pth is compressed and unpacks to 4,\d{3},\d{3} bytes"):
+    with pytest.raises(
+        WeightsError, match=r"bomb\.pth is compressed and unpacks to 4,\d{3},\d{3} bytes"
+    ):
         load_tensors(bomb)
     assert load_tensors(plain)["a"].numel() == 1_000_000
 
