@@ -1,25 +1,25 @@
-"""Everything that can go wrong through no fault of nstbench, as one tree.
+"""Errors that a user can fix, as one tree.
 
 NstbenchError
-├── UsageError              a command line that cannot be right
-├── SuiteError              one or more mistakes in a suite, each with its place
-├── UnknownNameError        a method, metric, encoder, layer ... that does not exist
-├── DuplicateNameError      two things registered under one name
-├── SourceError             an image or weights that cannot be had, or are not what they should be
-│   ├── AbsentError         the server is there, the file is not
-│   ├── HashError           other bytes than were pinned: never replaced by something else
+├── UsageError              an invalid command line
+├── SuiteError              mistakes in a suite, each with its position
+├── UnknownNameError        an unknown method, metric, encoder, layer ...
+├── DuplicateNameError      a name that is registered twice
+├── SourceError             an image or weights that are missing, unreadable or wrong
+│   ├── AbsentError         the server answers, but does not have the file
+│   ├── HashError           a file differs from its pinned hash; no stand-in replaces it
 │   ├── ImageError
 │   └── WeightsError
 │       └── MissingWeightsError
 ├── RecordError             a stored record that cannot be read
-├── TooLargeError           a cell that cannot fit into memory, with the numbers
-├── WorkerError             the process that cells run in does not start
-├── StoreError              a folder that cannot be written: its disk is full, read-only, gone ...
-├── TrackingError           MLflow cannot be reached or refuses
-└── Diverged                a method's numbers stopped being finite; carries the last finite image
+├── TooLargeError           a cell that needs more memory than there is
+├── WorkerError             a worker process that does not start
+├── StoreError              a folder that cannot be written: disk full, read-only, removed ...
+├── TrackingError           MLflow is unreachable or rejects a request
+└── Diverged                a method's loss is no longer finite; has the last finite image
 
-The command line prints these plainly and ends with 2. Anything else is a bug of nstbench and keeps
-its traceback.
+The command line prints their messages without a traceback and exits with code 2. Any other
+exception is a bug of nstbench.
 """
 
 from __future__ import annotations
@@ -39,20 +39,20 @@ _UNPRINTABLE = re.compile(r"[^\t\n -~\xa0-\ud7ff\ue000-\U0010ffff]")
 
 
 class NstbenchError(Exception):
-    """Base of the tree: the message is written for the user."""
+    """Base class. The message is written for the user."""
 
     def __str__(self) -> str:
-        """Return the message, without what a terminal would obey: servers have a say in some."""
+        """Return the message without control characters: parts of it may come from a server."""
         return _UNPRINTABLE.sub("?", super().__str__())
 
 
 class UsageError(NstbenchError):
-    """A command line that cannot be right."""
+    """An invalid command line."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake in a suite, and where it stands (`file:line:column`, or the option's text)."""
+    """One mistake in a suite and its position: `file:line:column`, or the text of an option."""
 
     where: str
     what: str
@@ -63,28 +63,28 @@ class Problem:
 
 
 MAX_PROBLEMS = 100
-"""With so many mistakes, telling more would help nobody."""
+"""Mistakes that one error lists."""
 
 
 class SuiteError(NstbenchError):
-    """All the mistakes of a suite in one go, up to `MAX_PROBLEMS`."""
+    """All mistakes of a suite, up to `MAX_PROBLEMS`."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(itertools.islice(problems, MAX_PROBLEMS))
         lines = [str(problem) for problem in self.problems]
         if len(lines) == MAX_PROBLEMS:
-            lines.append(f"There may be more: the first {MAX_PROBLEMS} are told.")
+            lines.append(f"Only the first {MAX_PROBLEMS} mistakes are listed; there may be more.")
         super().__init__("\n".join(lines))
 
 
 class Problems(list[Problem]):
-    """The mistakes found so far; at `MAX_PROBLEMS` the search for more ends."""
+    """A list of mistakes that stops the search at `MAX_PROBLEMS`."""
 
     def append(self, problem: Problem) -> None:
-        """Take in one more.
+        """Add a mistake.
 
         Raises:
-            SuiteError: These are enough.
+            SuiteError: The list has `MAX_PROBLEMS` entries.
         """
         super().append(problem)
         if len(self) >= MAX_PROBLEMS:
@@ -92,35 +92,35 @@ class Problems(list[Problem]):
 
 
 class UnknownNameError(NstbenchError):
-    """A name that does not exist, with the nearest that does."""
+    """An unknown name; the message suggests the nearest known one."""
 
 
 class DuplicateNameError(NstbenchError):
-    """Two things registered under one name."""
+    """A name that is registered twice."""
 
 
 class SourceError(NstbenchError):
-    """An image or weights that cannot be had, or are not what they should be."""
+    """An image or weights that are missing, unreadable or wrong."""
 
 
 class AbsentError(SourceError):
-    """The server is there, the file is not."""
+    """The server answers, but does not have the file."""
 
 
 class HashError(SourceError):
-    """Other bytes than were pinned: nothing stands in for them, somebody has to look."""
+    """A file differs from its pinned hash. No stand-in replaces it: the user has to decide."""
 
 
 class ImageError(SourceError):
-    """An image that cannot be had or read."""
+    """An image that is missing or unreadable."""
 
 
 class WeightsError(SourceError):
-    """Pretrained weights that cannot be had, cannot be read, or do not fit."""
+    """Pretrained weights that are missing, unreadable, or do not fit the network."""
 
 
 class MissingWeightsError(WeightsError):
-    """Pretrained weights that are nowhere to be had: something may stand in for them."""
+    """Pretrained weights that no source has; another encoder may replace them."""
 
 
 class RecordError(NstbenchError):
@@ -128,23 +128,23 @@ class RecordError(NstbenchError):
 
 
 class TooLargeError(NstbenchError):
-    """A cell that cannot fit into memory, with the numbers."""
+    """A cell that needs more memory than there is; the message has both numbers."""
 
 
 class WorkerError(NstbenchError):
-    """The process that cells run in does not start; the message has what it said."""
+    """A worker process that does not start; the message has its output."""
 
 
 class StoreError(NstbenchError):
-    """A folder that cannot be written: its disk is full, can only be read, is gone, or in use."""
+    """A folder that cannot be written: the disk is full, read-only or removed, or it is in use."""
 
 
 class TrackingError(NstbenchError):
-    """MLflow cannot be reached or refuses."""
+    """MLflow is unreachable or rejects a request."""
 
 
-class Diverged(NstbenchError):  # noqa: N818 - the field's own word for it
-    """A method's numbers stopped being finite at `index`; `image` is the last finite one."""
+class Diverged(NstbenchError):  # noqa: N818 - the term of the field
+    """A method's loss is not finite at step `index`; `image` is the last finite one."""
 
     def __init__(self, index: int, image: Image | None) -> None:
         self.index, self.image = index, image
@@ -154,27 +154,29 @@ class Diverged(NstbenchError):  # noqa: N818 - the field's own word for it
         return type(self), (self.index, self.image)
 
 
-SHOWN = 60
+MAX_QUOTED_LENGTH = 60
 """Characters of a value that a message shows."""
 
-LISTED, SEARCHED = 100, 1000
-"""Names that a message lists, and among which it looks for the nearest."""
+MAX_LISTED, MAX_SEARCHED = 100, 1000
+"""Names that a message lists, and names that the search for the nearest one reads."""
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
     """Return ` Did you mean 'x'?` for the nearest of `names`, or nothing."""
-    near = get_close_matches(name[:SHOWN], list(itertools.islice(names, SEARCHED)), n=1)
+    near = get_close_matches(
+        name[:MAX_QUOTED_LENGTH], list(itertools.islice(names, MAX_SEARCHED)), n=1
+    )
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def quoted(value: object) -> str:
-    """Return a value as Python writes it, cut where it is long."""
-    text = repr(value[: SHOWN + 1] if isinstance(value, str) else value)
-    return text if len(text) <= SHOWN else f"{text[: SHOWN - 3]}..."
+    """Return the `repr` of a value, cut to `MAX_QUOTED_LENGTH` characters."""
+    text = repr(value[: MAX_QUOTED_LENGTH + 1] if isinstance(value, str) else value)
+    return text if len(text) <= MAX_QUOTED_LENGTH else f"{text[: MAX_QUOTED_LENGTH - 3]}..."
 
 
 def listed(names: Iterable[object]) -> str:
-    """Return names with commas between, and how many more there are where they are many."""
+    """Return names separated by commas; after `MAX_LISTED`, only the number of the rest."""
     texts = [str(name) for name in names]
-    more = f", and {len(texts) - LISTED:,} more" if len(texts) > LISTED else ""
-    return ", ".join(texts[:LISTED]) + more
+    more = f", and {len(texts) - MAX_LISTED:,} more" if len(texts) > MAX_LISTED else ""
+    return ", ".join(texts[:MAX_LISTED]) + more

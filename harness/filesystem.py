@@ -1,7 +1,7 @@
-"""Disks that are full, can only be read, or are gone: errors of ours, and nothing half-written.
+"""Atomic writes, and messages for disks that are full, read-only or removed.
 
-What is being written is called `.part-<pid>@<host>@<name>` until it is whole. So what a process
-left that was killed can be told from what another one is writing, on this machine or another.
+A file or folder has the name `.part-<pid>@<host>@<name>` until it is complete. The name separates
+leftovers of a killed process from files that another process is writing, on any machine.
 """
 
 from __future__ import annotations
@@ -22,70 +22,71 @@ PART = ".part-"
 _PART = re.compile(rf"{re.escape(PART)}(\d{{1,9}})@([^@]*)@")
 _HOST = re.sub(r"[^\w.-]", "-", platform.node())[:40]
 
-_ROOM = "make room there (`nstbench gc` shows what no run refers to any more)"
-_LEAVE = "have its permissions changed"
-_BACK = "put it back"
+_FREE_SPACE = "free space there (`nstbench gc` lists files that no run uses)"
+_PERMIT = "change its permissions"
+_RESTORE = "restore it"
+_REMOVED = "it was removed, moved or unmounted during the run"
 REFUSALS = {
-    # what the disk says: why it cannot be written, and what to do
-    ENOSPC: ("there is too little room on its disk", _ROOM),
-    EDQUOT: ("your quota on its disk is used up", _ROOM),
-    EFBIG: ("no file may become so large", "raise the limit (`ulimit -f`)"),
-    EROFS: ("its disk can only be read", "mount it for writing"),
-    EACCES: ("you may not write there", _LEAVE),
-    EPERM: ("you may not write there", _LEAVE),
-    EIO: ("its disk has a fault", "see to the disk"),
-    ESTALE: ("it was removed, moved or unmounted meanwhile", _BACK),
-    ENOTCONN: ("it was removed, moved or unmounted meanwhile", _BACK),
-    ENOENT: ("it was removed, moved or unmounted meanwhile", _BACK),
+    # error code: reason, remedy
+    ENOSPC: ("its disk is full", _FREE_SPACE),
+    EDQUOT: ("your disk quota is used up", _FREE_SPACE),
+    EFBIG: ("the file exceeds the size limit of this process", "raise the limit (`ulimit -f`)"),
+    EROFS: ("its disk is read-only", "mount it for writing"),
+    EACCES: ("permission denied", _PERMIT),
+    EPERM: ("permission denied", _PERMIT),
+    EIO: ("its disk reports an error", "check the disk"),
+    ESTALE: (_REMOVED, _RESTORE),
+    ENOTCONN: (_REMOVED, _RESTORE),
+    ENOENT: (_REMOVED, _RESTORE),
 }
+_CONTINUE = "then run the same command again to continue."
 
 
 @contextmanager
-def writing(folder: Path, other: str) -> Iterator[None]:
-    """Turn what the disk refuses in `folder` into an error that says where, why and what to do.
+def writing(folder: Path, alternative: str) -> Iterator[None]:
+    """Turn write errors in `folder` into a StoreError with the reason and the remedy.
 
     Args:
-        folder: Where the block writes; what fails elsewhere is passed on.
-        other: What else there is to do: "take another folder with --out".
+        folder: Where the block writes; errors of other folders pass unchanged.
+        alternative: A second remedy, such as "take another folder with --out".
 
     Raises:
-        StoreError: It is full, can only be read, is gone ...
+        StoreError: The folder cannot be written.
     """
     try:
         yield
     except OSError as error:
-        if error.errno is None or _elsewhere(error, folder):
+        if error.errno is None or _is_outside(error, folder):
             raise
-        why, remedy = REFUSALS.get(error.errno, (os.strerror(error.errno), "mend that"))
+        why, remedy = REFUSALS.get(error.errno, (os.strerror(error.errno), "resolve this"))
         raise StoreError(
-            f"{folder} cannot be written: {why}{_free(folder, error)}. What was finished is kept. "
-            f"{_sentence(remedy)}, or {other}; then the same command goes on."
+            f"{folder} cannot be written: {why}{_free_space(folder, error)}. Finished results "
+            f"are kept. {_capitalize(remedy)}, or {alternative}; {_CONTINUE}"
         ) from error
 
 
 def describe_os_error(error: OSError) -> str:
-    """Return what an error means that nobody expected, empty where it may well be a bug."""
+    """Return a message for an uncaught disk error, or an empty text if it may be a bug."""
     if error.errno not in REFUSALS or error.errno == ENOENT:
         return ""
     where = error.filename or "The output, or a temporary file"
     _, remedy = REFUSALS[error.errno]
     return (
-        f"{where}: {error.strerror}. What was finished is kept. {_sentence(remedy)}; then the same "
-        "command goes on."
+        f"{where}: {error.strerror}. Finished results are kept. {_capitalize(remedy)}; {_CONTINUE}"
     )
 
 
 def drop_output() -> None:
-    """Forget what standard output still holds: Python would try it once more and end with 120."""
-    with suppress(OSError, ValueError):  # it may be no file
+    """Discard buffered standard output: Python would flush it again at exit and return 120."""
+    with suppress(OSError, ValueError):  # stdout may have no descriptor
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def ensure_room(folder: Path, size: int) -> None:
-    """See that so many bytes can be written, before the first of them is.
+    """Check that a disk has room for `size` bytes.
 
     Raises:
-        OSError: They cannot.
+        OSError: It has not (ENOSPC).
     """
     if size > shutil.disk_usage(folder).free:
         raise OSError(ENOSPC, os.strerror(ENOSPC), str(folder))
@@ -93,7 +94,7 @@ def ensure_room(folder: Path, size: int) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Write a file under a temporary name, then put it in place in one step."""
+    """Write a file under a temporary name, then rename it to `path`."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = part_of(path)
     try:
@@ -105,15 +106,15 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Fill a folder under a temporary name, then put it in place of any earlier one."""
+    """Fill a folder under a temporary name, then replace the folder at `path` with it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary, earlier = part_of(path), part_of(path.with_name(f"{path.name}-earlier"))
-    for left in (temporary, earlier):  # by a process that had our number before us
-        discard(left)
+    for leftover in (temporary, earlier):  # of an earlier process with the same pid
+        discard(leftover)
     temporary.mkdir()
     try:
         yield temporary
-        _settle(temporary)
+        _sync(temporary)
         with suppress(FileNotFoundError):
             path.rename(earlier)
         temporary.rename(path)
@@ -122,8 +123,8 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         discard(earlier)
 
 
-def _settle(folder: Path) -> None:
-    """Have what is in a folder on the disk: after a power failure a name stands for the whole."""
+def _sync(folder: Path) -> None:
+    """Flush a folder's files to disk, so that a power failure leaves no incomplete file."""
     for path in folder.rglob("*"):
         if path.is_file():
             with path.open("rb") as file:
@@ -131,7 +132,7 @@ def _settle(folder: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder; what is left where that breaks off does not have its name."""
+    """Remove a file or a folder; after an interruption, the rest has a temporary name."""
     last = part_of(path)
     discard(last)
     path.rename(last)
@@ -139,7 +140,7 @@ def remove(path: Path) -> None:
 
 
 def discard(part: Path) -> None:
-    """Clear away what is half there, if it is there; that it cannot be tells nobody anything."""
+    """Delete a temporary file or folder; ignore deletion errors."""
     with suppress(OSError):
         if part.is_dir() and not part.is_symlink():
             shutil.rmtree(part, ignore_errors=True)
@@ -148,45 +149,45 @@ def discard(part: Path) -> None:
 
 
 def part_of(path: Path) -> Path:
-    """Return where a file or folder is written until it is whole."""
+    """Return the temporary name of a file or folder."""
     return path.with_name(f"{PART}{os.getpid()}@{_HOST}@{path.name}")
 
 
 def abandoned(part: Path) -> bool:
-    """Tell whether what is half-written is so for ever: a process of this machine that is gone."""
+    """Return True if the process that wrote a temporary file ran here and has ended."""
     match = _PART.match(part.name)
-    return match is not None and match[2] == _HOST and not _alive(int(match[1]))
+    return match is not None and match[2] == _HOST and not _is_running(int(match[1]))
 
 
-def _alive(pid: int) -> bool:
-    if sys.platform == "win32":  # where asking would end it
+def _is_running(pid: int) -> bool:
+    if sys.platform == "win32":  # os.kill would end the process
         return True
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True  # somebody else's
+        return True  # a process of another user
     return True
 
 
-def _elsewhere(error: OSError, folder: Path) -> bool:
+def _is_outside(error: OSError, folder: Path) -> bool:
     if not isinstance(error.filename, str):
         return False
     where, folder = Path(error.filename).absolute(), folder.absolute()
     return not (where.is_relative_to(folder) or folder.is_relative_to(where))
 
 
-def _sentence(text: str) -> str:
+def _capitalize(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def _free(folder: Path, error: OSError) -> str:
-    """Say how much room there is, where that is the matter."""
+def _free_space(folder: Path, error: OSError) -> str:
+    """Return the free space of a full disk, or an empty text for other errors."""
     if error.errno != ENOSPC:
         return ""
-    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    found = os.statvfs(there)
-    if found.f_files and not found.f_favail:
-        return ", it takes no further file"
-    return f", {found.f_bavail * found.f_frsize / 1e6:,.1f} MB are free"
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    disk = os.statvfs(existing)
+    if disk.f_files and not disk.f_favail:
+        return ", no inodes are left"
+    return f", {disk.f_bavail * disk.f_frsize / 1e6:,.1f} MB are free"

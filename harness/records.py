@@ -1,8 +1,7 @@
-"""The plain data that every stage hands to the next: frozen, JSON in and out, no torch.
+"""The data that stages exchange: frozen, convertible to JSON, without torch.
 
-A Cell is what is planned: one method with its parameters, on one pair, with one seed and size.
-A Record is what came of it. Identity lives here, so that a planned cell and a stored record are
-named by the same code.
+A Cell is one planned method with its parameters, on one pair, with one seed and size. A Record is
+its result. Ids are computed here, so that planned cells and stored records share them.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 SCHEMA = 2
-"""Raised when yesterday's code cannot read a stored record of today's, or misunderstands it.
+"""Increase it if older code would fail to read a new record, or misread it.
 
 2: `objective` is the loss of the saved image; in records of schema 1 it is that of raw pixels.
 """
@@ -24,26 +23,25 @@ Status = Literal[
     "done", "diverged", "failed", "skipped", "out_of_memory", "timeout", "crashed", "interrupted"
 ]  # fmt: skip
 Direction = Literal["lower", "higher", "neither"]
-Sign = Literal["lower", "higher", "none"]  # predicted of the second level against the first
+Sign = Literal["lower", "higher", "none"]  # of the second level relative to the first
 Control = Literal["", "null", "effect"]
 
 SAVED_IMAGE, RAW_PIXELS = "saved image", "raw pixels"
-"""What a loss may be of: the image clamped and rounded to 8 bits, or what the method returned."""
+"""Images that a loss refers to: clamped and rounded to 8 bits, or as the method returned them."""
 
 BITWISE = "bitwise on this machine"
-"""How a record's `environment["deterministic"]` begins where doing it again gives the same bits."""
-
+"""Prefix of `environment["deterministic"]` in records that the same machine reproduces exactly."""
 
 SNAPSHOT_EDGE = 256
-"""Long edge in pixels of the images kept on the way to a stylized image."""
+"""Long edge in pixels of intermediate images."""
 
 
 @dataclass(frozen=True)
 class ImageUse:
-    """An image as it was really used, and where it came from."""
+    """An image as used, and its origin."""
 
     name: str
-    sha256: str  # of the file's bytes; of the pixels where a study was painted
+    sha256: str  # of the file's bytes, or of the pixels of a painted study
     origin: str  # "scikit-image", a URL, a file name, "painted by nstbench"
     title: str = ""
     artist: str = ""
@@ -51,19 +49,19 @@ class ImageUse:
     rights: str = ""
     width: int = 0  # of the file, upright
     height: int = 0
-    stand_in: str | None = None  # the study or photograph in place of the real image
+    stand_in: str | None = None  # the study or photograph that replaces the image
     why_stand_in: str = ""
 
 
 @dataclass(frozen=True)
 class EncoderUse:
-    """The frozen loss network of a run, and where its weights came from."""
+    """The frozen loss network of a run, and the origin of its weights."""
 
     name: str
-    sha256: str  # of the weights' file; of the recipe where weights are random
+    sha256: str  # of the weights' file, or of the recipe of random weights
     origin: str
-    warning: str = ""  # why this one and not the one that was wanted
-    layers: tuple[str, ...] = ()  # all that it can be asked for, in order of depth
+    warning: str = ""  # why it replaces the requested encoder
+    layers: tuple[str, ...] = ()  # all available layers, in order of depth
 
 
 @dataclass(frozen=True)
@@ -77,10 +75,10 @@ class TrainingUse:
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """One thing to run. Everything in `components` decides its id; the rest is for reading."""
+    """One unit of work. `components` determine its id; other fields are descriptive."""
 
     suite: str
-    variant: str  # "gatys[adam]": the suite's label and the levels that set it apart
+    variant: str  # "gatys[adam]": label and distinguishing levels
     label: str  # "gatys": the suite's label alone
     method: str
     version: int
@@ -95,11 +93,11 @@ class Cell:
     device: str  # "cpu", or the GPU's name
     training: TrainingUse | None = None
     files: Mapping[str, str] = field(default_factory=dict)  # parameter -> SHA-256 of its file
-    anchor: bool = False  # a reference point, not a contender
+    anchor: bool = False  # a reference point, not compared with the other methods
 
     @cached_property
     def components(self) -> dict[str, Any]:
-        """What decides the id, by name: stored beside it so that a change can be explained."""
+        """The values that determine the id; stored with it, to explain changes."""
         return {
             "method": self.method,
             "version": self.version,
@@ -123,7 +121,7 @@ class Cell:
 
     @cached_property
     def fit_id(self) -> str:
-        """Like `id`, without the content: cells that share it share one fitted stylizer."""
+        """Like `id`, but without the content. Cells with equal `fit_id` share a fitted stylizer."""
         return digest({k: v for k, v in self.components.items() if k != "content"})
 
     @property
@@ -133,36 +131,36 @@ class Cell:
 
     @property
     def stand_ins(self) -> list[str]:
-        """What is in place of its images, where they could not be had."""
+        """Names of the stand-ins of its images."""
         return [image.stand_in for image in (self.content, self.style) if image.stand_in]
 
     @property
     def name(self) -> str:
-        """How a person names the cell: `gatys[adam]/coffee--starry-night/s0`."""
+        """Readable name of the cell: `gatys[adam]/coffee--starry-night/s0`."""
         size = f"/{self.size}px" if "size" in self.levels else ""
         return f"{self.variant}/{self.pair}{size}/s{self.seed}"
 
 
 @dataclass(frozen=True)
 class Score:
-    """One measurement of one stylized image; `value` is None where it could not be had."""
+    """One measurement of one stylized image; `value` is None if `why_missing` has a reason."""
 
     name: str
     value: float | None
     unit: str
     better: Direction
-    lens: str  # what it looks through: pixels, squeezenet1_1, alexnet ...
+    lens: str  # input of the metric: pixels, squeezenet1_1, alexnet ...
     version: int = 1
     why_missing: str = ""
-    lens_sha256: str = ""  # of the weights it looks through
+    lens_sha256: str = ""  # of the weights of `lens`
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds and memory of a cell; warm-up, synchronisation and metrics are outside the clock."""
+    """Seconds and memory of a cell, without warm-up, synchronisation and metrics."""
 
     fit_seconds: float
-    fit_shared: bool  # the fit served other cells too: its seconds are those of the one fit
+    fit_shared: bool  # other cells used the same fit; its seconds are not divided
     stylize_seconds: float  # median over `repeats`
     repeats: int
     warm_up_seconds: float
@@ -170,27 +168,27 @@ class Timing:
     pass_ms: tuple[float, float, float] | None  # quartiles: 25 %, median, 75 %
     peak_mb: float | None
     peak_of: str  # "gpu" (allocated tensors) or "process" (resident memory)
-    load: float | None = None  # the machine's load average when the cell began
-    noisy: str = ""  # what disturbed the clock: then the times are no more than a hint
-    shared_by: int = 1  # cells that ran in one batch; each is given an even share of its seconds
-    calibration_ms: float | None = None  # of the calibration's pass, at this size, before the run
+    load: float | None = None  # load average at the start of the cell
+    noisy: str = ""  # what disturbed the measurement; then times are unreliable
+    shared_by: int = 1  # cells in one batch; each gets an equal share of its seconds
+    calibration_ms: float | None = None  # of a calibration pass at this size, before the run
 
     @property
     def calibrated(self) -> float | None:
-        """The stylization in passes of the calibration: a time that compares across machines."""
+        """Stylization time in calibration passes, which is comparable across machines."""
         if not self.calibration_ms:
             return None
         return 1000 * self.stylize_seconds / self.calibration_ms
 
     @property
     def total_seconds(self) -> float:
-        """Fit and stylize together: what one image costs from nothing."""
+        """Seconds of fit and stylization together."""
         return self.fit_seconds + self.stylize_seconds
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """How fast the machine was before and after a run (`execution/machine/calibration.py`)."""
+    """Speed of the machine before and after a run (`execution/machine/calibration.py`)."""
 
     size: int  # pixels
     before_ms: float
@@ -198,13 +196,13 @@ class Calibration:
 
     @property
     def drift(self) -> float:
-        """By how much the pace changed: 0.05 is five per cent, either way."""
+        """Relative change of the speed: 0.05 is five per cent, faster or slower."""
         return abs(self.after_ms - self.before_ms) / min(self.after_ms, self.before_ms)
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a cell has no result, for a person (`message`) and for a bug report (`traceback`)."""
+    """Why a cell has no result: `message` for users, `traceback` for bug reports."""
 
     kind: str
     message: str
@@ -213,7 +211,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Record:
-    """What came of a cell."""
+    """The result of a cell."""
 
     cell: Cell
     status: Status
@@ -221,7 +219,7 @@ class Record:
     timing: Timing | None = None
     width: int = 0
     height: int = 0
-    image_sha256: str = ""  # of the pixels, so that equal images are seen to be equal
+    image_sha256: str = ""  # of the pixels, to compare images
     failure: Failure | None = None
     notes: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -230,30 +228,30 @@ class Record:
     objective: float | None = None
     """Total loss of the saved image, in the method's own objective.
 
-    Of a method without the hook `objective`, and in records of schema 1, it is the lowest total
-    loss of raw pixels; then `objective_raw` is None."""
+    For methods without the hook `objective`, and in records of schema 1, it is the lowest total
+    loss of raw pixels, and `objective_raw` is None."""
     objective_raw: float | None = None  # lowest total loss of raw pixels, before clamping
-    attempts: tuple[Failure, ...] = ()  # how earlier tries of the same run ended
+    attempts: tuple[Failure, ...] = ()  # failures of earlier attempts in the same run
 
     @property
     def ok(self) -> bool:
-        """True where there is a result to reuse: only finished cells are."""
+        """True if the cell finished, so that its result can be reused."""
         return self.status == "done"
 
     @property
     def objective_of(self) -> str:
-        """What `objective` is the loss of; losses of different things do not compare."""
+        """The image that `objective` refers to; only losses of equal kind are comparable."""
         if self.objective is None:
             return ""
         return RAW_PIXELS if self.objective_raw is None else SAVED_IMAGE
 
     @property
     def bitwise(self) -> bool:
-        """True where it was made so that the same machine gives the same image, bit by bit."""
+        """True if the same machine reproduces the image bit for bit."""
         return self.environment.get("deterministic", "").startswith(BITWISE)
 
     def score(self, name: str) -> Score | None:
-        """Return the score called `name`, if it was asked for."""
+        """Return the score called `name`, or None."""
         return next((score for score in self.scores if score.name == name), None)
 
 
@@ -266,15 +264,14 @@ class TracePoint:
     seconds: float  # since the phase began
     losses: Mapping[str, float]  # total, content, style, tv: weighted, as they enter the total
     saved: Mapping[str, float] = field(default_factory=dict)
-    """The same of the image as it is saved, clamped and rounded to 8 bits: at snapshots and at the
-    last pass."""
+    """Losses of the saved image (clamped, rounded to 8 bits), at snapshots and at the last pass."""
 
 
 def without_trials(points: Sequence[TracePoint]) -> list[TracePoint]:
-    """Leave out trial points of a line search that overshot: no chart should be scaled to them.
+    """Remove trial points of a line search that overshot, which would dominate a chart's scale.
 
-    A point is one where its total is above twice the first, and the run ended below the first; a
-    run that ended higher keeps its explosion. trace.csv has every point.
+    Such a point has a total above twice the first one, in a run that ended below the first. A run
+    that ended higher keeps all its points. trace.csv has every point.
     """
     totals = [point.losses.get("total", 0.0) for point in points]
     if not totals or not totals[-1] <= totals[0]:
@@ -292,7 +289,7 @@ def digest(components: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Skip:
-    """A cell that was planned and will not run, and why."""
+    """A planned cell that does not run, and the reason."""
 
     name: str
     variant: str
@@ -301,36 +298,36 @@ class Skip:
 
 
 RECIPES = ("method", "variant")
-"""Factors that compare recipes as they stand, whatever they differ in."""
+"""Factors whose levels are whole recipes, which may differ in several parameters."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement to be tested: two levels of one factor, all else equal.
+    """A statement to test: it compares two levels of one factor, with all else equal.
 
-    Effects are of the second level against the first. A factor is a parameter of the method, or
-    one of `encoder`, `method`, `seed`, `size`, `variant`.
+    Effects are those of the second level relative to the first. A factor is a parameter of the
+    method, or one of `encoder`, `method`, `seed`, `size`, `variant`.
     """
 
     id: str
     statement: str
     factor: str
     levels: tuple[Any, Any]
-    metric: str  # the one that decides
-    predicts: Sign  # of the second level's metric, against the first's
-    method: str = ""  # the suite's label; empty where methods or variants are compared
+    metric: str  # decides the verdict
+    predicts: Sign  # of the second level, relative to the first
+    method: str = ""  # the suite's label; empty to compare methods or variants
     source: str = ""
-    where: Mapping[str, Any] = field(default_factory=dict)  # parameters that are held
-    across: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)  # asks for an interaction
-    tuned: str = ""  # a parameter at whose best value each level is taken
-    also: tuple[str, ...] = ()  # metrics that are told besides, and decide nothing
-    smallest: float | None = None  # smallest effect of interest; the metric's own unless given
-    control: Control = ""  # an effect that must not be found, or one that must
+    where: Mapping[str, Any] = field(default_factory=dict)  # fixed parameters
+    across: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)  # tests an interaction
+    tuned: str = ""  # parameter whose best value is used for each level
+    also: tuple[str, ...] = ()  # secondary metrics
+    smallest: float | None = None  # smallest effect of interest; default: the metric's
+    control: Control = ""  # an effect that must be absent, or present
 
 
 @dataclass(frozen=True)
 class Run:
-    """One invocation of a suite: what it set out to do, in plan order. The page starts here."""
+    """One invocation of a suite and its plan. The page is built from it."""
 
     suite: str
     description: str
@@ -342,11 +339,11 @@ class Run:
     device: str
     precision: str
     training: TrainingUse | None = None
-    warnings: tuple[str, ...] = ()  # stand-ins, missing weights: said on the page too
+    warnings: tuple[str, ...] = ()  # stand-ins, missing weights; also shown on the page
     command: str = ""
     started: str = ""
     seconds: float = 0.0
-    reused: int = 0  # cells whose record stood already
+    reused: int = 0  # cells with an existing record
     environment: Mapping[str, str] = field(default_factory=dict)
     calibrations: tuple[Calibration, ...] = ()  # of the sizes that ran
     claims: tuple[Claim, ...] = ()
@@ -355,10 +352,10 @@ class Run:
 
     @property
     def aim(self) -> tuple[Any, ...]:
-        """What it set out to do: runs that agree in this have the same results."""
+        """The goal of the run: runs with equal goals have the same results."""
         return (self.cells, self.skipped, self.metrics, self.claims, self.encoder)
 
     @cached_property
     def plan_id(self) -> str:
-        """Names its cells together as `Cell.id` names one."""
+        """Id of all its cells, like `Cell.id` of one."""
         return digest({"cells": self.cells})

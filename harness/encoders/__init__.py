@@ -1,4 +1,4 @@
-"""Frozen feature networks, read by the names of their layers."""
+"""Frozen feature networks whose layers are read by name."""
 
 from harness.encoders.loading import (
     CONTENT_LAYERS,

@@ -1,7 +1,7 @@
-"""The encoders' shapes: torchvision's networks, cut into named stages.
+"""Architectures of the encoders: torchvision's networks, divided into named stages.
 
-Layer names are the field's: `relu4_2` is the ReLU after the second convolution of the fourth
-block, `conv4_2` what goes into it.
+Layers have their usual names: `relu4_2` is the ReLU after the second convolution of the fourth
+block, `conv4_2` is its input.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ RANDOM_RECIPE = f"VGG-19 with channels {RANDOM_CHANNELS}, He-normal weights, zer
 
 @dataclass(frozen=True)
 class Architecture:
-    """How to build one, and the names of its stages in order."""
+    """Builder of a network, and the names of its stages in order."""
 
     layers: tuple[str, ...]
-    build: Callable[[], nn.Module]  # on the meta device: no memory, no initialisation
+    build: Callable[[], nn.Module]  # on the meta device, without memory
     inception_range: bool = False  # trained on [-1, 1] instead of ImageNet's mean and deviation
 
 
@@ -95,10 +95,11 @@ def stages(name: str, network: nn.Module) -> Iterator[tuple[str, str, nn.Module]
 
 
 def random_vgg(seed: int) -> nn.Module:
-    """Build a slim VGG-19 with He-normal weights drawn from `seed`.
+    """Build a narrow VGG-19 with He-normal weights drawn from `seed`.
 
-    Source: He, Wang, Hopcroft 2016 (arXiv 1606.04801): random weights carry style transfer.
-    Deviations: slimmer than VGG-19 by about 2.7 in the first three blocks, 4 in the last two.
+    Source: He, Wang, Hopcroft 2016 (arXiv 1606.04801): random weights suffice for style transfer.
+    Deviations: fewer channels than VGG-19, by a factor of about 2.7 in the first three blocks and
+        of 4 in the last two.
     """
     import torch
     from torch import nn
@@ -115,9 +116,9 @@ def random_vgg(seed: int) -> nn.Module:
 
 
 def _vgg(blocks: Sequence[int], channels: Sequence[int]) -> nn.Module:
-    """Build a VGG's convolutions as torchvision names them, without torchvision.
+    """Build the convolutions of a VGG with torchvision's parameter names.
 
-    Importing that brings the whole compiler of torch: a second and a half of every worker's start.
+    It does not import torchvision, which would add 1.5 s to the start of every worker.
     """
     import torch
     from torch import nn

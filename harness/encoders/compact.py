@@ -1,20 +1,20 @@
 r"""`compact`: VGG-19 up to relu3_4, channel for channel, in a fifth of its weights.
 
-The encoder of last resort but one: for machines that can reach no pretrained weights. Distilled
-from VGG-19, see `distill`.
+The default encoder on machines without pretrained weights. It is distilled from VGG-19, see
+`distill`.
 
-What      473,152 parameters in half precision. Every layer has VGG-19's 64, 128 or 256 channels and
-          means the same by them, so recipes keep their numbers; but all convolutions after the
-          first pass through a few maps (RANKS), which a 1x1 convolution mixes.
+What      473,152 parameters in half precision. Every layer approximates VGG-19's 64, 128 or 256
+          channels one by one, so loss weights stay valid. All convolutions after the first have
+          low rank (RANKS): few maps, mixed by a 1x1 convolution.
 Teacher   VGG-19, K. Simonyan and A. Zisserman, Oxford; weights under CC BY 4.0. Layers to relu3_4.
 Data      300 photographs of BSDS500 (train, val; research use), 12 of scikit-image's and 18 of the
           project's own procedural studies; no painting. Crops of 64 px with mixed colours,
           sharpening and noise.
 Made      21 November 2026, reduced-rank regression and 6000 steps of 8 crops, seed 0, 19 minutes
           on two cores, by
-          python -m harness.encoders.loading.distill --teacher vgg19-conv1_1-conv3_4.safetensors \
+          python -m harness.encoders.distill --teacher vgg19-conv1_1-conv3_4.safetensors \
               --photos BSDS500
-Errors    Relative squared, 96 crops of 128 px of the photographs held out (BSDS500's test):
+Errors    Relative squared, 96 crops of 128 px of held-out photographs (BSDS500's test):
           layer    features  Gram
           relu1_1    0.0000  0.0000
           relu1_2    0.0056  0.0014
@@ -28,7 +28,7 @@ Judged    By VGG-19, on images that `gatys` optimised through `compact` (suites/
           pairs, 150 passes, 192 px) against those optimised through VGG-19, geometric means with
           95 % intervals: style loss 1.29 [1.17, 1.44] times, content loss 1.00 [0.99, 1.01] times,
           time 0.57 [0.54, 0.60]: Gram matrices cost the same, only convolutions are fewer.
-Weak      What lies deeper than relu3_4 is not there. Not for scores to publish.
+Limits    It has no layers deeper than relu3_4. Do not publish scores that use it.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 
 BLOCKS, CHANNELS = (2, 2, 4), (64, 128, 256)
 RANKS = {
-    # What a convolution gives is a mixture of so few maps. Of VGG-19's own features 1 to 6 % of the
-    # energy is lost in each, and the file stays below a megabyte.
+    # Rank of each convolution. It costs 1 to 6 % of the energy of VGG-19's features per layer, and
+    # keeps the file below 1 MB.
     "conv1_2": 16, "conv2_1": 32, "conv2_2": 48,
     "conv3_1": 56, "conv3_2": 48, "conv3_3": 32, "conv3_4": 36,
 }  # fmt: skip
@@ -58,7 +58,7 @@ LAYERS = tuple(
 
 
 def build() -> nn.Module:
-    """Build the network on the meta device: no memory, no initialisation."""
+    """Build the network on the meta device, without memory or initialisation."""
     import torch
     from torch import nn
 
@@ -78,7 +78,7 @@ def build() -> nn.Module:
 
 
 def _convolution(inward: int, out: int, rank: int | None) -> nn.Module:
-    """Return a 3x3 convolution, or one that gives `rank` maps, mixed to `out` by a 1x1."""
+    """Return a 3x3 convolution, or one of rank `rank` that a 1x1 convolution follows."""
     from torch import nn
 
     if rank is None:

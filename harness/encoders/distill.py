@@ -1,10 +1,9 @@
-"""Make `compact`, the packaged encoder, see pictures as VGG-19 does, channel by channel.
+"""Distil VGG-19 into `compact`, the packaged encoder, channel by channel.
 
-First layer by layer, in closed form: what the teacher's convolution answers is regressed on what
-the student has at that place, through as few maps as its layer has (reduced-rank regression;
-on the student's own features, so that each layer mends the errors of those before it: Zhang, Zou,
-He, Sun 2015, arXiv 1505.06798). Then all layers together, by gradient descent on the relative
-squared error of the features after every ReLU.
+The first phase fits each layer in closed form: reduced-rank regression of the teacher's output on
+the student's input of that layer. It uses the student's own features, so that each layer corrects
+the errors of earlier ones (Zhang, Zou, He, Sun 2015, arXiv 1505.06798). The second phase trains all
+layers by gradient descent on the relative squared error of the features after every ReLU.
 """
 
 from __future__ import annotations
@@ -45,22 +44,22 @@ EXPERIMENT, POINTS = "compact-encoder", 200  # of each curve
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a training run is made of."""
+    """Settings of a training run."""
 
     steps: int = 6000
     seed: int = 0
     crop: int = 64
     batch: int = 8
     regression_batches: int = 100  # per layer
-    positions: int = 1024  # per batch, that are regressed on
-    ridge: float = 1e-4  # of the mean variance
+    positions: int = 1024  # regression samples per batch
+    ridge: float = 1e-4  # relative to the mean variance
     learning_rate: float = 5e-4  # Adam's; falls to zero from the end of the warm-up
     warm_up: int = 100  # steps
     average: float = 0.998  # of the weights, exponential
 
 
 class Student(nn.Module):
-    """The compact network, while it learns."""
+    """The compact network during training."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -77,7 +76,7 @@ class Student(nn.Module):
         return {layer: found[layer] for layer in RELUS}
 
     def until(self, image: Image, stop: int) -> dict[str, Tensor]:
-        """Return all features of the stages before `stop`; the image itself counts as one."""
+        """Return the normalised image and the features of the stages before `stop`."""
         mean, std = (torch.tensor(t).view(1, 3, 1, 1) for t in (IMAGENET_MEAN, IMAGENET_STD))
         features = ((image - mean) / std).contiguous(memory_format=torch.channels_last)
         found = {"image": features}
@@ -87,7 +86,7 @@ class Student(nn.Module):
 
     @torch.no_grad()
     def follow(self, other: Student, share: float) -> None:
-        """Take a share of another's weights."""
+        """Move the weights towards those of `other` by `share`."""
         for mine, theirs in zip(self.parameters(), other.parameters(), strict=True):
             mine.lerp_(theirs, share)
 
@@ -98,7 +97,7 @@ class Student(nn.Module):
 
 
 class Pictures:
-    """Photographs and procedural studies, and the generator of all randomness."""
+    """Photographs, procedural studies and the random generator."""
 
     def __init__(
         self, photographs: Iterable[Path], painted: Sequence[Pixels], crop: int, seed: int
@@ -110,7 +109,7 @@ class Pictures:
         self._normal = partial(torch.randn, generator=self.generator)
 
     def cut(self) -> Image:
-        """Return one crop: three of ten from a study, of one to two and a half times its size."""
+        """Return a random crop, scaled down by 1 to 2.5; 30 % of the crops come from studies."""
         kind, which, scale, down, right, flip = self._uniform(6).tolist()
         pictures = self.painted if self.painted and kind < 0.3 else self.photographs
         picture = pictures[int(which * len(pictures))]
@@ -123,7 +122,7 @@ class Pictures:
         return image.flip(-1) if flip < 0.5 else image
 
     def batch(self, count: int) -> Image:
-        """Return crops with mixed colours, sharpened and noisy: as optimisation makes them."""
+        """Return crops with mixed colours, sharpening and noise, as in optimised images."""
         images = torch.cat([self.cut() for _ in range(count)])
         mean = images.mean((2, 3), keepdim=True)
         mix = torch.eye(3) + self._some(count, 0.35)[..., 0] * self._normal(count, 3, 3)
@@ -148,7 +147,7 @@ def relative(got: Tensor, wanted: Tensor) -> Tensor:
 def regress(
     student: Student, teacher: Encoder, layer: str, pictures: Pictures, recipe: Recipe
 ) -> None:
-    """Set a layer's weights to the best that its few maps can do, on what the student has there."""
+    """Set a layer's weights to the best low-rank fit on the student's input of that layer."""
     at = compact.LAYERS.index(layer)
     products: Tensor | None = None  # of (patch, 1, answer) with itself, summed over positions
     for _ in range(recipe.regression_batches):
@@ -158,7 +157,7 @@ def regress(
         weight = wanted.square().mean((1, 2, 3), keepdim=True).add(1e-8).rsqrt()
         ones = torch.ones_like(wanted[:, :1])
         patches = F.unfold(before, 3, padding=1).view(len(images), -1, *wanted.shape[-2:])
-        rows = torch.cat([patches, ones, wanted], 1) * weight  # every image counts the same
+        rows = torch.cat([patches, ones, wanted], 1) * weight  # every image has the same weight
         rows = rows.permute(0, 2, 3, 1).flatten(0, 2)
         which = torch.randint(len(rows), (recipe.positions,), generator=pictures.generator)
         part = rows[which].double()
@@ -168,12 +167,12 @@ def regress(
 
 
 def _solve(products: Tensor, answers: int, ridge: float) -> tuple[Tensor, Tensor]:
-    """Return the least-squares map (patch and 1, answers) and its main directions, best first."""
+    """Return the least-squares map (patch + 1, answers) and its principal directions, sorted."""
     inward = len(products) - answers
     xx, xy = products[:inward, :inward], products[:inward, inward:]
     damped = xx + torch.eye(inward) * ridge * xx.diagonal().mean()
     best = torch.linalg.solve(damped, xy)
-    centre = xx[-1] / xx[-1, -1]  # the last of a row is its 1
+    centre = xx[-1] / xx[-1, -1]  # the last column is the constant 1
     spread = xx - xx[-1, -1] * torch.outer(centre, centre)
     return best, torch.linalg.eigh(best.mT @ spread @ best).eigenvectors.flip(1)
 
@@ -196,7 +195,7 @@ def distill(
 ) -> tuple[Student, list[dict[str, float]]]:
     """Regress, then train; return the averaged student and its losses by layer.
 
-    `out` holds the latest weights.
+    Writes the latest weights to `out` during training.
     """
     student = Student()
     for layer in compact.LAYERS:
@@ -225,7 +224,7 @@ def distill(
 
 @torch.no_grad()
 def table(student: Student, teacher: Encoder, photos: Path) -> str:
-    """Return the errors per layer on photographs that were held out, as they are."""
+    """Return the errors per layer on held-out photographs without augmentation."""
     held_out = Pictures(image_files(photos / HELD_OUT), [], 128, seed=0)
     images = torch.cat([held_out.cut() for _ in range(96)])
     wanted = teacher(images, RELUS)
@@ -260,7 +259,7 @@ def track(uri: str, recipe: Recipe, history: Sequence[Mapping[str, float]], note
 
 
 def main() -> None:
-    """Regress, train, report."""
+    """Run the distillation and report its errors."""
     parser = argparse.ArgumentParser(description="Distil VGG-19 into the packaged encoder.")
     parser.add_argument("--teacher", type=Path, required=True, help="VGG-19's weights")
     parser.add_argument("--photos", type=Path, required=True, help=f"train/, val/, {HELD_OUT}/")
@@ -270,8 +269,8 @@ def main() -> None:
     parser.add_argument("--tracking-uri", default="sqlite:///runs/mlflow.db")
     given = parser.parse_args()
     recipe = Recipe(steps=given.steps, seed=given.seed)
-    shelf = WeightsStore(Network(offline=True), {"vgg19": given.teacher})
-    teacher = load(*find("vgg19", shelf), precision="bfloat16")
+    weights = WeightsStore(Network(offline=True), {"vgg19": given.teacher})
+    teacher = load(*find("vgg19", weights), precision="bfloat16")
     files = [f for f in image_files(given.photos) if f.parent.name != HELD_OUT]
     files += [skimage_photograph(name) for name in (*PHOTOGRAPHS, *TEXTURES)]
     painted = [stand_ins.paint(n, *STUDY_SIZE, s) for n in stand_ins.STUDIES for s in STUDY_SEEDS]

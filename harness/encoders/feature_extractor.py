@@ -1,4 +1,4 @@
-"""A frozen network as a row of named layers, run no deeper than asked."""
+"""A frozen network as a sequence of named layers, evaluated only as deep as needed."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from harness.protocols import Image, Scale
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 GREY_LEVELS = 255 * sum(IMAGENET_STD) / 3
-"""57.6: how many grey levels one unit of ImageNet-normalised input is, over the three colours."""
+"""57.6: grey levels per unit of ImageNet-normalised input, averaged over the colours."""
 
 LAYOUT = torch.channels_last
 INCEPTION_MEAN, INCEPTION_STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 
 
 class LayeredEncoder:
-    """Features by layer name. The weights are frozen before anything is captured.
+    """Returns features by layer name. The weights are frozen.
 
-    The first stage runs in float32 whatever `dtype` is: pixels in bfloat16 are half a grey level
-    apart, and the last steps of an optimisation would be lost between them.
+    The first stage always runs in float32: bfloat16 pixels are half a grey level apart, which would
+    hide the last steps of an optimisation.
 
-    Weights that were made for grey levels are brought to the scale of normalised pixels once: with
-    ReLUs and maxima alone, a first kernel and all biases divided by a number divide every layer by
-    it.
+    Weights for input in grey levels are converted once to the scale of normalised pixels. Since the
+    network is positively homogeneous, dividing the first kernel and all biases by a number divides
+    the features of every layer by it.
     """
 
     def __init__(
@@ -66,13 +66,13 @@ class LayeredEncoder:
         scale: Scale = "imagenet",
         upcast: bool = True,
     ) -> LayeredEncoder:
-        """Return the same weights with another pooling, features on another scale or as they are.
+        """Return an encoder with the same weights and other options.
 
         Args:
-            pooling: What takes the place of the network's own pooling.
-            scale: What the features are to be like, see `harness.protocols.Scale`.
-            upcast: Features in float32; without, in the encoder's own `dtype`, for those who take
-                their sums in float32 themselves.
+            pooling: Replaces the network's own pooling.
+            scale: Scale of the features, see `harness.protocols.Scale`.
+            upcast: Return features in float32; otherwise in the encoder's `dtype`, for callers that
+                accumulate in float32.
         """
         other = copy.copy(self)
         other.pooling, other.scale, other.upcast = pooling, scale, upcast
@@ -81,7 +81,7 @@ class LayeredEncoder:
         return other
 
     def with_stand_ins(self, stand_ins: Mapping[str, str]) -> LayeredEncoder:
-        """Return the same weights answering with one layer where another is asked for."""
+        """Return an encoder that substitutes layers: requested name -> layer used."""
         other = copy.copy(self)
         other.stand_ins = stand_ins
         return other
@@ -89,18 +89,18 @@ class LayeredEncoder:
     def __call__(self, image: Image, layers: Sequence[str]) -> dict[str, torch.Tensor]:
         """Return features (N, C, h, w) at `layers`, in float32 unless `upcast` is off.
 
-        `convX_Y` is what the convolution gives, before its ReLU: torchvision's in-place ReLUs
-        would silently overwrite it, so a ReLU works in place only where nobody looks before it.
+        `convX_Y` is the output of the convolution before its ReLU. A ReLU works in place only if
+        its input is not requested.
 
         Raises:
-            UnknownNameError: A layer that this encoder does not have.
+            UnknownNameError: The encoder does not have a requested layer.
         """
         wanted = {self.stand_ins.get(layer, layer) for layer in layers}
         if unknown := wanted - set(self.layers):
             raise missing_layer(self.name, min(unknown), self.layers)
         found: dict[str, torch.Tensor] = {}
         features = self._normalise(image).contiguous(memory_format=LAYOUT)
-        previous_kept = True  # the caller's own image
+        previous_kept = True  # do not overwrite the caller's image
         for stage, module in self.stages:
             features = self._apply(module, features, in_place=not previous_kept).to(self.dtype)
             previous_kept = stage in wanted
@@ -130,7 +130,7 @@ def _frozen(module: nn.Module) -> nn.Module:
 
 
 def _scaled(row: Iterable[tuple[str, nn.Module]], factor: float) -> list[tuple[str, nn.Module]]:
-    """Return stages whose features are `factor` times those of `row`; kernels are shared."""
+    """Return stages whose features are `factor` times those of `row`; they share kernels."""
     scaled = []
     for index, (stage, module) in enumerate(row):
         shared = {id(p): p for name, p in module.named_parameters() if index and _kernel(name)}
@@ -147,17 +147,17 @@ def _kernel(name: str) -> bool:
 
 
 def _made_for_grey_levels(first: nn.Module) -> bool:
-    """Tell whether weights trained on grey levels were rescaled to take normalised input.
+    """Return True for weights trained on grey levels and rescaled for normalised input.
 
-    Such a first layer answers unit noise with tens (57 for Oxford's VGG-19), one trained on
-    normalised pixels with one or two.
+    For unit noise, the output of such a first layer is in the tens (57 for Oxford's VGG-19). A
+    layer that was trained on normalised pixels returns 1 or 2.
     """
     kernel = next(first.parameters())
     return float(kernel.float().pow(2).sum(dim=(1, 2, 3)).mean().sqrt()) > 10
 
 
 def missing_layer(encoder: str, layer: str, layers: Sequence[str]) -> UnknownNameError:
-    """Say which layer an encoder lacks, and which is its last."""
+    """Return the error for a layer that an encoder does not have."""
     convolutional = [name for name in layers if name.startswith(("relu", "conv"))] or list(layers)
     return UnknownNameError(
         f"{layer!r} is not a layer of {encoder}: its last is {convolutional[-1]!r}."

@@ -1,4 +1,4 @@
-"""Frozen feature networks by name: which one a run gets, with which weights, and why."""
+"""Select, find and build the encoder of a run."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
     from harness.encoders.feature_extractor import LayeredEncoder
 
-SEED = re.compile(r"[0-9]{1,18}")  # torch takes 64 bits
+SEED = re.compile(r"[0-9]{1,18}")  # torch seeds have 64 bits
 
 STYLE_LAYERS = {
-    # The layers that canonical losses look at, by encoder: one per scale, as Gatys et al. chose.
+    # Layers of canonical losses by encoder: one per scale, as in Gatys et al.
     "vgg": ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"),
     "squeezenet1_1": ("relu1", "fire3", "fire5", "fire8"),
     "alexnet": ("relu1", "relu2", "relu3", "relu4", "relu5"),
     "inception_v3": ("Conv2d_2b_3x3", "Conv2d_4a_3x3", "Mixed_5d", "Mixed_6e"),
 }
 CONTENT_LAYERS = {
-    # The first of these that the encoder has.
+    # The first one that the encoder has is used.
     "vgg": ("relu4_2", "relu3_2", "relu2_2"),
     "squeezenet1_1": ("fire8",),
     "alexnet": ("relu4",),
@@ -40,45 +40,45 @@ CONTENT_LAYERS = {
 }
 
 
-def find(spec: str, shelf: WeightsStore) -> tuple[EncoderUse, Path | None]:
-    """Decide on the encoder of a run: its name, its weights' file, and what it has to say.
+def find(spec: str, weights: WeightsStore) -> tuple[EncoderUse, Path | None]:
+    """Return the encoder of a run and the file of its weights (None for random weights).
 
     Args:
         spec: `auto`, the name of an encoder, or `random:SEED`.
-        shelf: Where weights are looked for.
+        weights: Finds the weights.
 
     Raises:
-        WeightsError: An encoder asked for by name whose weights cannot be had.
-        UnknownNameError: No such encoder.
+        WeightsError: An encoder requested by name has no weights.
+        UnknownNameError: There is no such encoder.
     """
     check(spec)
     if spec == "auto":
-        return _auto(shelf)
+        return _auto(weights)
     name, _, seed = spec.partition(":")
     if name == "random":
         return _random(int(seed or 0)), None
     if name == "compact":
         sha256 = file_sha256(compact.WEIGHTS)
         return EncoderUse(name, sha256, "comes with nstbench", "", compact.LAYERS), compact.WEIGHTS
-    file = shelf.find(name)
+    file = weights.find(name)
     layers = tuple(_layers(name, file).split())
     return EncoderUse(name, file.sha256, file.origin, layers=layers), file.path
 
 
 def _layers(name: str, file: WeightsFile) -> str:
-    """Return the layers that a file fills, with spaces between; torch reads it the first time."""
+    """Return the layers that a file has weights for, separated by spaces, cached."""
 
-    def look(path: Path) -> str:
+    def read_layers(path: Path) -> str:
         return " ".join(layer for layer, _ in _present_stages(name, load_tensors(path), path.name))
 
-    # The answer hangs on the bytes and on what the layers are called here.
+    # The result depends on the file and on the layer names of this version.
     known_layers = " ".join(ARCHITECTURES[name].layers)
     question = f"layers of {name} in {file.sha256} among {known_layers}"
-    return recall([file.path], question, look)[0]
+    return recall([file.path], question, read_layers)[0]
 
 
 def check(spec: str) -> None:
-    """Raise UnknownNameError unless `spec` names an encoder, whether it can be had or not."""
+    """Raise UnknownNameError unless `spec` names an encoder; its weights may be missing."""
     name, _, seed = spec.partition(":")
     choices = ["auto", *ARCHITECTURES, "random:SEED"]
     if name not in choices or (seed and (name != "random" or not SEED.fullmatch(seed))):
@@ -87,14 +87,14 @@ def check(spec: str) -> None:
         )
 
 
-def _auto(shelf: WeightsStore) -> tuple[EncoderUse, Path | None]:
+def _auto(weights: WeightsStore) -> tuple[EncoderUse, Path | None]:
     try:
-        return find("vgg19", shelf)
+        return find("vgg19", weights)
     except MissingWeightsError as error:
-        use, path = find("compact", shelf)
+        use, path = find("compact", weights)
         warning = (
-            "The small encoder `compact` stands in for VGG-19, whose features it approximates up "
-            f"to relu3_4: pictures come close, numbers are its own. {error}"
+            "The encoder `compact` replaces VGG-19 and approximates its features up to relu3_4: "
+            f"images are similar, losses are not comparable. {error}"
         )
         return replace(use, warning=warning), path
 
@@ -102,12 +102,12 @@ def _auto(shelf: WeightsStore) -> tuple[EncoderUse, Path | None]:
 def _random(seed: int) -> EncoderUse:
     recipe = f"{RANDOM_RECIPE}, seed {seed}"
     sha256 = hashlib.sha256(recipe.encode()).hexdigest()
-    warning = "The encoder has random weights, as was asked for: pictures and losses mean little."
+    warning = "The encoder has random weights, as requested: images and losses are not meaningful."
     return EncoderUse("random", sha256, f"seed {seed}", warning, ARCHITECTURES["random"].layers)
 
 
 def whole(use: EncoderUse) -> bool:
-    """Tell whether all stages of the encoder's architecture have their weights."""
+    """Return True if all stages of the encoder have weights."""
     return use.layers == ARCHITECTURES[use.name].layers
 
 
@@ -118,7 +118,7 @@ def load(
     device: torch.device | str = "cpu",
     precision: str = "float32",
 ) -> LayeredEncoder:
-    """Build the encoder that `find` decided on."""
+    """Build the encoder that `find` returned."""
     import torch
 
     from harness.encoders import feature_extractor
@@ -142,14 +142,16 @@ def load(
 def _present_stages(
     name: str, tensors: dict[str, torch.Tensor], file: str
 ) -> list[tuple[str, torch.nn.Module]]:
-    """Fill the network's stages, in order, as far as the file goes; a classifier is left aside."""
+    """Load the network's stages in order, as far as the file has them; ignore the classifier."""
     row: list[tuple[str, torch.nn.Module]] = []
     lacking = ""
     for layer, prefix, module in stages(name, ARCHITECTURES[name].build()):
         wanted = [k for k in module.state_dict() if not k.endswith("num_batches_tracked")]
         own = {key: tensors[prefix + key] for key in wanted if prefix + key in tensors}
         if lacking and own:
-            raise WeightsError(f"{file} has {prefix}{next(iter(own))} and lacks {lacking}.")
+            raise WeightsError(
+                f"{file} has {prefix}{next(iter(own))}, but not {lacking}, which comes before it."
+            )
         if lacking or len(own) < len(wanted):
             lacking = lacking or next(prefix + key for key in wanted if key not in own)
             continue
@@ -158,34 +160,34 @@ def _present_stages(
         except RuntimeError:
             shapes = {key: tuple(value.shape) for key, value in own.items()}
             raise WeightsError(
-                f"{file} does not hold weights of {name}: {prefix}* has shapes {shapes}."
+                f"{file} does not contain weights of {name}: {prefix}* has shapes {shapes}."
             ) from None
         row.append((layer, module))
     if not any(module.state_dict() for _, module in row):
-        raise WeightsError(f"{file} does not hold weights of {name}: it lacks {lacking}.")
+        raise WeightsError(f"{file} does not contain weights of {name}: {lacking} is missing.")
     return row
 
 
 def canonical_layers(use: EncoderUse) -> tuple[tuple[str, ...], str]:
-    """Return the style layers and the content layer that scores are taken at."""
+    """Return the style layers and the content layer that metrics use."""
     family = use.name if use.name in STYLE_LAYERS else "vgg"
     style = tuple(layer for layer in STYLE_LAYERS[family] if layer in use.layers)
     content = [layer for layer in CONTENT_LAYERS[family] if layer in use.layers]
     if not content:
         raise WeightsError(
-            f"{use.name} ({use.origin}) ends at {use.layers[-1]}: scores are taken at "
-            f"{CONTENT_LAYERS[family][-1]} at least."
+            f"{use.name} ({use.origin}) ends at {use.layers[-1]}: metrics need at least "
+            f"{CONTENT_LAYERS[family][-1]}."
         )
     return style, content[0]
 
 
 def stood_in(method: Any, layers: Sequence[str]) -> dict[str, str]:
-    """Return which layers stand in for those that a method wants and the encoder lacks.
+    """Return substitutes for layers that a method uses and the encoder does not have.
 
     Args:
-        method: What stands in is said by itself, in `stand_in_layers`.
-        layers: All that the encoder has.
+        method: Its `stand_in_layers` maps layers to their substitutes.
+        layers: All layers of the encoder.
     """
-    said = getattr(method, "stand_in_layers", {})
-    wanted = (layer for layer in getattr(method, "layers", ()) if layer not in layers)
-    return {layer: said[layer] for layer in wanted if said.get(layer) in layers}
+    substitutes = getattr(method, "stand_in_layers", {})
+    missing = (layer for layer in getattr(method, "layers", ()) if layer not in layers)
+    return {layer: substitutes[layer] for layer in missing if substitutes.get(layer) in layers}

@@ -1,4 +1,4 @@
-"""Which device a run gets, found without importing torch wherever that is possible."""
+"""Select the device of a run, without importing torch where possible."""
 
 from __future__ import annotations
 
@@ -12,45 +12,47 @@ from pathlib import Path
 from harness.errors import UsageError
 
 DRIVERS = ("nvcuda.dll", "amdhip64.dll") if sys.platform == "win32" else ("libcuda.so.1",)
-"""Of NVIDIA, and on Windows of AMD: what torch itself loads first."""
+"""Libraries of NVIDIA, and on Windows of AMD, that torch loads first."""
 
-AMD_ON_LINUX = Path("/dev/kfd")  # torch brings the library; the kernel's door tells
+AMD_ON_LINUX = Path("/dev/kfd")  # device file of the AMD driver; torch bundles the library
 
 
 @dataclass(frozen=True)
 class Hardware:
-    """What cells run on, where that is not this machine."""
+    """The hardware of another machine that runs the cells."""
 
     device: str
-    bfloat16: bool  # where that is fast
+    bfloat16: bool  # whether bfloat16 is fast
 
 
 @cache
-def find_device(asked: str) -> str:
-    """Return `cpu` or the GPU's name.
+def find_device(requested: str) -> str:
+    """Return `cpu` or the name of the GPU.
 
     Args:
-        asked: `auto` takes a GPU where there is one; `cpu`; `cuda`; or a part of a GPU's name.
+        requested: `auto` (a GPU if there is one), `cpu`, `cuda`, or a part of a GPU's name.
 
     Raises:
-        UsageError: A GPU was asked for, and torch sees none, or another one.
+        UsageError: Torch does not see the requested GPU.
     """
-    if asked == "cpu" or (asked == "auto" and not _has_driver()):
+    if requested == "cpu" or (requested == "auto" and not _has_driver()):
         return "cpu"
-    import torch  # a second or more, and only torch knows whether it can use the driver
+    import torch  # slow to import, but only torch knows whether the driver works
 
     if torch.cuda.is_available():
         name = torch.cuda.get_device_name()
-        if asked not in {"auto", "cuda"} and asked.lower() not in name.lower():
-            raise UsageError(f"--device {asked}: this machine has cpu and {name}.")
+        if requested not in {"auto", "cuda"} and requested.lower() not in name.lower():
+            raise UsageError(f"--device {requested}: not found. Use cpu, or a part of {name!r}.")
         return name
-    if asked == "auto":
+    if requested == "auto":
         return "cpu"
-    raise UsageError(f"--device {asked}: torch {torch.__version__} sees no CUDA device here.")
+    raise UsageError(
+        f"--device {requested}: torch {torch.__version__} sees no CUDA device. Use --device cpu."
+    )
 
 
 def _has_driver() -> bool:
-    """Tell whether there is any sign of a GPU that torch could use."""
+    """Return True if a GPU driver is installed and not disabled."""
     if os.environ.get("CUDA_VISIBLE_DEVICES") in {"", "-1"}:
         return False
     return AMD_ON_LINUX.exists() or any(map(_loads, DRIVERS))

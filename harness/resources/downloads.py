@@ -1,4 +1,4 @@
-"""Fetch a pinned file once: checked by hash, never half there, never waiting for ever."""
+"""Download pinned files once, with hash check, atomic replacement and timeouts."""
 
 from __future__ import annotations
 
@@ -16,61 +16,61 @@ from harness.resources.hash_cache import cache_folder, recall
 from harness.resources.http_transfer import MAX_BYTES, TransferError, download
 
 ATTEMPTS, WAIT_SECONDS = 3, 1.0
-"""The wait doubles from one attempt to the next."""
+"""The wait doubles after each attempt."""
 
-ELSEWHERE = "choose other folders with NSTBENCH_CACHE and TORCH_HOME"
+CACHE_REMEDY = "choose other folders with NSTBENCH_CACHE and TORCH_HOME"
 MAX_NAME_LENGTH = 150
-"""Bytes; file systems allow 255, and a hash and `.part-` go before it."""
+"""Bytes. File systems allow 255, which includes `.part-` and a hash."""
 
 SMALL_BYTES = 2**20
-"""So much is hashed sooner than its hash is looked up."""
+"""Hashing a file of this size is faster than a cache lookup."""
 
 
 class Network:
-    """The way out of this machine; a host that does not answer is not asked again."""
+    """Downloads files; it sends no second request to a host that does not answer."""
 
     def __init__(self, *, offline: bool = False, why: str = "--offline was given") -> None:
         self.closed = why if offline else ""
         self.fetched: set[Path] = set()
-        self._silent: dict[str, str] = {}  # host -> why it is not asked again
+        self._silent: dict[str, str] = {}  # host -> reason for no further requests
 
     def fetch(self, url: str, target: Path, sha256: str) -> Path:
-        """Download `url` to `target`; two processes that want the same file fetch it once.
+        """Download `url` to `target`; concurrent processes download a file only once.
 
         Args:
-            url: Where the file is.
-            target: Where it goes; a file that is already there is checked, not fetched.
-            sha256: Its hash, or as many leading digits as its publisher gives.
+            url: Address of the file.
+            target: Path of the local file; an existing one is checked and not downloaded.
+            sha256: Hash of the file, or its leading digits.
 
         Raises:
-            SourceError: The network is closed, or the server refuses.
-            StoreError: The disk refuses.
-            AbsentError: The server does not have it.
-            HashError: The bytes are others; nothing of them is kept.
+            SourceError: The network is closed, or the server fails.
+            StoreError: The file cannot be written.
+            AbsentError: The server does not have the file.
+            HashError: The file has another hash. A downloaded file is then deleted.
         """
         if not target.exists():
             self._refuse_closed(url)
             with _writable(target.parent), _alone(target):
-                if not target.exists():  # while waiting, another process may have got it
+                if not target.exists():  # another process may have downloaded it meanwhile
                     self._fetch(url, target, sha256)
                     self.fetched.add(target)
                     return target
-        check(target, sha256, remedy="Delete it to have it fetched anew.")
+        check(target, sha256, remedy="Delete the file to download it again.")
         return target
 
-    def read(self, url: str, most_bytes: int) -> bytes:
+    def read(self, url: str, max_bytes: int) -> bytes:
         """Return the bytes of a small file that has no pinned hash.
 
         Raises:
-            AbsentError: The server does not have it.
+            AbsentError: The server does not have the file.
             SourceError: As for `fetch`.
         """
         self._refuse_closed(url)
         target = cache_folder() / "unpinned" / hashlib.sha256(url.encode()).hexdigest()
         with _writable(target.parent), _alone(target):
-            target.unlink(missing_ok=True)  # what a killed process left may be of yesterday
+            target.unlink(missing_ok=True)  # the leftover of a killed process may be outdated
             try:
-                self._attempts(url, target, most_bytes)
+                self._attempts(url, target, max_bytes)
                 return target.read_bytes()
             finally:
                 target.unlink(missing_ok=True)
@@ -85,17 +85,17 @@ class Network:
             part.unlink()
             if not resumed:
                 raise
-            self._fetch(url, target, sha256)  # the head that was left may have been the wrong one
+            self._fetch(url, target, sha256)  # the existing part may have been wrong
         else:
             part.replace(target)
 
-    def _attempts(self, url: str, part: Path, most_bytes: int) -> None:
-        """Try several times what may pass; what arrived is kept from one attempt to the next."""
+    def _attempts(self, url: str, part: Path, max_bytes: int) -> None:
+        """Download with retries for temporary errors; each attempt resumes the previous one."""
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                download(url, part, most_bytes)
+                download(url, part, max_bytes)
             except TransferError as error:
-                if error.passing and attempt < ATTEMPTS:
+                if error.temporary and attempt < ATTEMPTS:
                     time.sleep(WAIT_SECONDS * 2 ** (attempt - 1))
                     continue
                 if error.silent:
@@ -112,16 +112,16 @@ class Network:
 
 @contextmanager
 def _writable(folder: Path) -> Iterator[None]:
-    """Make a folder and turn what the disk refuses there into a StoreError."""
-    with writing(folder, ELSEWHERE):
+    """Create a folder and turn write errors there into a StoreError."""
+    with writing(folder, CACHE_REMEDY):
         folder.mkdir(parents=True, exist_ok=True)
         yield
 
 
 @contextmanager
 def _alone(target: Path) -> Iterator[None]:
-    """Let one process at a time fetch a file; the lock of a dead one is free."""
-    from filelock import FileLock, Timeout  # imports asyncio, which most commands never need
+    """Lock the download of a file; the operating system releases locks of ended processes."""
+    from filelock import FileLock, Timeout  # slow: imports asyncio
 
     locks = cache_folder() / "locks"
     lock = FileLock(locks / hashlib.sha256(str(target.absolute()).encode()).hexdigest()[:16])
@@ -129,7 +129,7 @@ def _alone(target: Path) -> Iterator[None]:
         try:
             lock.acquire(timeout=1)
         except Timeout:
-            print(f"another process is fetching {target.name}; waiting for it", file=sys.stderr)
+            print(f"waiting for another process that downloads {target.name}", file=sys.stderr)
             lock.acquire()
     try:
         yield
@@ -141,23 +141,21 @@ def check(
     path: Path,
     sha256: str,
     origin: str = "",
-    remedy: str = "Either the file changed, or the hash is wrong.",
+    remedy: str = "Correct the hash, or replace the file.",
 ) -> None:
-    """Raise HashError, naming both hashes, unless the file's hash begins with `sha256`."""
-    found = file_sha256(path)
-    if not found.startswith(sha256.lower()):
-        raise HashError(
-            f"{origin or path} has SHA-256 {found}, but {sha256} was asked for. {remedy}"
-        )
+    """Raise HashError, naming both hashes, unless the file's hash starts with `sha256`."""
+    actual = file_sha256(path)
+    if not actual.startswith(sha256.lower()):
+        raise HashError(f"{origin or path} has SHA-256 {actual} instead of {sha256}. {remedy}")
 
 
 def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes, 64 hex digits; a large one's is remembered."""
+    """Return the SHA-256 of a file as 64 hex digits; hashes of large files are cached."""
     return _hash(path) if path.stat().st_size <= SMALL_BYTES else file_sha256s([path])[0]
 
 
 def file_sha256s(paths: Sequence[Path]) -> list[str]:
-    """Return the SHA-256 of each file; they are remembered, however small."""
+    """Return the SHA-256 of each file; all hashes are cached."""
     return recall(paths, "sha256", _hash)
 
 
@@ -167,9 +165,9 @@ def _hash(path: Path) -> str:
 
 
 def file_name(url: str) -> str:
-    """Return the last part of a URL's path, or else its host, as a file would be called.
+    """Return a file name for a URL: the last part of its path, or its host.
 
-    Whatever the URL, it is a name in one folder: without a slash, no longer than names may be.
+    The name has no slash and at most MAX_NAME_LENGTH bytes.
     """
     parts = urlsplit(url)
     name = Path(unquote(parts.path).replace("\0", "")).name or parts.hostname or "file"

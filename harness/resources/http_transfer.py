@@ -1,4 +1,4 @@
-"""One file over HTTP: with time-outs, a least pace, and going on where an attempt broke off."""
+"""Download one file over HTTP, with timeouts, a minimum speed and resumption."""
 
 from __future__ import annotations
 
@@ -19,65 +19,65 @@ if TYPE_CHECKING:
     Advance: TypeAlias = Callable[[int], None]
 
 CONNECT_SECONDS, READ_SECONDS = 5.0, 30.0
-MIN_PACE = 1000
-"""Bytes a second, over READ_SECONDS: a server that trickles more slowly is as good as silent."""
+MIN_BYTES_PER_SECOND = 1000
+"""Average over READ_SECONDS; a slower server counts as unresponsive."""
 
 MAX_BYTES = 8 << 30
 CHUNK = 1 << 18
-TOLD_BYTES = 5 << 20
-"""Where there is no terminal to draw a bar on, smaller files are fetched without a word."""
+MIN_ANNOUNCED_BYTES = 5 << 20
+"""Without a terminal for a progress bar, only larger files are announced."""
 
-PASSING = {408, 425, 429, 500, 502, 503, 504}
-"""Answers that another attempt may change."""
+TEMPORARY = {408, 425, 429, 500, 502, 503, 504}
+"""Status codes that are retried."""
 
 ABSENT = {404, 410}
-WHOLE, PARTIAL, NOTHING_LEFT = 200, 206, 416
+OK, PARTIAL_CONTENT, RANGE_NOT_SATISFIABLE = 200, 206, 416
 
 
 class TransferError(Exception):
-    """An attempt that failed.
+    """A failed attempt.
 
-    `passing`: another one may succeed. `silent`: nobody answers there. `absent`: the server is
-    there and the file is not.
+    `temporary`: a retry may succeed. `silent`: the host does not answer. `absent`: the server
+    does not have the file.
     """
 
     def __init__(
-        self, why: str, *, passing: bool = False, silent: bool = False, absent: bool = False
+        self, why: str, *, temporary: bool = False, silent: bool = False, absent: bool = False
     ) -> None:
         super().__init__(why)
-        self.passing, self.silent, self.absent = passing, silent, absent
+        self.temporary, self.silent, self.absent = temporary, silent, absent
 
 
-def download(url: str, part: Path, most_bytes: int = MAX_BYTES) -> None:
-    """Write what `url` holds to `part`, after what an earlier attempt left there.
+def download(url: str, part: Path, max_bytes: int = MAX_BYTES) -> None:
+    """Download `url` to `part`, and resume an earlier attempt that left bytes there.
 
     Raises:
-        TransferError: It is not all there; what came stays in `part` for the next attempt.
-        OSError: `part` cannot be written, or there is no room for all of it.
+        TransferError: The file is incomplete; `part` keeps the received bytes for a retry.
+        OSError: `part` cannot be written, or the disk has no room for the file.
     """
-    import requests  # half a second that most runs need not pay
+    import requests  # half a second to import
     from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
 
     host = urlsplit(url).hostname
-    silence = TransferError(f"{host} does not answer", passing=True, silent=True)
-    breach = TransferError(f"the connection to {host} broke off", passing=True)
+    timeout = TransferError(f"{host} does not answer", temporary=True, silent=True)
+    broken = TransferError(f"the connection to {host} was interrupted", temporary=True)
     try:
-        _get(url, part, most_bytes)
+        _get(url, part, max_bytes)
     except requests.ConnectTimeout as error:
         raise TransferError(f"no connection to {host}", silent=True) from error
     except (requests.Timeout, ReadTimeoutError) as error:
-        raise silence from error
+        raise timeout from error
     except requests.ConnectionError as error:
         if isinstance(error.args[0] if error.args else None, ProtocolError):
-            raise breach from error
+            raise broken from error
         raise TransferError(f"no connection to {host}", silent=True) from error
     except HTTPError as error:
-        raise breach from error
+        raise broken from error
     except requests.RequestException as error:
         raise TransferError(str(error)) from error
 
 
-def _get(url: str, part: Path, most_bytes: int) -> None:
+def _get(url: str, part: Path, max_bytes: int) -> None:
     import requests
 
     have = part.stat().st_size if part.exists() else 0
@@ -87,46 +87,46 @@ def _get(url: str, part: Path, most_bytes: int) -> None:
     timeout = (CONNECT_SECONDS, READ_SECONDS)
     with requests.get(url, stream=True, timeout=timeout, headers=headers) as answer:
         status = answer.status_code
-        if status == NOTHING_LEFT and have:
-            return  # it is whole, or other bytes: its hash will tell
-        if status not in {WHOLE, PARTIAL}:
+        if status == RANGE_NOT_SATISFIABLE and have:
+            return  # complete or wrong; the caller checks the hash
+        if status not in {OK, PARTIAL_CONTENT}:
             raise TransferError(
                 f"{urlsplit(url).hostname} answers {status} {answer.reason}",
-                passing=status in PASSING, absent=status in ABSENT,
+                temporary=status in TEMPORARY, absent=status in ABSENT,
             )  # fmt: skip
-        goes_on = answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+        resumes = answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
         length = answer.headers.get("Content-Length", "")
-        if length.isdigit() and int(length) <= most_bytes:
+        if length.isdigit() and int(length) <= max_bytes:
             ensure_room(part.parent, int(length))
-        with part.open("ab" if goes_on else "wb") as file:
-            _copy(answer, file, have if goes_on else 0, most_bytes)
+        with part.open("ab" if resumes else "wb") as file:
+            _copy(answer, file, have if resumes else 0, max_bytes)
 
 
-def _copy(answer: requests.Response, file: IO[bytes], have: int, most_bytes: int) -> None:
+def _copy(answer: requests.Response, file: IO[bytes], have: int, max_bytes: int) -> None:
     length = answer.headers.get("Content-Length", "")
     total = have + int(length) if length.isdigit() else None
-    watched = _paced(answer)
+    chunks = _chunks(answer)
     with _bar(Path(unquote(urlsplit(answer.url).path)).name, total, have) as advance:
-        for chunk in watched:
+        for chunk in chunks:
             file.write(chunk)
             advance(len(chunk))
             have += len(chunk)
-            if have > most_bytes:
-                raise TransferError(f"it has more than {most_bytes:,} bytes")
+            if have > max_bytes:
+                raise TransferError(f"it has more than {max_bytes:,} bytes")
 
 
-def _paced(answer: requests.Response) -> Iterator[bytes]:
-    """Yield bytes as they come, until a server sends too few for too long."""
+def _chunks(answer: requests.Response) -> Iterator[bytes]:
+    """Yield bytes as they arrive; raise TransferError if the server is too slow."""
     since, received = time.monotonic(), 0
-    while chunk := answer.raw.read1(CHUNK):  # requests' own iteration waits for whole chunks
+    while chunk := answer.raw.read1(CHUNK):  # iter_content waits for whole chunks
         yield chunk
         received += len(chunk)
         seconds = time.monotonic() - since
         if seconds > READ_SECONDS:
-            if received < MIN_PACE * seconds:
+            if received < MIN_BYTES_PER_SECOND * seconds:
                 host = urlsplit(answer.url).hostname
                 why = f"{host} sends {received / seconds:.0f} bytes a second"
-                raise TransferError(why, passing=True, silent=True)
+                raise TransferError(why, temporary=True, silent=True)
             since, received = time.monotonic(), 0
 
 
@@ -137,8 +137,8 @@ def _bar(name: str, total: int | None, have: int) -> Iterator[Advance]:
             task = progress.add_task(name, total=total, completed=have)
             yield lambda count: progress.advance(task, count)
         return
-    if (total or 0) > TOLD_BYTES:
-        print(f"fetching {name} ({(total or 0) / 1e6:.0f} MB)", file=sys.stderr, flush=True)
+    if (total or 0) > MIN_ANNOUNCED_BYTES:
+        print(f"downloading {name} ({(total or 0) / 1e6:.0f} MB)", file=sys.stderr, flush=True)
     yield lambda count: None
 
 
@@ -154,6 +154,6 @@ def _progress() -> Progress:
     )
 
     return Progress(
-        TextColumn("fetching {task.description}"), BarColumn(bar_width=24), DownloadColumn(),
+        TextColumn("downloading {task.description}"), BarColumn(bar_width=24), DownloadColumn(),
         TransferSpeedColumn(), TimeRemainingColumn(), console=Console(stderr=True), transient=True,
     )  # fmt: skip

@@ -1,8 +1,8 @@
-"""Images in and out: where they come from, how they are read, resized and written.
+"""Find, read, resize and encode images.
 
-A source is tried in this order: the file it names; for a URL the mirror, then the cache, then the
-network. Where an image cannot be had, its stand-in is used, and says so: a study that is painted
-here, or a packaged photograph.
+The image of a path is that file. The image of a URL is looked up in the mirror, then in the cache,
+then on the network. If it is not available, its stand-in replaces it, which the record states: a
+procedurally painted study, or a packaged photograph.
 """
 
 from __future__ import annotations
@@ -37,37 +37,37 @@ if TYPE_CHECKING:
     from harness.resources.mirror import Mirror
 
 MAX_PIXELS = 64_000_000
-"""Larger files are refused unread: 8000 x 8000 is more than any method here can use."""
+"""Larger files are rejected before decoding. No method can use more than 8000 x 8000."""
 
-PROGRAMS = ("EPS",)
-"""Formats that Pillow has another program run: not with a stranger's file."""
+EXECUTABLE_FORMATS = ("EPS",)
+"""Formats that Pillow passes to an interpreter, which is unsafe for untrusted files."""
 
 MIN_EDGE = 16
-"""Narrower images are refused, as files and as resized: encoders halve them four times."""
+"""Narrower images are rejected, as files and after resizing: encoders halve them four times."""
 
 STUDY_SIZE = (720, 540)
-"""Stand-ins are painted at this size and resized like any painting."""
+"""Width and height of a painted study; it is resized like any other image."""
 
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "rocket", "motorcycle_left")
-"""Colour photographs that are files of the scikit-image wheel: no download is needed."""
+"""Colour photographs in the scikit-image wheel, available without download."""
 
 TEXTURES = ("hubble_deep_field", "brick", "grass", "gravel", "camera", "coins", "moon")
-"""More of its files, for training only: grey ones and close-ups widen what a net has seen."""
+"""More images of that wheel, for training only: grey-scale images and close-ups."""
 
-KEPT_RESIZED = 8
-"""Resized images that a gallery has in memory at a time."""
+MAX_RESIZED = 8
+"""Resized images that an ImageStore keeps in memory."""
 
 
 @dataclass(frozen=True)
 class ImageSource:
-    """What a suite says about an image: exactly one of path, url and builtin."""
+    """A suite's entry for an image; it has exactly one of path, url and builtin."""
 
     name: str
     path: Path | None = None
     url: str | None = None
-    builtin: str | None = None  # a photograph of scikit-image
+    builtin: str | None = None  # name of a scikit-image photograph
     sha256: str | None = None
-    stand_in: str | None = None  # the study or packaged photograph where it cannot be had
+    stand_in: str | None = None  # study or packaged photograph that may replace it
     title: str = ""
     artist: str = ""
     year: int | None = None
@@ -75,20 +75,20 @@ class ImageSource:
 
 
 class ImageStore:
-    """Finds the suite's images once and hands them out at any size."""
+    """Finds the images of a suite once and returns them at any size."""
 
     def __init__(self, network: Network, mirror: Mirror | None = None) -> None:
         self.network, self.mirror = network, mirror
         self._pictures: dict[str, Pillow.Image] = {}  # SHA-256 -> full size
         self._resized: OrderedDict[tuple[str, int], NDArray[np.uint8]] = OrderedDict()
-        self.files: dict[str, Path] = {}  # SHA-256 -> where it lies; studies are painted
+        self.files: dict[str, Path] = {}  # SHA-256 -> file; studies have none
 
     def find(self, source: ImageSource) -> ImageUse:
-        """Locate an image and read it; a painting that cannot be had is stood in for.
+        """Locate and read an image, or its stand-in if it is not available.
 
         Raises:
-            ImageError: It cannot be had and has no stand-in, or cannot be read, or other bytes
-                were found than the suite pins: then nothing stands in.
+            ImageError: The image is not available and has no stand-in, or is unreadable, or its
+                hash differs from the suite's; a stand-in never hides the last two.
         """
         try:
             path, origin = self._locate(source)
@@ -108,13 +108,13 @@ class ImageStore:
     def pixels(self, image: ImageUse, size: int) -> NDArray[np.uint8]:
         """Return a found image as uint8 (H, W, 3), its long edge resized to `size`.
 
-        The latest few are kept: cells that follow each other share images.
+        The last MAX_RESIZED results stay in memory, since successive cells share images.
         """
         key = (image.sha256, size)
         if key not in self._resized:
             self._resized[key] = np.asarray(resize(self._pictures[image.sha256], size))
         self._resized.move_to_end(key)
-        if len(self._resized) > KEPT_RESIZED:
+        if len(self._resized) > MAX_RESIZED:
             self._resized.popitem(last=False)
         return self._resized[key]
 
@@ -122,13 +122,13 @@ class ImageStore:
         if source.builtin:
             return skimage_photograph(source.builtin), "scikit-image"
         if source.path:
-            # Path.is_file raises for a name too long; a folder, a pipe or a device is no file.
+            # Path.is_file raises for a name that is too long.
             if not os.path.isfile(source.path):  # noqa: PTH113
                 raise SourceError(f"there is no file {source.path}")
             if source.sha256:
                 check(source.path, source.sha256)
             return source.path, source.path.name
-        assert source.url is not None  # the suite has seen to it
+        assert source.url is not None  # the suite is validated
         assert source.sha256 is not None
         name = file_name(source.url)
         target = cache_folder() / "images" / f"{source.sha256[:16]}-{name}"
@@ -149,7 +149,7 @@ class ImageStore:
 
 
 def _study(name: str) -> Pillow.Image:
-    """Paint a study, or take it from the cache: all of them take seconds, every time."""
+    """Return a study from the cache, or paint it, which takes seconds."""
     code = b"".join(
         path.read_bytes() for path in sorted(Path(stand_ins.__file__).parent.glob("*.py"))
     )
@@ -158,7 +158,7 @@ def _study(name: str) -> Pillow.Image:
     if target.exists():
         return read(target)
     picture = Pillow.fromarray(stand_ins.paint(name, *STUDY_SIZE))
-    # A cache that cannot be written costs seconds, no more.
+    # Without a writable cache, the study is painted again next time.
     with contextlib.suppress(OSError), filesystem.replacing(target) as part:
         picture.save(part, format="PNG")
     return picture
@@ -173,7 +173,7 @@ def _use(source: ImageSource, sha256: str, origin: str, picture: Pillow.Image) -
 
 
 def skimage_photograph(name: str) -> Path:
-    """Return the file of one of scikit-image's packaged photographs."""
+    """Return the file of a packaged photograph of scikit-image."""
     import skimage.data
 
     known = (*PHOTOGRAPHS, *TEXTURES)
@@ -187,42 +187,47 @@ def skimage_photograph(name: str) -> Path:
 
 
 def read(path: Path) -> Pillow.Image:
-    """Read any still image as upright 8-bit sRGB; alpha is laid over white.
+    """Read an image as upright 8-bit sRGB, composited over white.
 
-    Of an animation the first frame is taken. Colours with a profile of their own are converted.
+    Reads the first frame of an animation, and converts colours with an ICC profile.
 
     Raises:
-        ImageError: Not an image, broken, larger than MAX_PIXELS or narrower than MIN_EDGE.
+        ImageError: The file is not an image, is broken, has more than MAX_PIXELS, or is narrower
+            than MIN_EDGE.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # MAX_PIXELS decides; a decoder's doubts change nothing
+            warnings.simplefilter("ignore")  # only MAX_PIXELS decides
             with Pillow.open(path) as file:
-                if file.format in PROGRAMS:
+                if file.format in EXECUTABLE_FORMATS:
                     raise ImageError(
-                        f"{path} is {file.format}, a program to be run. Save it as PNG."
+                        f"{path} is {file.format}, which contains a program. Save it as PNG."
                     )
                 _check_size(path, *file.size)
                 return _rgb(ImageOps.exif_transpose(file))
     except ImageError:
         raise
     except Pillow.DecompressionBombError:
-        raise ImageError(f"{path} has more pixels than the {MAX_PIXELS:,} that are read.") from None
-    except Exception as error:  # a broken file makes decoders raise anything
+        raise ImageError(
+            f"{path} has more pixels than the maximum of {MAX_PIXELS:,}. Resize it."
+        ) from None
+    except Exception as error:  # decoders raise any exception for broken files
         raise ImageError(f"{path} cannot be read as an image: {error}") from None
 
 
 def _check_size(path: Path, width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
-        raise ImageError(f"{path} has {width} x {height} pixels; at most {MAX_PIXELS:,} are read.")
+        raise ImageError(
+            f"{path} has {width} x {height} pixels; the maximum is {MAX_PIXELS:,}. Resize it."
+        )
     if min(width, height) < MIN_EDGE:
         raise ImageError(
-            f"{path} has {width} x {height} pixels; at least {MIN_EDGE} are needed each way."
+            f"{path} has {width} x {height} pixels; the minimum is {MIN_EDGE} x {MIN_EDGE}."
         )
 
 
 def _rgb(picture: Pillow.Image) -> Pillow.Image:
-    if picture.mode.startswith(("I", "F")):  # 16 bits and more: keep the range, not the low byte
+    if picture.mode.startswith(("I", "F")):  # 16 bits and more: scale, do not truncate
         values = np.nan_to_num(np.asarray(picture, dtype=np.float64))
         fits = (top for top in (1, 255, 65535) if values.max() <= top)
         top = 65535 if picture.mode.startswith("I;16") else next(fits, values.max())
@@ -238,14 +243,14 @@ def _rgb(picture: Pillow.Image) -> Pillow.Image:
 
 
 def _in_srgb(picture: Pillow.Image) -> Pillow.Image:
-    """Convert the colours of an image that carries a profile; one that is no use is passed over."""
+    """Convert the colours of an image with an ICC profile; ignore invalid profiles."""
     profile = picture.info.get("icc_profile")
     if not profile or picture.mode not in {"RGB", "RGBA", "CMYK", "L"}:
         return picture
     try:
         own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if "sRGB" in ImageCms.getProfileDescription(own):
-            return picture  # a round trip would only round
+            return picture  # a conversion would only add rounding errors
         mode = "RGBA" if picture.mode == "RGBA" else "RGB"
         srgb = ImageCms.createProfile("sRGB")
         return ImageCms.profileToProfile(picture, own, srgb, outputMode=mode) or picture
@@ -265,9 +270,9 @@ def resized(width: int, height: int, size: int) -> tuple[int, int]:
 
 
 def to_tensor(pixels: NDArray[np.uint8]) -> Image:
-    """Turn uint8 (H, W, 3) into an Image (1, 3, H, W).
+    """Convert uint8 (H, W, 3) to an Image (1, 3, H, W).
 
-    Here and below by numpy: torch would wake a team of threads for each step, a millisecond a time.
+    This and `to_pixels` use numpy: torch starts its thread pool for each step, which takes 1 ms.
     """
     import torch
 
@@ -276,7 +281,7 @@ def to_tensor(pixels: NDArray[np.uint8]) -> Image:
 
 
 def to_pixels(image: Image) -> NDArray[np.uint8]:
-    """Clamp and round an Image (1, 3, H, W) to uint8 (H, W, 3): what is saved and measured."""
+    """Clamp and round an Image (1, 3, H, W) to uint8 (H, W, 3), as it is saved and measured."""
     levels = image.detach()[0].permute(1, 2, 0).cpu().numpy().clip(0, 1)
     levels *= np.float32(255)
     pixels: NDArray[np.uint8] = np.rint(levels, out=levels).astype(np.uint8, order="C")
@@ -284,14 +289,14 @@ def to_pixels(image: Image) -> NDArray[np.uint8]:
 
 
 def to_png(pixels: NDArray[np.uint8]) -> bytes:
-    """Encode uint8 (H, W, 3) as PNG, the fast way: level 3 takes half as long again for 3 %."""
+    """Encode uint8 (H, W, 3) as PNG. Level 3 would take 1.5 times as long to save 3 %."""
     buffer = io.BytesIO()
     Pillow.fromarray(pixels).save(buffer, format="PNG", compress_level=1)
     return buffer.getvalue()
 
 
 def image_files(folder: Path) -> Sequence[Path]:
-    """Return the image files below a folder, in a stable order."""
+    """Return the image files below a folder, sorted."""
     known = Pillow.registered_extensions()
     return sorted(
         path for path in folder.rglob("*") if path.suffix.lower() in known and path.is_file()

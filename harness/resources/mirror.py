@@ -1,7 +1,7 @@
-"""A lab's own copies of images and weights: a folder, or a folder behind a web address.
+"""Local copies of images and weights, in a folder or behind an HTTP address.
 
-Copies are found by the `sha256` of an entry in MANIFEST.json (a list of {file, sha256}), else by
-the file's own name; either way their bytes are checked.
+A copy is found by the `sha256` of an entry in MANIFEST.json (a list of {file, sha256}), or by its
+file name. Its hash is checked in both cases.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ MANIFEST, MAX_MANIFEST_BYTES = "MANIFEST.json", 16 << 20
 
 
 class Mirror(ABC):
-    """Where to look before the network; `complaint` is what went wrong with it, if anything."""
+    """A source that is tried before the network; `complaint` is its last failure, if any."""
 
     complaint = ""
 
     @abstractmethod
     def find(self, name: str, sha256: str, target: Path) -> Path | None:
-        """Return a checked copy of the file, or None where the mirror has none.
+        """Return a checked copy of the file, or None if the mirror has none.
 
         Args:
-            name: What the file is called at its source.
-            sha256: Its hash, or the leading digits of it.
-            target: Where a copy that has to be fetched is kept.
+            name: Name of the file at its source.
+            sha256: Hash of the file, or its leading digits.
+            target: Path for a downloaded copy.
 
         Raises:
-            HashError: It has a file of that name with other bytes.
+            HashError: The mirror has a file of that name with another hash.
         """
 
     @cached_property
     def _files(self) -> Mapping[str, str]:
-        """SHA-256 -> file, as the manifest has them."""
+        """SHA-256 -> file, from the manifest."""
         text = self._manifest()
         if text is None:
             return {}
@@ -47,8 +47,8 @@ class Mirror(ABC):
             return {str(entry["sha256"]): str(entry["file"]) for entry in json.loads(text)}
         except (ValueError, TypeError, KeyError):
             raise UsageError(
-                f"{self}/{MANIFEST} is not a list of {{file, sha256}}. Mend it, or take it away: "
-                "files are then found by their names."
+                f"{self}/{MANIFEST} is not a list of {{file, sha256}}. Correct it, or delete it to "
+                "find files by name."
             ) from None
 
     @abstractmethod
@@ -60,7 +60,7 @@ class Mirror(ABC):
 
 
 class FolderMirror(Mirror):
-    """A folder of this machine; files are used where they lie."""
+    """A folder on this machine. Files are used in place."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -69,10 +69,10 @@ class FolderMirror(Mirror):
         return str(self.folder)
 
     def find(self, name: str, sha256: str, target: Path) -> Path | None:
-        """Return the folder's own file."""
+        """Return the path of the file in the folder."""
         path = self.folder / self._file(name, sha256)
         if not path.is_file():
-            path = self.folder / name  # the manifest lists what is not there
+            path = self.folder / name  # the listed file is missing
         if not path.is_file():
             return None
         check(path, sha256)
@@ -84,7 +84,7 @@ class FolderMirror(Mirror):
 
 
 class WebMirror(Mirror):
-    """A folder behind http or https; files are fetched once, into the usual caches."""
+    """A folder behind an HTTP(S) address. Files are downloaded once, into the caches."""
 
     def __init__(self, base: str, network: Network) -> None:
         self.base, self.network = base.rstrip("/"), network
@@ -93,17 +93,17 @@ class WebMirror(Mirror):
         return self.base
 
     def find(self, name: str, sha256: str, target: Path) -> Path | None:
-        """Return a fetched copy; a server that fails is a complaint, not the end."""
+        """Return a downloaded copy; a failing server only sets `complaint`."""
         try:
-            held = target.exists()  # then nobody need be asked what the file is called
-            file = name if held else self._file(name, sha256)
+            cached = target.exists()  # saves the request for the manifest
+            file = name if cached else self._file(name, sha256)
             return self.network.fetch(f"{self.base}/{quote(file)}", target, sha256)
         except AbsentError:
             return None
         except HashError:
             raise
         except SourceError as error:
-            self.complaint = f"The mirror {self.base} is of no help: {error}"
+            self.complaint = f"The mirror {self.base} failed: {error}"
             return None
 
     def _manifest(self) -> bytes | None:
@@ -114,10 +114,10 @@ class WebMirror(Mirror):
 
 
 def open_mirror(where: str, network: Network) -> Mirror | None:
-    """Return the mirror at a folder or an http(s) address; None where `where` is empty.
+    """Return the mirror at a folder or an HTTP(S) address, or None if `where` is empty.
 
     Raises:
-        UsageError: Neither of the two.
+        UsageError: `where` is not an address, and there is no such folder.
     """
     if not where:
         return None
@@ -127,6 +127,6 @@ def open_mirror(where: str, network: Network) -> Mirror | None:
     if not folder.is_dir():
         raise UsageError(
             f"--mirror {where}: there is no such folder. "
-            "Give a folder of copies, or the http(s) address of one."
+            "Give a folder with copies, or its http(s) address."
         )
     return FolderMirror(folder)

@@ -1,4 +1,4 @@
-"""In which numbers convolutions run: bfloat16 where the device is fast at it."""
+"""Select the precision of convolutions: bfloat16 on devices where it is fast."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ Precision = Literal["auto", "float32", "bfloat16"]
 CPUINFO = Path("/proc/cpuinfo")
 
 FAST_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
-"""What Linux calls a processor's own bfloat16 products: Intel, AMD; the last is ARM's word."""
+"""Linux names of bfloat16 instructions: Intel and AMD, Intel, ARM."""
 
 
-def resolve(asked: Precision | str, device: str, *, fast: bool | None = None) -> str:
-    """Return `float32` or `bfloat16`; `auto` takes bfloat16 where it is about twice as fast.
+def resolve(requested: Precision | str, device: str, *, fast: bool | None = None) -> str:
+    """Return `float32` or `bfloat16`; `auto` selects bfloat16 where it is about twice as fast.
 
-    Losses and Gram matrices are float32 in any case.
+    Losses and Gram matrices are always float32.
 
     Args:
-        asked: What the suite or the command line says.
+        requested: Value of the suite or the command line.
         device: `cpu`, or a GPU's name.
-        fast: Whether it is fast at bfloat16, where that is not for this machine to tell.
+        fast: Whether bfloat16 is fast; None checks this machine.
     """
-    if asked != "auto":
-        return asked
+    if requested != "auto":
+        return requested
     if fast is None:
-        fast = bool(FAST_FLAGS & _processor_flags()) if device == "cpu" else _gpu_has_it()
+        fast = bool(FAST_FLAGS & _processor_flags()) if device == "cpu" else _gpu_has_bfloat16()
     return "bfloat16" if fast else "float32"
 
 
 def _processor_flags() -> set[str]:
-    """Return what the processor can do; nothing where Linux is not there to say so."""
+    """Return the processor's feature flags; an empty set outside Linux."""
     try:
         text = CPUINFO.read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -40,7 +40,7 @@ def _processor_flags() -> set[str]:
     return set(found[1].split()) if found else set()
 
 
-def _gpu_has_it() -> bool:
+def _gpu_has_bfloat16() -> bool:
     import torch
 
     return bool(torch.cuda.is_bf16_supported(including_emulation=False))

@@ -20,13 +20,13 @@ PACKAGES = (
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of the packages that numbers may hang on; empty where one is missing."""
+    """Return the versions of packages that affect results; empty for missing packages."""
     return {name: _version(name) for name in PACKAGES}
 
 
 @cache
 def commit() -> str:
-    """Return the checkout's git commit, marked where files differ from it; empty outside of one."""
+    """Return the git commit, with `-dirty` if files differ; empty outside a checkout."""
     folder = Path(__file__).parents[2]
 
     def git(*arguments: str) -> str:

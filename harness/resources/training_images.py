@@ -1,4 +1,4 @@
-"""Photographs to train on: found, hashed, and cut into random crops."""
+"""Find and hash training photographs, and cut random crops from them."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
 CACHE_BYTES = 2**30
 Draw: TypeAlias = tuple[int, float, float, float, float]
-"""A photograph's index; shares of the free space above and left of the crop; mirrored if below 0.5;
-share of the range of scales."""
+"""Index of the photograph; position of the crop from top and left, in [0, 1]; mirrored if
+below 0.5; position in the range of scales, in [0, 1]."""
 
 ZOOM = 1.8
-"""Long edge of the largest photographs that crops are cut from, over the suite's size."""
+"""Maximum long edge of photographs that crops are cut from, relative to the suite's size."""
 
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """The files a method may train on."""
+    """The training files of a run."""
 
     files: tuple[Path, ...]
     use: TrainingUse
@@ -44,10 +44,10 @@ class TrainingSet:
 
     @classmethod
     def find(cls, folder: Path | None) -> TrainingSet:
-        """Take the images below `folder`, or scikit-image's packaged photographs.
+        """Return the images below `folder`, or scikit-image's packaged photographs.
 
         Raises:
-            SourceError: The folder is missing or holds no image.
+            SourceError: The folder is missing or contains no image.
         """
         if folder is None:
             files = tuple(skimage_photograph(name) for name in (*PHOTOGRAPHS, *TEXTURES))
@@ -56,7 +56,7 @@ class TrainingSet:
             raise SourceError(f"there is no folder {folder}.")
         files = tuple(image_files(folder))
         if not files:
-            raise SourceError(f"{folder} holds no images.")
+            raise SourceError(f"{folder} contains no images.")
         return cls._of(files, folder.name)
 
     @classmethod
@@ -67,10 +67,10 @@ class TrainingSet:
 
 
 class Crops:
-    """Random square crops, flipped half of the time. Decoded photographs are kept in memory.
+    """Random square crops, half of them mirrored. Decoded photographs stay in memory.
 
-    The scale is that of the suite's images: the long edge of the photograph is `size` to ZOOM times
-    `size`. Photographs are enlarged only where the crop would not fit.
+    Before a crop, the photograph is scaled to a long edge of `size` to ZOOM times `size`, like the
+    suite's images. It is enlarged only if the crop does not fit.
 
     Args:
         files: Photographs.
@@ -86,12 +86,12 @@ class Crops:
     def batches(
         self, batch_size: int, generator: torch.Generator, skip: int = 0
     ) -> Iterator[Image]:
-        """Yield Images (batch_size, 3, crop, crop) for ever, each photograph equally often.
+        """Yield Images (batch_size, 3, crop, crop) without end, each photograph equally often.
 
-        The next one is decoded and cut in a thread of its own while the caller works on this one.
-        The first `skip` batches are drawn and left at that.
+        A background thread prepares the next batch. The first `skip` batches are drawn from the
+        generator, but not decoded.
         """
-        draws = islice(self._draws(batch_size, _offspring(generator)), skip, None)
+        draws = islice(self._draws(batch_size, _spawn(generator)), skip, None)
         with ThreadPoolExecutor(1, thread_name_prefix="crops") as ahead:
             waiting = ahead.submit(self._cut, next(draws))
             while True:
@@ -113,7 +113,7 @@ class Crops:
     def _cut(self, draws: Sequence[Draw]) -> Image:
         import torch
 
-        # By numpy: torch would start a second team of threads beside the one that computes.
+        # With numpy: torch would start a second thread pool beside that of the training.
         stacked = np.stack([self._crop(*draw) for draw in draws]).transpose(0, 3, 1, 2)
         return torch.from_numpy(np.ascontiguousarray(stacked, np.float32) / np.float32(255))
 
@@ -123,7 +123,7 @@ class Crops:
         from PIL import Image as Pillow
 
         photograph = self._photograph(index)
-        # Kept at the largest scale: `edge` pixels of it become the crop.
+        # The photograph has its largest scale; `edge` pixels of it become the crop.
         least = max(self.size / max(photograph.size), self.crop / min(photograph.size))
         least = min(least, 1.0)
         edge = min(self.crop / (least + zoom * (1 - least)), *photograph.size)
@@ -144,8 +144,8 @@ class Crops:
         return self._decoded[index]
 
 
-def _offspring(generator: torch.Generator) -> torch.Generator:
-    """Return a generator that the thread has to itself, seeded from one that the method shares."""
+def _spawn(generator: torch.Generator) -> torch.Generator:
+    """Return a generator for the thread alone, seeded from the method's generator."""
     import torch
 
     seed = int(torch.randint(2**63 - 1, (1,), generator=generator))

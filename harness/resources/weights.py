@@ -1,7 +1,7 @@
-"""Pretrained weights of others: found on this machine, or fetched from torchvision's store.
+"""Find pretrained weights on this machine, or download them from torchvision.
 
-Nothing here unpickles what a stranger wrote: .safetensors, or .pth through torch's restricted
-loader, which builds tensors and nothing else.
+No untrusted pickle is loaded: files are .safetensors, or .pth read with torch's restricted loader,
+which builds only tensors.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
     from harness.resources.mirror import Mirror
 
 TORCHVISION = {
-    # name: file in torchvision's store (the digits are the head of its SHA-256), megabytes
+    # name: file of torchvision (with leading digits of its SHA-256), megabytes
     "vgg19": ("vgg19-dcbb9e9d.pth", 548),
     "vgg16": ("vgg16-397923af.pth", 528),
     "squeezenet1_1": ("squeezenet1_1-b8a52dc0.pth", 5),
     "alexnet": ("alexnet-owt-7be5be79.pth", 233),
     "inception_v3": ("inception_v3_google-0cc3c7bd.pth", 104),
 }
-"""IMAGENET1K_V1 of torchvision; tests compare the names with torchvision's own."""
+"""IMAGENET1K_V1 weights of torchvision."""
 
 STORE = "https://download.pytorch.org/models/"
 
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """A file of weights that is here, and where it came from."""
+    """A local file of weights and its origin."""
 
     path: Path
     sha256: str
@@ -45,7 +45,7 @@ class WeightsFile:
 
 
 class WeightsStore:
-    """Looks for weights: `--weights`, then torch's cache, the mirror, torchvision's store."""
+    """Searches `--weights`, torch's cache, the mirror and torchvision's server, in this order."""
 
     def __init__(
         self, network: Network, given: Mapping[str, Path], mirror: Mirror | None = None
@@ -61,11 +61,11 @@ class WeightsStore:
         self.network, self.given, self.mirror = network, given, mirror
 
     def find(self, name: str) -> WeightsFile:
-        """Locate the weights called `name`, fetching them where allowed.
+        """Locate the weights called `name`, and download them if allowed.
 
         Raises:
-            MissingWeightsError: They cannot be had; the message says what to do.
-            HashError: Torch's cache or the mirror holds other bytes under their name.
+            MissingWeightsError: No source has them; the message has the remedy.
+            HashError: The file in torch's cache or in the mirror has another hash.
         """
         if name in self.given:
             path = self.given[name]
@@ -81,23 +81,23 @@ class WeightsStore:
         except HashError:
             raise
         except SourceError as error:
-            remedy = f"`--weights {name}=PATH` takes a file of your own."
+            remedy = f"To use a local file, pass --weights {name}=PATH."
             raise MissingWeightsError(f"{error} {remedy}") from None
         return WeightsFile(path, file_sha256(path), f"torchvision {file}")
 
 
 def torch_cache() -> Path:
-    """Return where torch keeps downloaded weights (TORCH_HOME respected), without importing it."""
+    """Return torch's folder of downloaded weights (see TORCH_HOME), without importing torch."""
     cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
     home = os.environ.get("TORCH_HOME", f"{cache}/torch")
     return Path(home).expanduser() / "hub" / "checkpoints"
 
 
 def load_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """Read named tensors from .safetensors, or from a torch file that holds nothing else.
+    """Read named tensors from .safetensors, or from a torch file that contains only tensors.
 
     Raises:
-        WeightsError: Neither of the two, truncated, or a pickle that wants to run code.
+        WeightsError: The file has another format, is truncated, or contains other objects.
     """
     import safetensors.torch
     import torch
@@ -111,28 +111,32 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
         raise
     except pickle.UnpicklingError:
         raise WeightsError(
-            f"{path} is no torch file of tensors alone, and nothing else is unpickled: a pickle "
-            "can run code. Save its state_dict as .safetensors where you trust it."
+            f"{path} contains objects other than tensors. They are not loaded, since a pickle can "
+            "run code. If you trust the file, save its state_dict as .safetensors."
         ) from None
-    except Exception as error:  # a broken file makes its readers raise anything
+    except Exception as error:  # readers raise any exception for broken files
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(
-            f"{path} cannot be read as weights, it may be cut short: {reason}"
+            f"{path} cannot be read as weights; it may be truncated: {reason}"
         ) from None
     if isinstance(tensors, dict) and isinstance(tensors.get("state_dict"), dict):
-        tensors = tensors["state_dict"]  # gordicaleksa and others wrap it
+        tensors = tensors["state_dict"]  # as in files of gordicaleksa's repositories
     if not isinstance(tensors, dict) or not all(torch.is_tensor(t) for t in tensors.values()):
-        raise WeightsError(f"{path} holds something else than named tensors.")
+        raise WeightsError(f"{path} does not contain a map of named tensors. Save a state_dict.")
     if sum(t.numel() * t.element_size() for t in tensors.values()) > path.stat().st_size:
-        raise WeightsError(f"{path} holds fewer numbers than its tensors have, by strides of 0.")
+        raise WeightsError(
+            f"{path} has tensors larger than the file (strides of 0). Save contiguous tensors."
+        )
     return dict(tensors)
 
 
 def _check_unpacked(path: Path) -> None:
-    """Refuse an archive that would unpack to more than the file has: torch compresses nothing."""
+    """Reject an archive that unpacks to more bytes than the file has: torch does not compress."""
     if not zipfile.is_zipfile(path):
         return
     with zipfile.ZipFile(path) as archive:
         unpacked = sum(entry.file_size for entry in archive.infolist())
     if unpacked > path.stat().st_size:
-        raise WeightsError(f"{path} would unpack to {unpacked:,} bytes. Save it with torch.save.")
+        raise WeightsError(
+            f"{path} is compressed and unpacks to {unpacked:,} bytes. Save it with torch.save."
+        )

@@ -1,14 +1,17 @@
-"""A suite: what to run, read from YAML, checked whole before anything runs.
+"""Read a suite from YAML and check it completely before anything runs.
 
-This is the only code that sees untrusted text. Every mistake is found in one go, and each is told
-with its place, its value, the choices and the nearest name.
+This package is the only code that reads untrusted text. It reports all mistakes of a suite at
+once, each with its position, its value, the allowed values and the nearest name.
 
-    marked_yaml   YAML -> plain values, each with its place
-    schema        what a suite may hold, and what a checked one is
-    load          profiles and --set laid over the file
-    collection    images that several suites name
-    bounds        how much a suite may ask for
-    check         every mistake of the whole
+    source            positions of values, for error messages
+    yaml_loader       YAML -> plain values, each with its position
+    schema            the keys of a suite file, and the checked `Suite`
+    load              applies profiles and --set
+    collection        image collections that several suites share
+    limits            upper limits on the size of a suite
+    validation        checks of the whole suite
+    claim_validation  checks of its claims
+    messages          error messages for pydantic's findings
 """
 
 from harness.suite.limits import MAX_CELLS

@@ -1,4 +1,4 @@
-"""Images that several suites name: a YAML file of entries, as a suite's own contents and styles."""
+"""Image collections: YAML files whose entries several suites use as contents and styles."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from pydantic import TypeAdapter, ValidationError
 from harness.errors import Problem, SuiteError, listed, nearest, quoted
 from harness.suite import yaml_loader
 from harness.suite.schema import ImageModel
-from harness.suite.yaml_loader import Key
+from harness.suite.source import Key
 
 _ENTRIES: TypeAdapter[dict[str, ImageModel]] = TypeAdapter(dict[str, ImageModel])
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Return the entries of a collection by name, each as a suite would have it.
+    """Return the entries of a collection by name, in the form of a suite's `contents`.
 
     Raises:
-        SuiteError: It cannot be read, or an entry of it is no image.
+        SuiteError: The file cannot be read, or an entry is not a valid image.
     """
     data, source = yaml_loader.load(path)
     try:
@@ -33,32 +33,35 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def packaged() -> dict[str, Path]:
-    """Return the collections that come with nstbench, by name."""
+    """Return the packaged collections by name."""
     import suites
 
     folder = Path(suites.__path__[0]) / "collections"
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
-def collected(
+def resolve_names(
     data: dict[str, Any], folder: Path, read: Callable[[Path], dict[str, Any]]
 ) -> Iterator[tuple[Key, str]]:
-    """Put the entries of its collection in place of a suite's lists of names.
+    """Replace a suite's lists of image names with the entries of its collection.
 
     Args:
-        data: The suite, which is changed.
-        folder: Where its paths begin.
+        data: The suite; it is changed in place.
+        folder: The folder that paths in the suite are relative to.
         read: Returns the entries of the collection in a file.
 
     Yields:
-        What is wrong, each with its place.
+        Each mistake, with its path.
     """
     lists = [kind for kind in ("contents", "styles") if isinstance(data.get(kind), list)]
     name = data.get("collection")
     if not lists:
         return
     if not isinstance(name, str):
-        yield (lists[0],), "is a list of names, and the suite names no collection of images."
+        yield (
+            (lists[0],),
+            "is a list of names, but the suite has no collection. Add `collection: museum`.",
+        )
         return
     try:
         known = read(_path(name, folder))
@@ -78,11 +81,11 @@ def collected(
 
 
 def _path(name: str, folder: Path) -> Path:
-    """Take the name of a collection that comes along, or a path that ends in .yaml."""
+    """Return the file of a packaged collection, or a path that ends in .yaml."""
     if Path(name).suffix in {".yaml", ".yml"}:
         return folder / name
     if name in packaged():
         return packaged()[name]
     known = ", ".join(packaged())
-    what = f"{quoted(name)} is not one of {known}, nor a .yaml file.{nearest(name, packaged())}"
-    raise SuiteError([Problem("", what)])
+    what = f"{quoted(name)} is neither a packaged collection ({known}) nor a .yaml file."
+    raise SuiteError([Problem("", what + nearest(name, packaged()))])

@@ -1,4 +1,4 @@
-"""How much a suite may ask for, counted before anything of it is made."""
+"""Limits on the size of a suite, checked before the plan is built."""
 
 from __future__ import annotations
 
@@ -8,37 +8,37 @@ from typing import Any
 
 from harness.errors import quoted
 from harness.suite.schema import MethodSpec, SuiteModel
-from harness.suite.yaml_loader import Key
+from harness.suite.source import Key
 
 MAX_CELLS = 100_000
-"""Ten times the largest suite that anyone needed: planning it takes seconds and a gigabyte."""
+"""A plan of this size takes seconds and a gigabyte of memory."""
 
 MAX_PARAMETER_LENGTH = 5000
-"""Characters. Each value of an axis is checked together with all parameters."""
+"""Characters. Each value of an axis is validated together with all parameters."""
 
 
 def too_long(spec: MethodSpec) -> Iterator[tuple[Key, str]]:
-    """Yield what is longer than any parameter of a method, each with its place in the method."""
+    """Yield each value that exceeds MAX_PARAMETER_LENGTH, with its path in the method."""
     values: dict[Key, Any] = {("params", name): value for name, value in spec.params.items()}
     for axis, levels in spec.axes.items():
         values |= {("axes", axis, i): level for i, level in enumerate(levels)}
     for place, value in values.items():
         if (length := len(repr(value))) > MAX_PARAMETER_LENGTH:
-            what = f"has {length:,} characters; a parameter has at most {MAX_PARAMETER_LENGTH:,}."
+            what = f"has {length:,} characters; the maximum is {MAX_PARAMETER_LENGTH:,}."
             yield place, what
 
 
 def too_many_cells(model: SuiteModel, methods: Sequence[MethodSpec]) -> Iterator[tuple[Key, str]]:
-    """Yield what is too much with its place; cells count before any exclude."""
+    """Yield each list that makes too many cells, with its path; excludes are not subtracted."""
     pairs = len(model.contents) * len(model.styles) if model.pairs is None else len(model.pairs)
     variants = sum(map(_variants, methods))
-    # Where no method is right, the pairs alone must not be too many to be listed.
+    # If no method is valid, the pairs alone must still stay within the limit.
     cells = pairs * len(model.sizes) * len(model.seeds) * max(1, variants)
     if cells > MAX_CELLS:
         what = (
             f"{pairs:,} pairs, {len(model.sizes):,} sizes, {len(model.seeds):,} seeds and "
-            f"{variants:,} variants are {cells:,} cells before any exclude; at most "
-            f"{MAX_CELLS:,} can be planned. Name fewer, or vary: one-at-a-time."
+            f"{variants:,} variants make {cells:,} cells before excludes; the maximum is "
+            f"{MAX_CELLS:,}. Shorten the lists, or set `vary: one-at-a-time`."
         )
         yield ("methods",), what
     named = {"content": model.contents, "style": model.styles}
@@ -47,7 +47,7 @@ def too_many_cells(model: SuiteModel, methods: Sequence[MethodSpec]) -> Iterator
         at = min(pairs, math.prod(_number(entry, kind, own) for kind, own in named.items()))
         cells = at * math.prod(_number(entry, kind, own) for kind, own in listed.items())
         if cells > MAX_CELLS:
-            yield ("include", i), f"adds {cells:,} cells; at most {MAX_CELLS:,} can be planned."
+            yield ("include", i), f"adds {cells:,} cells; the maximum is {MAX_CELLS:,}."
 
 
 def _variants(spec: MethodSpec) -> int:
@@ -61,7 +61,7 @@ def _number(entry: Mapping[str, Any], kind: str, own: Sequence[Any] | Mapping[st
 
 
 def repeated(model: SuiteModel) -> Iterator[tuple[Key, str]]:
-    """Yield what stands twice in a list: its cells would run twice and count double."""
+    """Yield duplicate list entries: their cells would run twice and count double."""
     lists: dict[Key, list[Any]] = {
         ("seeds",): model.seeds,
         ("sizes",): model.sizes,
@@ -75,5 +75,5 @@ def repeated(model: SuiteModel) -> Iterator[tuple[Key, str]]:
         seen: set[str] = set()
         for i, value in enumerate(values):
             if repr(value) in seen:
-                yield (*key, i), f"{quoted(value)} stands twice. Keep one."
+                yield (*key, i), f"{quoted(value)} is listed twice. Remove one."
             seen.add(repr(value))

@@ -1,4 +1,4 @@
-"""The file, a profile laid over it, and `--set` over both."""
+"""Load a suite file, then apply a profile and `--set` options."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from typing import Any
 from harness.errors import MAX_PROBLEMS, Problem, SuiteError, listed, nearest, quoted
 from harness.suite import collection, yaml_loader
 from harness.suite.schema import MethodModel, Suite, SuiteModel
+from harness.suite.source import Key, Source
 from harness.suite.validation import Checker
-from harness.suite.yaml_loader import MAX_DEPTH, MAX_KEY, UNPRINTABLE, Key, Source
+from harness.suite.yaml_loader import MAX_DEPTH, MAX_KEY_LENGTH, UNPRINTABLE
 
 MAX_PROFILES = 32
-"""Each is laid over the whole suite and checked."""
+"""Each profile costs one check of the whole suite."""
 
 
 def load(path: Path, profile: str = "", overrides: Iterable[str] = ()) -> Suite:
@@ -23,20 +24,20 @@ def load(path: Path, profile: str = "", overrides: Iterable[str] = ()) -> Suite:
 
     Args:
         path: The YAML file; paths in it are relative to its folder.
-        profile: Which of its profiles to apply; none where empty.
-        overrides: `key=value`, as given to `--set`; `gatys.iterations=50` is short for
+        profile: Name of the profile to apply; empty applies none.
+        overrides: Values of `--set key=value`; `gatys.iterations=50` is short for
             `methods.gatys.params.iterations=50`.
 
     Raises:
-        SuiteError: Everything that is wrong with it.
+        SuiteError: The suite has mistakes; the error lists all of them.
     """
     data, source = yaml_loader.load(path)
     if not isinstance(data, dict):
-        raise SuiteError([source.problem((), "is not a map of keys to values; see the README.")])
+        raise SuiteError([source.problem((), "is not a map of keys to values.")])
     given = data.get("profiles")
     profiles: dict[str, Any] = given if isinstance(given, dict) else {}
     if len(profiles) > MAX_PROFILES:
-        what = f"{len(profiles):,} are too many: at most {MAX_PROFILES}."
+        what = f"has {len(profiles):,} entries; the maximum is {MAX_PROFILES}."
         raise SuiteError([source.problem(("profiles",), what)])
     if profile and profile not in profiles:
         known = listed(profiles) or "none"
@@ -46,8 +47,8 @@ def load(path: Path, profile: str = "", overrides: Iterable[str] = ()) -> Suite:
         )  # fmt: skip
     problems: dict[str, Problem] = {}
     suite = None
-    read = functools.cache(collection.read)  # once for all profiles
-    # The other profiles are checked too: a mistake should not wait for the day they are used.
+    read = functools.cache(collection.read)  # profiles share collections
+    # Check the other profiles too, so that a mistake is found before a run uses them.
     for name in [profile, *(p for p in profiles if p != profile)]:
         merged, place = _with_profile(data, source, name)
         _override(merged, place, overrides, problems)
@@ -66,7 +67,9 @@ def _with_profile(data: dict[str, Any], source: Source, name: str) -> tuple[dict
     merged = copy.deepcopy(data)
     place = copy.copy(source)
     place.moved, place.options = {}, {}
-    layer = data["profiles"][name] if name else None  # of `data`: it may change itself in `merged`
+    layer = (
+        data["profiles"][name] if name else None
+    )  # from `data`: a profile may overwrite `profiles` in `merged`
     if isinstance(layer, dict):
         _merge(merged, layer, (), ("profiles", name), place)
     return merged, place
@@ -75,7 +78,7 @@ def _with_profile(data: dict[str, Any], source: Source, name: str) -> tuple[dict
 def _merge(
     base: dict[str, Any], layer: dict[str, Any], key: Key, origin: Key, place: Source
 ) -> None:
-    """Lay a profile over the suite: maps merge, everything else is replaced."""
+    """Apply a profile to the suite: merge maps, replace everything else."""
     for name, value in layer.items():
         if isinstance(value, dict) and isinstance(base.get(name), dict):
             _merge(base[name], value, (*key, name), (*origin, name), place)
@@ -101,12 +104,12 @@ def _override(
     data: dict[str, Any], place: Source, overrides: Iterable[str], problems: dict[str, Problem]
 ) -> None:
     for text in overrides:
-        option = f"--set {text if len(text) <= MAX_KEY else f'{text[:MAX_KEY]}...'}"
+        option = f"--set {text if len(text) <= MAX_KEY_LENGTH else f'{text[:MAX_KEY_LENGTH]}...'}"
         name, equals, value = text.partition("=")
         if not equals:
             problems[option] = Problem(option, "has no `=`. Write --set key=value.")
             continue
-        parts = _in_full(name.strip().split("."), data)
+        parts = _expand_path(name.strip().split("."), data)
         try:
             place.options[_assign(data, parts, yaml_loader.parse(value))] = option
         except SuiteError as error:
@@ -117,8 +120,8 @@ def _override(
             problems[option] = Problem(option, what + nearest(parts[0], known))
 
 
-def _in_full(parts: list[str], data: dict[str, Any]) -> list[str]:
-    """Write `gatys.iterations` as `methods.gatys.params.iterations`."""
+def _expand_path(parts: list[str], data: dict[str, Any]) -> list[str]:
+    """Expand `gatys.iterations` to `methods.gatys.params.iterations`."""
     label, *inner = parts
     if label in SuiteModel.model_fields or label not in _labels(data):
         return parts
@@ -132,17 +135,17 @@ def _labels(data: dict[str, Any]) -> list[str]:
 
 
 def _assign(data: Any, parts: list[str], value: Any) -> Key:
-    """Put a value in its place; what is not there on the way is made.
+    """Set a value, and create missing maps on the way.
 
     Returns:
-        The place of all that was not there before.
+        The path of the first part that did not exist before.
     """
     if parts[0] not in SuiteModel.model_fields or len(parts) > MAX_DEPTH:
         raise KeyError(parts[0])
     key: list[str | int] = []
     made = len(parts)
     for part in parts:
-        if len(part) > MAX_KEY or UNPRINTABLE.search(part):
+        if len(part) > MAX_KEY_LENGTH or UNPRINTABLE.search(part):
             raise KeyError(part)
         key.append(int(part) if isinstance(data, list) and part.isdecimal() else part)
         if len(key) == len(parts):

@@ -1,4 +1,4 @@
-"""What a suite may hold, and what a checked one is."""
+"""The keys of a suite file, and the checked suite."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.records import Claim, Control, Sign
 from harness.resources.images import PHOTOGRAPHS, TEXTURES, ImageSource
 from harness.resources.precision import Precision
 from harness.resources.stand_ins import STUDIES
-from harness.suite.yaml_loader import Key, Source
+from harness.suite.source import Key, Source
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 ClaimId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$")]
@@ -32,12 +32,14 @@ RESERVED = {
     "nul",
     *(f"{port}{i}" for port in ("com", "lpt") for i in range(10)),
 }
-"""What no folder can be called on Windows, where results may be looked at."""
+"""Windows allows no folder with these names, and results may be copied there."""
 
 
 def _folder(name: str) -> str:
     if name in RESERVED:
-        raise ValueError(f"{name!r} is reserved on Windows; choose another name for the results")
+        raise ValueError(
+            f"{name!r} is reserved on Windows and cannot name a folder; choose another"
+        )
     return name
 
 
@@ -45,7 +47,7 @@ def _path(text: str) -> str:
     try:
         Path(text).expanduser()
     except RuntimeError:
-        raise ValueError(f"{quoted(text)} begins with the home of no known user") from None
+        raise ValueError(f"{quoted(text)} starts with the home folder of an unknown user") from None
     return text
 
 
@@ -53,9 +55,9 @@ def _url(text: str) -> str:
     try:
         host = urlsplit(text).hostname
     except ValueError as error:
-        raise ValueError(f"{quoted(text)} is no address: {error}") from None
+        raise ValueError(f"{quoted(text)} is not a valid URL: {error}") from None
     if not host:
-        raise ValueError(f"{quoted(text)} names no host")
+        raise ValueError(f"{quoted(text)} has no host name")
     return text
 
 
@@ -63,7 +65,7 @@ FilePath = Annotated[str, AfterValidator(_path)]
 Url = Annotated[str, Field(pattern=r"^https?://"), AfterValidator(_url)]
 
 PLACES = ("method", "content", "style", "seed", "size")
-"""What `exclude` and `include` may name besides a method's parameters."""
+"""Keys of `exclude` and `include` besides a method's parameters."""
 
 
 class _Model(BaseModel):
@@ -91,7 +93,7 @@ class ImageModel(_Model):
                 f"has {' and '.join(given) or 'no source'}; give exactly one of builtin, path, url"
             )
         if self.url and not self.sha256:
-            raise ValueError("has a url without sha256; pin it, or the suite may change unseen")
+            raise ValueError("has a url without sha256; add it, so that a changed file is detected")
         photographs = (*PHOTOGRAPHS, *TEXTURES)
         for value, kind, known in (
             (self.builtin, "packaged photograph", photographs),
@@ -105,10 +107,10 @@ class ImageModel(_Model):
 
 
 class MethodModel(_Model):
-    """A method under a label of its own, with parameters and axes to vary."""
+    """A method with its parameters and the axes to vary, under a label."""
 
-    use: str | None = None  # the label, unless given
-    encoder: str | None = None  # the suite's, unless given
+    use: str | None = None  # default: the label
+    encoder: str | None = None  # default: the suite's
     preset: str | None = None
     params: dict[str, Any] = {}
     axes: dict[str, list[Any]] = {}
@@ -116,7 +118,7 @@ class MethodModel(_Model):
 
 
 class ClaimModel(_Model):
-    """A statement to be tested, see `records.Claim`."""
+    """A statement to test, see `records.Claim`."""
 
     statement: str
     source: str = ""
@@ -147,7 +149,7 @@ class SuiteModel(_Model):
     description: str = ""
     encoder: str = "auto"
     precision: Precision = "auto"
-    collection: str | None = None  # a file of images: contents and styles may be lists of names
+    collection: str | None = None  # then contents and styles may be lists of names
     contents: Annotated[dict[Name, ImageModel], Field(min_length=1)]
     styles: Annotated[dict[Name, ImageModel], Field(min_length=1)]
     pairs: list[dict[Literal["content", "style"], str]] | None = None
@@ -159,7 +161,7 @@ class SuiteModel(_Model):
     metrics: list[str | dict[str, Any]] = [
         "ssim", "lpips", "content_loss", "style_loss", "noise_sigma", "gamut",
     ]  # fmt: skip
-    repeats: Annotated[int, Field(ge=1, le=100)] = 10  # at most, of a quick stylization
+    repeats: Annotated[int, Field(ge=1, le=100)] = 10  # maximum, for fast stylizations
     training: TrainingModel = TrainingModel()
     claims: Annotated[dict[ClaimId, ClaimModel], Field(max_length=200)] = {}
     profiles: dict[Name, dict[str, Any]] = {}
@@ -172,13 +174,13 @@ class MethodSpec:
     label: str
     method: str
     params: Mapping[str, Any]  # preset, then the suite's own
-    axes: Mapping[str, Sequence[Any]]  # `encoder` among them, where it is varied
+    axes: Mapping[str, Sequence[Any]]  # includes `encoder` if it varies
     vary: Vary
-    encoder: str = ""  # the suite's where empty
+    encoder: str = ""  # empty: the suite's
 
     @property
     def encoders(self) -> tuple[str, ...]:
-        """The encoders that it names besides the suite's."""
+        """Encoders that it uses besides the suite's."""
         return tuple(dict.fromkeys(filter(None, (self.encoder, *self.axes.get("encoder", ())))))
 
 
@@ -203,24 +205,24 @@ class Suite:
     repeats: int
     training_folder: Path | None
     claims: Sequence[Claim]
-    file: str  # its name
-    data: Mapping[str, Any]  # as read, the profile and `--set` laid over it
-    source: Source  # to point at what turns out to be wrong later
+    file: str  # name of the suite file
+    data: Mapping[str, Any]  # the file with the profile and --set applied
+    source: Source  # for errors that later stages find
 
     @cached_property
     def resolved(self) -> str:
-        """The suite as run, in YAML: stored beside the results."""
+        """The suite as run, in YAML; it is stored beside the results."""
         plain = {k: v for k, v in self.data.items() if k not in {"profiles", "collection"}}
         head = f"# {self.file}" + (f", profile {self.profile}" if self.profile else "") + "\n"
         return head + yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=100)
 
     @property
     def encoders(self) -> tuple[str, ...]:
-        """The encoders that methods and includes name, each once."""
+        """Encoders that methods and includes use, each once."""
         named = [name for spec in self.methods for name in spec.encoders]
         named += [entry["encoder"] for entry in self.include if entry.get("encoder")]
         return tuple(dict.fromkeys(named))
 
     def problem(self, key: Key, what: str) -> SuiteError:
-        """Return the error that says what is wrong at `key` of the file."""
+        """Return an error at the position of `key` in the file."""
         return SuiteError([self.source.problem(key, what)])

@@ -1,10 +1,10 @@
-"""YAML 1.2 scalars with the place of every value: what error messages point at.
+"""Load YAML 1.2 scalars, maps and lists with the position of every value.
 
-PyYAML follows YAML 1.1: it reads `1e5` as a string, `no` as False, `10:30` as 630, and keeps the
-last of two equal keys. Here `1e5` is a number, `no` a word, and equal keys are an error. Nothing
-but maps, lists and scalars is ever built: no tags, no code. What no honest suite has is refused
-before it costs time or memory, and so is what no record could keep: numbers that are not finite,
-whole numbers beyond 64 bits, control characters.
+PyYAML follows YAML 1.1: it reads `1e5` as a string, `no` as False and `10:30` as 630, and keeps the
+last of two duplicate keys. This loader reads `1e5` as a number and `no` as a string, and reports
+duplicate keys. It resolves no tags, so that a suite cannot run code. It rejects oversized input
+before that costs time or memory, and values that a record cannot store: numbers that are not
+finite, integers beyond 64 bits, and control characters.
 """
 
 from __future__ import annotations
@@ -13,40 +13,34 @@ import math
 import re
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from harness.errors import Problem, Problems, SuiteError, quoted
-
-Key = tuple[str | int, ...]
-"""Where a value stands: ("methods", "gatys", "axes", "optimizer", 1)."""
+from harness.suite.source import Key, Mark, Source, end_mark, prefixed, split_lines
 
 MAX_BYTES = 2**20
-"""Ten thousand pairs, written one by one, take half of it. Of texts, aliases count each time."""
+"""Ten thousand pairs, listed one by one, take half of it. Text counts again for every alias."""
 
 MAX_NODES = 50_000
-"""More than any honest suite has; aliases count each time, so a bomb stops here."""
+"""Values of a suite. An alias counts as all values that it repeats, which stops alias bombs."""
 
 MAX_DEPTH = 20
-"""A list of layers on an axis in a profile is 8 deep."""
+"""A list of layers on an axis in a profile is 8 levels deep."""
 
-MAX_KEY = 200
-"""Characters. The longest name that a suite may give has 64."""
+MAX_KEY_LENGTH = 200
+"""Characters. The longest name that a suite may define has 64."""
 
-MAX_WHOLE = 2**63 - 1
-
-EXCERPT = 160
-"""Characters of a line that are shown around a mistake."""
+MAX_INTEGER = 2**63 - 1
 
 UNPRINTABLE = re.compile(r"[^\t\n -~\xa0-\ud7ff\ue000-\U0010ffff]")
-"""Control characters and halves of surrogate pairs: no terminal, page or file should get them."""
+"""Control characters and unpaired surrogates, which terminals, pages and files cannot show."""
 
 YAML = "tag:yaml.org,2002:"
 SCALARS = {
-    # kind: what it looks like, and what it may begin with
+    # tag: pattern, and possible first characters
     "bool": (r"true|True|TRUE|false|False|FALSE", "tTfF"),
     "int": (r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+", "-+0123456789"),
     "float": (
@@ -58,11 +52,11 @@ SCALARS = {
 
 
 class _LimitError(yaml.MarkedYAMLError):
-    """A limit of ours, not of YAML."""
+    """The text exceeds a limit of this loader."""
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader with YAML 1.2's core schema, and an end to depth and number."""
+    """SafeLoader with the core schema of YAML 1.2 and limits on depth and number of values."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -70,9 +64,9 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         self.depth += 1
-        self.nodes += index is not None  # not the keys
+        self.nodes += index is not None  # keys do not count
         if self.depth > MAX_DEPTH:
-            raise self._limit(f"is nested more than {MAX_DEPTH} deep")
+            raise self._limit(f"is nested more than {MAX_DEPTH} levels deep")
         if self.nodes > MAX_NODES:
             raise self._limit(f"has more than {MAX_NODES:,} values")
         node = super().compose_node(parent, index)
@@ -88,71 +82,25 @@ for kind, (pattern, first) in SCALARS.items():
     _Loader.add_implicit_resolver(f"{YAML}{kind}", re.compile(f"^(?:{pattern})$"), list(first))
 
 
-@dataclass
-class Source:
-    """Where values were written: file, line, column, or the option that set them."""
-
-    name: str
-    lines: list[str] = field(default_factory=list)
-    values: dict[Key, tuple[int, int]] = field(default_factory=dict)
-    keys: dict[Key, tuple[int, int]] = field(default_factory=dict)
-    options: dict[Key, str] = field(default_factory=dict)
-    moved: dict[Key, Key] = field(default_factory=dict)  # a profile's value -> where it stands
-
-    def problem(self, key: Key, what: str, *, at_key: bool = False) -> Problem:
-        """Say what is wrong with the value (or the key itself) at `key`."""
-        said = f"{dotted(key)}: {what}" if key else what
-        for depth in range(len(key), -1, -1):
-            near = key[:depth]
-            if near in self.options:
-                return Problem(self.options[near], said)
-            written = self.moved.get(near, near)
-            marks = self.keys if at_key and depth == len(key) else self.values
-            if (mark := marks.get(written)) or (mark := self.values.get(written)):
-                return self.at(mark, said)
-        return Problem(self.name, said)
-
-    def at(self, mark: tuple[int, int], what: str) -> Problem:
-        """Say what is wrong at a line and column, both counted from 0."""
-        line, column = mark
-        return Problem(f"{self.name}:{line + 1}:{column + 1}", what, self._excerpt(mark))
-
-    def _excerpt(self, mark: tuple[int, int]) -> str:
-        line, column = mark
-        if line >= len(self.lines):
-            return ""
-        start = max(0, column - EXCERPT // 2)
-        shown = self.lines[line][start : start + EXCERPT]
-        text = "".join(c if c.isprintable() else " " for c in shown)
-        token = re.match(r"[^\s,\]\}#:]+", text[column - start :])
-        carets = "^" * max(1, len(token[0]) if token else 1)
-        return f"{line + 1:5} | {text}\n      | {' ' * (column - start)}{carets}"
-
-
-def dotted(key: Key) -> str:
-    """Write a key as people do: methods.gatys.axes.optimizer[1]."""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key)
-    return text.removeprefix(".")
-
-
 def load(path: Path) -> tuple[Any, Source]:
-    """Read a file.
+    """Return the values of a YAML file and their positions.
 
     Raises:
-        SuiteError: It cannot be read, is not YAML, or has equal keys; all of them in one go.
+        SuiteError: The file cannot be read, is not YAML, exceeds a limit, or has duplicate keys or
+            unsupported values. One error lists all of the latter.
     """
     text = _text(path)
-    source = Source(str(path), _lines(text))
+    source = Source(str(path), split_lines(text))
     return _read(text, source), source
 
 
 def parse(text: str) -> Any:
-    """Read one value as a suite would, for `--set key=value`."""
+    """Return one YAML value, for `--set key=value`."""
     return _read(text, Source("--set"))
 
 
 def _text(path: Path) -> str:
-    """Return the text of a plain file; a pipe or a device might never end, and is not opened."""
+    """Return the text of a regular file; reading a pipe or a device might never end."""
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
@@ -161,31 +109,24 @@ def _text(path: Path) -> str:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: NUL in a name
-        raise SuiteError([Problem(str(path), f"cannot be read: {_reason(error)}.")]) from None
+        raise SuiteError([Problem(str(path), f"cannot be read: {_describe(error)}.")]) from None
     if len(content) > MAX_BYTES:
-        raise SuiteError([Problem(str(path), f"has more than {MAX_BYTES:,} bytes.")])
+        what = f"has more than {MAX_BYTES:,} bytes, the maximum of a suite file."
+        raise SuiteError([Problem(str(path), what)])
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         source = Source(str(path))
         before = content[: error.start].decode("utf-8-sig", errors="replace")
         what = f"is not UTF-8: byte 0x{content[error.start]:02x}. Save the file as UTF-8."
-        raise SuiteError([source.at(_end(before), what)]) from None
-
-
-def _lines(text: str) -> list[str]:
-    return re.split("\r\n|[\n\r\x85\u2028\u2029]", text)  # YAML's own line breaks
-
-
-def _end(text: str) -> tuple[int, int]:
-    """Return line and column of what follows a text."""
-    lines = _lines(text)
-    return len(lines) - 1, len(lines[-1])
+        raise SuiteError([source.at(end_mark(before), what)]) from None
 
 
 def _read(text: str, source: Source) -> Any:
-    if len(text) > MAX_BYTES:  # of --set: the length of a file has been seen to
-        raise SuiteError([Problem(source.name, f"has more than {MAX_BYTES:,} characters.")])
+    if len(text) > MAX_BYTES:  # only of --set: `_text` limits files
+        raise SuiteError(
+            [Problem(source.name, f"has more than {MAX_BYTES:,} characters, the maximum.")]
+        )
     node = _compose(text, source)
     source.values[()] = (0, 0)
     builder = _Builder(source)
@@ -201,26 +142,25 @@ def _compose(text: str, source: Source) -> yaml.Node | None:
         loader = _Loader(text)
         return loader.get_single_node()
     except yaml.reader.ReaderError as error:
-        what = f"the character {quoted(chr(error.character))} is not allowed."
-        raise SuiteError([source.at(_end(text[: error.position]), what)]) from None
+        what = f"contains {quoted(chr(error.character))}, which YAML does not allow. Remove it."
+        raise SuiteError([source.at(end_mark(text[: error.position]), what)]) from None
     except (yaml.MarkedYAMLError, ValueError, OverflowError) as error:  # \UFFFFFFFF, %YAML 1.9...
         mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
         if mark is None and loader is not None:
             mark = loader.get_mark()
-        at = (mark.line, mark.column) if mark else (0, 0)
-        ours = isinstance(error, _LimitError)
-        what = f"{_reason(error)}." if ours else f"is not YAML: {_reason(error)}."
-        raise SuiteError([source.at(at, what)]) from None
+        position = (mark.line, mark.column) if mark else (0, 0)
+        what = "" if isinstance(error, _LimitError) else "is not YAML: "
+        raise SuiteError([source.at(position, f"{what}{_describe(error)}.")]) from None
 
 
-def _reason(error: Exception) -> str:
+def _describe(error: Exception) -> str:
     if isinstance(error, yaml.MarkedYAMLError):
         return ", ".join(part for part in (error.context, error.problem) if part)
     return getattr(error, "strerror", None) or str(error)
 
 
 class _Builder:
-    """Turns nodes into plain values and notes where each stands."""
+    """Turns nodes into plain values and records the position of each."""
 
     def __init__(self, source: Source) -> None:
         self.source, self.problems = source, Problems()
@@ -240,7 +180,7 @@ class _Builder:
         self.count += 1
         self.characters += len(node.value) if isinstance(node, yaml.ScalarNode) else 0
         if len(key) > MAX_DEPTH:
-            what = f"is nested more than {MAX_DEPTH} deep."
+            what = f"is nested more than {MAX_DEPTH} levels deep."
         elif self.count > MAX_NODES:
             what = f"has more than {MAX_NODES:,} values."
         elif self.characters > MAX_BYTES:
@@ -253,15 +193,15 @@ class _Builder:
         seen: dict[str, int] = {}
         for name_node, value_node in node.value:
             mark = _mark(name_node)
-            if wrong := _wrong_key(name_node):
-                self._say(name_node, key, wrong)
+            if wrong := _key_error(name_node):
+                self._report(name_node, key, wrong)
                 continue
             name = name_node.value
             self.characters += len(name)
             self.source.keys.setdefault((*key, name), mark)
             if name in seen:
-                first = f"first in line {seen[name] + 1}"
-                self._say(name_node, (*key, name), f"stands twice, {first}. Keep one.")
+                what = f"is a duplicate of the key in line {seen[name] + 1}. Remove one of them."
+                self._report(name_node, (*key, name), what)
                 continue
             seen[name] = mark[0]
             yield name, self.build(value_node, (*key, name))
@@ -269,59 +209,66 @@ class _Builder:
     def _scalar(self, node: yaml.ScalarNode, key: Key) -> Any:
         kind, text = node.tag.removeprefix(YAML), node.value
         if kind == "str":
-            if found := UNPRINTABLE.search(text):
-                self._say(node, key, f"holds {quoted(found[0])}; take that character out.")
+            if match := UNPRINTABLE.search(text):
+                self._report(node, key, f"contains {quoted(match[0])}. Remove that character.")
             return text
         if kind not in SCALARS or not re.fullmatch(SCALARS[kind][0], text):
-            self._say(node, key, f"{_short(node.tag)} {quoted(text)} is not a plain value.")
+            self._report(
+                node,
+                key,
+                f"{_short(node.tag)} {quoted(text)} is not a plain value. Remove the tag.",
+            )
             return text
         if kind == "null":
             return None
         if kind == "bool":
             return text.lower() == "true"
-        number = _whole(text) if kind == "int" else _decimal(text)
+        number = _integer(text) if kind == "int" else _float(text)
         if number is None:
-            most = f"a whole number of at most {MAX_WHOLE:,}" if kind == "int" else "finite"
-            self._say(node, key, f"{quoted(text)} is not {most}.")
+            allowed = f"an integer up to {MAX_INTEGER:,}" if kind == "int" else "a finite number"
+            self._report(node, key, f"{quoted(text)} is not {allowed}.")
         return number
 
     def _plain_tag(self, node: yaml.Node, key: Key, kind: str) -> None:
         if node.tag != YAML + kind:
-            self._say(node, key, f"{_short(node.tag)} is not a plain map or list.")
+            self._report(
+                node, key, f"{_short(node.tag)} is not a plain map or list. Remove the tag."
+            )
 
-    def _say(self, node: yaml.Node, key: Key, what: str) -> None:
-        said = f"{dotted(key)}: {what}" if key else what
-        self.problems.append(self.source.at(_mark(node), said))
+    def _report(self, node: yaml.Node, key: Key, what: str) -> None:
+        self.problems.append(self.source.at(_mark(node), prefixed(key, what)))
 
 
-def _mark(node: yaml.Node) -> tuple[int, int]:
+def _mark(node: yaml.Node) -> Mark:
     return node.start_mark.line, node.start_mark.column
 
 
-def _wrong_key(node: yaml.Node) -> str:
-    """Say why a node cannot be a key; empty where it can."""
+def _key_error(node: yaml.Node) -> str:
+    """Return why a node is not a valid key, or an empty text if it is."""
     if not isinstance(node, yaml.ScalarNode) or node.tag not in {
         YAML + kind for kind in (*SCALARS, "str")
     }:
-        return "a key is a plain word, not a map, a list or a tag."
-    if len(node.value) > MAX_KEY:
-        return f"the key {quoted(node.value)} has more than {MAX_KEY} characters."
-    if found := UNPRINTABLE.search(node.value):
-        return f"the key {quoted(node.value)} holds {quoted(found[0])}; take that character out."
+        return "a key must be a plain word, not a map, a list or a tagged value."
+    if len(node.value) > MAX_KEY_LENGTH:
+        return (
+            f"the key {quoted(node.value)} has more than {MAX_KEY_LENGTH} characters, the maximum."
+        )
+    if match := UNPRINTABLE.search(node.value):
+        return f"the key {quoted(node.value)} contains {quoted(match[0])}. Remove that character."
     if node.value == "<<" and node.style is None:
-        return "merge keys (<<) are not read. Write the values out, or use a profile."
+        return "merge keys (<<) are not supported. Write the values out, or use a profile."
     return ""
 
 
-def _whole(text: str) -> int | None:
+def _integer(text: str) -> int | None:
     try:
         number = int(text, 0 if text[:2] in {"0o", "0x"} else 10)
-    except ValueError:  # more digits than Python reads
+    except ValueError:  # more digits than Python converts
         return None
-    return number if abs(number) <= MAX_WHOLE else None
+    return number if abs(number) <= MAX_INTEGER else None
 
 
-def _decimal(text: str) -> float | None:
+def _float(text: str) -> float | None:
     number = float(re.sub(r"\.(?=inf|nan)", "", text.lower()))
     return number if math.isfinite(number) else None
 

@@ -99,7 +99,7 @@ def test_a_checkpoint_with_code_is_rejected(tmp_path: Path, context: Callable[..
 
     path = tmp_path / "net.pth"
     torch.save({"layer": Evil()}, path)
-    with pytest.raises(WeightsError, match=r"net\.pth .* nothing else is unpickled"):
+    with pytest.raises(WeightsError, match=r"net\.pth contains objects other than tensors"):
         Johnson(checkpoint=str(path)).fit(torch.rand(1, 3, 48, 48), context())
     assert not (tmp_path / "ran").exists()
 
@@ -113,14 +113,16 @@ def test_a_weights_file_that_unpacks_to_a_thousand_times_its_size_is_rejected(
         for entry in old.infolist():
             new.writestr(entry.filename, old.read(entry))
     assert bomb.stat().st_size < 10_000
-    with pytest.raises(WeightsError, match=r"bomb\.pth would unpack to 4,\d{3},\d{3} bytes"):
+    with pytest.raises(
+        WeightsError, match=r"bomb\.pth is compressed and unpacks to 4,\d{3},\d{3} bytes"
+    ):
         load_tensors(bomb)
     assert load_tensors(plain)["a"].numel() == 1_000_000
 
 
 def test_a_tensor_larger_than_its_storage_is_rejected(tmp_path: Path) -> None:
     torch.save({"a": torch.zeros(1).expand(10**6, 10**6)}, tmp_path / "x.pth")  # four terabytes
-    with pytest.raises(WeightsError, match=r"x\.pth holds fewer numbers than its tensors have"):
+    with pytest.raises(WeightsError, match=r"x\.pth has tensors larger than the file"):
         load_tensors(tmp_path / "x.pth")
 
 
@@ -143,7 +145,7 @@ def test_an_eps_image_is_rejected_without_running_ghostscript(
 ) -> None:
     eps = tmp_path / "painting.png"
     Pillow.new("RGB", (40, 30)).save(eps, format="EPS")
-    with pytest.raises(ImageError, match=r"painting\.png is EPS, a program to be run"):
+    with pytest.raises(ImageError, match=r"painting\.png is EPS, which contains a program"):
         read(eps)
     one = record(cell("gatys[adam]"))
     store = store_of(tmp_path, [one])

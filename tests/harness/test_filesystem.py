@@ -1,4 +1,4 @@
-"""Disks that are full, read-only or gone: a message, exit code 2, nothing half-written, and on."""
+"""Full, read-only or removed disks: a message, exit code 2, and no incomplete files."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ RECORDS = [record(cell("gatys[adam]")), record(cell("gatys[lbfgs]"))]
 
 
 def fill(folder: Path, leave: int = 0) -> Path:
-    """Take up the room on a disk but for `leave` bytes; return what takes it."""
+    """Fill a disk except for `leave` bytes; return the file that fills it."""
     ballast = folder / "ballast"
     ballast.write_bytes(bytes(shutil.disk_usage(folder).free - leave))
     return ballast
@@ -54,10 +54,12 @@ def command(*arguments: str | Path) -> Result:
 
 
 def assert_refused(done: Result, *words: str) -> None:
-    """It ended with 2 and one line that says where, why and what to do."""
+    """Check for exit code 2 and one line with the folder, the reason and the remedy."""
     assert (done.exit_code, type(done.exception)) == (2, SystemExit), done.output
     (line,) = done.stderr.splitlines()
-    assert all(word in line for word in (*words, "then the same command goes on")), line
+    assert all(word in line for word in (*words, "then run the same command again to continue")), (
+        line
+    )
 
 
 def half_written(folder: Path) -> list[Path]:
@@ -65,25 +67,25 @@ def half_written(folder: Path) -> list[Path]:
 
 
 def alive_in_session(leader: int) -> list[str]:
-    """The processes of a session that are neither gone nor waiting to be."""
+    """Return the running processes of a session; zombies do not count."""
     found = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             state, _, _, session = path.read_text().rpartition(")")[2].split()[:4]
-        except OSError:  # it has just ended
+        except OSError:  # the process has just ended
             continue
         if int(session) == leader and state != "Z":
             found.append(path.parent.name)
     return found
 
 
-def test_a_disk_that_fills_up_ends_the_run_with_a_message_and_the_same_command_goes_on(
+def test_a_full_disk_ends_the_run_with_a_message_and_the_same_command_continues_it(
     small_disk: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "small.yaml"
     path.write_text(SUITE, encoding="utf-8")
     options = (path, "--out", small_disk, "--offline")
-    ballast = fill(small_disk, leave=80_000)  # for the inputs and some of twelve cells
+    ballast = fill(small_disk, leave=80_000)  # enough for the inputs and some of the cells
     process = subprocess.Popen(
         [sys.executable, "-m", "nstbench", "run", *map(str, options), "--no-mlflow"], text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
@@ -91,10 +93,10 @@ def test_a_disk_that_fills_up_ends_the_run_with_a_message_and_the_same_command_g
     stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == 2, stdout + stderr
     (line,) = stderr.splitlines()
-    assert f"{small_disk / 'small'} cannot be written: there is too little room" in line
-    assert "MB are free. What was finished is kept. Make room there" in line
+    assert f"{small_disk / 'small'} cannot be written: its disk is full" in line
+    assert "MB are free. Finished results are kept. Free space there" in line
     assert "--out" in line
-    deadline = time.monotonic() + 60  # Python's own tracker sees only from our end that it may go
+    deadline = time.monotonic() + 60  # multiprocessing's resource tracker ends a little later
     while alive_in_session(process.pid) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert alive_in_session(process.pid) == []
@@ -109,15 +111,15 @@ def test_a_disk_that_fills_up_ends_the_run_with_a_message_and_the_same_command_g
     assert f"{12 - len(kept)} to run, {len(kept)} reused" in command("plan", *options).stdout
 
 
-def test_what_cannot_be_rendered_or_mirrored_for_want_of_room_leaves_all_as_it_was(
+def test_report_and_sync_on_a_full_disk_leave_the_store_unchanged(
     small_disk: Path,
 ) -> None:
     store = store_of(small_disk, RECORDS)
     fill(small_disk)
     page = store.root / "report.html"
     before = sorted(store.root.rglob("*"))
-    assert_refused(command("report", "artists", "--out", small_disk), "too little room", "--out")
-    assert_refused(command("report", "artists", "--folder", "--out", small_disk), "too little room")
+    assert_refused(command("report", "artists", "--out", small_disk), "disk is full", "--out")
+    assert_refused(command("report", "artists", "--folder", "--out", small_disk), "disk is full")
     done = command("sync", "artists", "--out", small_disk)
     assert (done.exit_code, type(done.exception)) == (2, SystemExit), done.output
     assert "database or disk is full" in done.stderr
@@ -125,12 +127,12 @@ def test_what_cannot_be_rendered_or_mirrored_for_want_of_room_leaves_all_as_it_w
     assert not page.exists()
 
 
-def test_a_disk_that_can_only_be_read_is_told_before_anything_runs(
+def test_a_read_only_disk_is_reported_before_anything_runs(
     small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store_of(small_disk, RECORDS)
     monkeypatch.setenv("NSTBENCH_CACHE", str(small_disk))
-    (small_disk / "files.sqlite").write_bytes(b"broken, and not to be mended" * 99)
+    (small_disk / "files.sqlite").write_bytes(b"broken beyond repair" * 99)
     path = tmp_path / "small.yaml"
     path.write_text(SUITE, encoding="utf-8")
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
@@ -140,12 +142,12 @@ def test_a_disk_that_can_only_be_read_is_told_before_anything_runs(
         ("report", "artists"),
     ):
         done = command(*arguments, "--out", small_disk)
-        assert_refused(done, str(small_disk), "its disk can only be read", "--out")
+        assert_refused(done, str(small_disk), "its disk is read-only", "--out")
         assert "done" not in done.stdout
     assert command("plan", path, "--offline", "--out", small_disk).exit_code == 0
 
 
-def test_no_room_for_a_download_is_told_before_it_begins(
+def test_a_download_that_does_not_fit_is_rejected_before_it_starts(
     small_disk: Path, tmp_path: Path, web_server: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("NSTBENCH_OFFLINE")
@@ -161,14 +163,14 @@ def test_no_room_for_a_download_is_told_before_it_begins(
     assert half_written(small_disk) == []
 
 
-def test_results_in_transit_that_find_no_room_are_told(small_disk: Path) -> None:
+def test_results_in_transit_report_a_full_disk(small_disk: Path) -> None:
     fill(small_disk)
-    with pytest.raises(StoreError, match=r"disk cannot be written: .* too little room .* TMPDIR"):
+    with pytest.raises(StoreError, match=r"disk cannot be written: its disk is full.* TMPDIR"):
         ipc.write(bytes(9999), small_disk / "outcomes")
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a disk that is always full")
-def test_output_that_goes_to_a_full_disk_is_no_traceback() -> None:
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_output_to_a_full_disk_ends_without_a_traceback() -> None:
     with open("/dev/full", "w") as full:  # noqa: PTH123
         done = subprocess.run(
             [sys.executable, "-m", "nstbench", "list", "methods"],
@@ -181,7 +183,7 @@ def test_output_that_goes_to_a_full_disk_is_no_traceback() -> None:
 
 @contextmanager
 def files_up_to(size: int) -> Iterator[None]:
-    """Let this process write no larger file: a full disk that every machine has."""
+    """Limit the size of files that this process writes, to simulate a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -190,12 +192,12 @@ def files_up_to(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_an_image_that_finds_no_room_leaves_the_earlier_record_whole(tmp_path: Path) -> None:
+def test_an_image_that_does_not_fit_leaves_the_earlier_record_intact(tmp_path: Path) -> None:
     store, one = Store(tmp_path, "artists"), RECORDS[0]
     store.write(one, b"old", [])
     with pytest.raises(StoreError) as caught, files_up_to(8192):  # a record has less
         store.write(replace(one, notes=("new",)), bytes(9999), [])
-    assert f"{store.root} cannot be written: no file may become so large" in str(caught.value)
+    assert f"{store.root} cannot be written: the file exceeds the size limit" in str(caught.value)
     found = store.read(one.cell.id)
     assert found is not None
     assert found.notes == ()
@@ -203,19 +205,19 @@ def test_an_image_that_finds_no_room_leaves_the_earlier_record_whole(tmp_path: P
     assert half_written(tmp_path) == []
 
 
-def test_a_limit_on_the_size_of_files_is_told_before_anything_runs(tmp_path: Path) -> None:
+def test_a_file_size_limit_is_reported_before_anything_runs(tmp_path: Path) -> None:
     path = tmp_path / "small.yaml"
     path.write_text(SUITE, encoding="utf-8")
     with files_up_to(2048):
         done = command("run", path, "--offline", "--out", tmp_path / "out")
-    assert_refused(done, "small cannot be written: no file may become so large", "ulimit -f")
+    assert_refused(done, "small cannot be written: the file exceeds the size limit", "ulimit -f")
     folder = tmp_path / "out" / "small"
     assert sorted((tmp_path / "out").rglob("*")) == [folder, folder / ".lock"]
 
 
 @pytest.fixture
 def forbidden(tmp_path: Path) -> Iterator[Path]:
-    """A folder that we may not write, root or not."""
+    """A folder without write permission, also for root."""
     folder = tmp_path / "forbidden"
     folder.mkdir()
     if os.geteuid():
@@ -227,26 +229,26 @@ def forbidden(tmp_path: Path) -> Iterator[Path]:
         not shutil.which("chattr")
         or subprocess.run(["chattr", "+i", folder], check=False).returncode
     ):
-        pytest.skip("Root may write everywhere, and this file system has no immutable folders.")
+        pytest.skip("This user may write everywhere, and the file system has no immutable folders.")
     yield folder
     subprocess.run(["chattr", "-i", folder], check=True)
 
 
-def test_a_folder_that_one_may_not_write_is_told(forbidden: Path) -> None:
-    with pytest.raises(StoreError, match=r"you may not write there\. .* permissions"):
+def test_a_folder_without_write_permission_is_reported(forbidden: Path) -> None:
+    with pytest.raises(StoreError, match=r"permission denied\. .* permissions"):
         Store(forbidden, "artists").begin()
     assert list(forbidden.iterdir()) == []
 
 
-def test_nothing_is_made_anew_where_the_folder_vanished_meanwhile(tmp_path: Path) -> None:
+def test_a_removed_folder_is_not_created_again(tmp_path: Path) -> None:
     store = Store(tmp_path / "out", "artists")
     store.begin()
     store.write(RECORDS[0], None, [])
     store.root.rename(tmp_path / "unmounted")
-    for there in (False, True):  # nothing; a folder of that name, such as an empty mount point
+    for there in (False, True):  # without and with an empty mount point
         if there:
             store.root.mkdir()
-        with pytest.raises(StoreError, match="it was removed, moved or unmounted meanwhile"):
+        with pytest.raises(StoreError, match="it was removed, moved or unmounted during the run"):
             store.write(RECORDS[1], None, [])
         assert list(store.root.parent.rglob("*")) == [store.root] * there
     store.root.rmdir()
@@ -255,7 +257,7 @@ def test_nothing_is_made_anew_where_the_folder_vanished_meanwhile(tmp_path: Path
     assert len(store.all_records()) == 2
 
 
-def test_what_a_killed_process_was_writing_is_swept_and_what_others_write_is_not(
+def test_leftovers_of_a_killed_process_are_deleted_and_files_of_others_are_not(
     tmp_path: Path,
 ) -> None:
     store = Store(tmp_path, "artists")
@@ -270,7 +272,11 @@ def test_what_a_killed_process_was_writing_is_swept_and_what_others_write_is_not
     gone = left.name.removeprefix(filesystem.PART).partition("@")[0]
     elsewhere = f"{filesystem.PART}{gone}@another-machine@x"
     (store.root / "cells").mkdir()
-    for written in (name, other, elsewhere):  # by us, by a live process, on another machine
+    for written in (
+        name,
+        other,
+        elsewhere,
+    ):  # of this process, of a running one, of another machine
         (store.root / "cells" / written).mkdir()
     store.begin()
     assert {path.name for path in half_written(store.root)} == {name, other, elsewhere}
@@ -279,21 +285,19 @@ def test_what_a_killed_process_was_writing_is_swept_and_what_others_write_is_not
 @pytest.mark.parametrize(
     ("code", "said"),
     [
-        (errno.EDQUOT, "your quota on its disk is used up"),
-        (errno.EIO, "its disk has a fault"),
-        (errno.ESTALE, "it was removed, moved or unmounted meanwhile"),
+        (errno.EDQUOT, "your disk quota is used up"),
+        (errno.EIO, "its disk reports an error"),
+        (errno.ESTALE, "it was removed, moved or unmounted during the run"),
         (errno.ELOOP, os.strerror(errno.ELOOP)),
     ],
 )
-def test_whatever_the_disk_says_is_told_with_what_to_do(
-    code: int, said: str, tmp_path: Path
-) -> None:
+def test_every_disk_error_is_reported_with_a_remedy(code: int, said: str, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=f"{tmp_path} cannot be written: {said}"):  # noqa: SIM117
         with filesystem.writing(tmp_path, "go elsewhere"):
             raise OSError(code, os.strerror(code), str(tmp_path / "x"))
 
 
-def test_what_fails_elsewhere_is_not_blamed_on_the_disk(tmp_path: Path) -> None:
+def test_errors_in_other_folders_pass_unchanged(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), filesystem.writing(tmp_path / "out", "go elsewhere"):
         (tmp_path / "template.html").read_bytes()
     assert filesystem.describe_os_error(FileNotFoundError(errno.ENOENT, "no such file", "x")) == ""

@@ -1,4 +1,4 @@
-"""Suites as an enemy, or a tired hand at night, would write them: strategies, and a watch."""
+"""Strategies for malicious or broken suites, and an audit of side effects."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ SUITES = sorted((ROOT / "suites").glob("*.yaml"))
 MUSEUM = ROOT / "suites" / "collections" / "museum.yaml"
 
 FRAGMENTS = (
-    # Nothing, words that are not what they seem, numbers at and beyond every edge.
+    # Empty and ambiguous scalars, and numbers at and beyond every limit.
     "", "~", "null", "true", "no", '""', "0", "-1", "1", "2.5", "1e5", "0x10", "07", "1_000",
     "1000000000", "1000000000000", "9223372036854775808", "1" + 5000 * "0", "0x" + 5000 * "f",
     "1e400", "-1e400", ".inf", "-.inf", ".nan", "NaN", "1e-400",
-    # Texts that no file or terminal should get.
+    # Text with control characters, markup and YAML syntax.
     r'"\0"', r'"\ud800"', r'"\U0010ffff"', r'"\UFFFFFFFF"', r'"\e[2J"', "'\u202e\u200f'", "\ufeff",
     "\u2028", "[/bold]", 10_000 * "a", '"unterminated', "'", "|", ">-", "%YAML 1.2", "---", "...",
     # Shapes.
@@ -38,7 +38,7 @@ FRAGMENTS = (
     # Paths and addresses.
     "../../etc/passwd", "../../etc/passwd.yaml", "/etc/passwd", "/dev/zero", "~/x", "~nobodys/x",
     "con", "a/b", "..", ".yaml", "http://[", "https://", "https://x.org?/../../../../etc/x",
-    # Words of suites in places that are not theirs.
+    # Words of suites, for wrong places.
     "coffee", "museum", "gatys", "johnson", "identity", "random:1", "random:x", "random:²",
     f"random:{30 * '9'}", "vgg19", "encoder", "method", "variant", "seed", "size", "style_layers",
     "lpips", "ssim",
@@ -47,16 +47,16 @@ FRAGMENTS = (
     "{method: gatys, encoder: vgg16}", "{method: gatys, seed: x, size: 1000000000}",
     "{method: gatys, tv_weight: [1, 2]}", "[{content: coffee, style: coffee}]", "[relu1_1, x]",
 )  # fmt: skip
-"""What to put in the place of a value or of a key, as YAML has it."""
+"""YAML text that replaces a value or a key."""
 
 FEW = st.sampled_from([1, 1, 1, 2, 3])
 
 HOLE = "@@{}@@"
-"""Stands in JSON for what JSON cannot say."""
+"""Placeholder in JSON for YAML text that JSON cannot express."""
 
 
 def mutated(files: list[Path]) -> st.SearchStrategy[bytes]:
-    """Return the bytes of one of the files, changed in its structure, its text or its bytes."""
+    """Return one of the files with a change of its structure, its text or its bytes."""
     return st.sampled_from(files).flatmap(
         lambda path: st.one_of(_structures(path), _texts(path), _texts(path).flatmap(_bytes))
     )
@@ -64,7 +64,7 @@ def mutated(files: list[Path]) -> st.SearchStrategy[bytes]:
 
 @st.composite
 def _structures(draw: st.DrawFn, path: Path) -> bytes:
-    """Values and keys of a parsed file replaced, taken out, doubled, moved; written as JSON."""
+    """Replace, delete, duplicate or move values and keys of a parsed file; write it as JSON."""
     data = json.loads(_as_json(path))
     holes: list[str] = []
 
@@ -82,7 +82,7 @@ def _structures(draw: st.DrawFn, path: Path) -> bytes:
         match draw(
             st.sampled_from(["like", "like", "replace", "key", "insert", "delete", "graft"])
         ):
-            case "like":  # what the types cannot tell
+            case "like":  # a value of the same type
                 like = [
                     v
                     for p in parents
@@ -121,7 +121,7 @@ def _containers(data: Any) -> Iterator[Any]:
 
 @st.composite
 def _texts(draw: st.DrawFn, path: Path) -> bytes:
-    """Lines taken out, doubled, swapped, indented, cut; words replaced; the file cut short."""
+    """Delete, duplicate, swap, indent or truncate lines; replace words; truncate the file."""
     lines = path.read_text(encoding="utf-8").splitlines()
 
     def line() -> int:
@@ -154,7 +154,7 @@ def _texts(draw: st.DrawFn, path: Path) -> bytes:
 
 @st.composite
 def _bytes(draw: st.DrawFn, content: bytes) -> bytes:
-    """Bytes flipped and put in, or the whole in another encoding."""
+    """Flip or insert bytes, or change the encoding of the file."""
     match draw(st.sampled_from(["flip", "flip", "insert", "utf-16", "utf-32", "latin-1", "bom"])):
         case "flip":
             changed = bytearray(content)
@@ -172,7 +172,7 @@ def _bytes(draw: st.DrawFn, content: bytes) -> bytes:
 
 
 OVERRIDES = {
-    # what a user may well override, and with what
+    # plausible overrides and their values
     "gatys.iterations": ("5", "1"), "gatys.axes.optimizer": ("[adam]", "[lbfgs, adam]"),
     "johnson.steps": ("0", "5"), "johnson.width": ("0.5", "1"), "johnson.checkpoint": ("~",),
     "sizes": ("[64]", "[64, 96]"), "seeds": ("[0]", "[0, 1]", "[5]"), "sizes.0": ("64",),
@@ -191,10 +191,10 @@ PARTS = (
 
 @st.composite
 def overrides(draw: st.DrawFn) -> str:
-    """Return a `--set` that may be anything."""
-    kind = draw(st.sampled_from(["honest", "honest", "value", "value", "key", "key", "odd"]))
+    """Return an arbitrary value of `--set`."""
+    kind = draw(st.sampled_from(["valid", "valid", "value", "value", "key", "key", "odd"]))
     known = draw(st.sampled_from(sorted(OVERRIDES)))
-    if kind == "honest":
+    if kind == "valid":
         return f"{known}={draw(st.sampled_from(OVERRIDES[known]))}"
     if kind == "odd":
         return draw(st.sampled_from(["", "=", "sizes", "sizes:[64]", 10_000 * "sizes." + "=1"]))
@@ -207,12 +207,12 @@ FORBIDDEN = (
     "os.", "subprocess.", "socket.", "shutil.", "sqlite3.", "urllib.", "ctypes.", "pty.",
 )  # fmt: skip
 HARMLESS = {"os.listdir", "os.scandir", "os.walk", "os.fwalk"}
-_watch: list[Callable[[str, tuple[Any, ...]], None]] = []
+_observers: list[Callable[[str, tuple[Any, ...]], None]] = []
 
 
 @contextmanager
-def nothing_done() -> Iterator[None]:
-    """Fail where more than reading happens: a file opened for writing, a command, a connection."""
+def no_side_effects() -> Iterator[None]:
+    """Fail if the block writes a file, starts a process or opens a connection."""
     done: list[str] = []
 
     def note(event: str, arguments: tuple[Any, ...]) -> None:
@@ -220,17 +220,17 @@ def nothing_done() -> Iterator[None]:
         if writes or (event.startswith(FORBIDDEN) and event not in HARMLESS):
             done.append(f"{event}{arguments}")
 
-    _watch.append(note)
+    _observers.append(note)
     try:
         yield
     finally:
-        _watch.clear()
+        _observers.clear()
     assert not done, done
 
 
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:
-    for note in _watch:
+    for note in _observers:
         note(event, arguments)
 
 
-sys.addaudithook(_audit)  # for good: Python takes none back
+sys.addaudithook(_audit)  # Python cannot remove an audit hook

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from harness.resources.stand_ins._canvas import Canvas, Manner
-from harness.resources.stand_ins._direction_fields import steady
+from harness.resources.stand_ins._motifs import steady
 from harness.resources.stand_ins._palette import Array, curve, ramp, table, toward
 
 BLUES, FOAM, INK = "16284f 1f3d73 2f5a8f 7fa3b8 c9d4cc", "f3ecd8", "131d36"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from harness.resources.stand_ins._canvas import Canvas, Manner
-from harness.resources.stand_ins._direction_fields import steady
+from harness.resources.stand_ins._motifs import steady
 from harness.resources.stand_ins._palette import TAU, Array, ramp, toward
 
 TINTS = "14100e 4a331c 86622f b08f50 d6b46c eedaa2 5f655a 9c9f8c d6d0b4"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from harness.resources.stand_ins._canvas import Canvas, Manner
-from harness.resources.stand_ins._direction_fields import contour, eddies
+from harness.resources.stand_ins._motifs import contour, eddies
 from harness.resources.stand_ins._palette import Array, curve, table
 
 SOFT: Manner = {"opacity": 0.8, "soft": 0.75}

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from harness.resources.stand_ins._canvas import Canvas, Manner
-from harness.resources.stand_ins._direction_fields import contour, steady
+from harness.resources.stand_ins._motifs import contour, steady
 from harness.resources.stand_ins._palette import Array, Field, table
 
 LONG: Manner = {"chance": 0.09, "steps": 10, "dry": 0.5, "taper": 2}

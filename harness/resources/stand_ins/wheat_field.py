@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from harness.resources.stand_ins._canvas import Canvas
-from harness.resources.stand_ins._cypress import cypress
-from harness.resources.stand_ins._direction_fields import eddies
+from harness.resources.stand_ins._motifs import cypress, eddies
 from harness.resources.stand_ins._palette import Array, table
 
 

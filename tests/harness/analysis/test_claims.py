@@ -461,7 +461,7 @@ claims:
         ("factor: norm", "factor: nrom", "claims.F1.factor: 'nrom' is not a parameter of johnson:"),
         ("method: johnson", "method: jonson", "'jonson' is not one of the methods: johnson."),
         ("metric: style_loss", "metric: style_los", "'style_los' is not a metric or a cost:"),
-        ("predicts: lower", "predicts: lower, smallest: 0.9", "0.9 is no ratio above 1, by which"),
+        ("predicts: lower", "predicts: lower, smallest: 0.9", "0.9 is not a ratio above 1"),
         ("predicts: lower", "predicts: less", "'less' is not one of lower, higher, none."),
         ("[batch, instance]", "[batch]", "claims.F1.levels: ['batch']"),
     ],

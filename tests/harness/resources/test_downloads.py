@@ -1,4 +1,4 @@
-"""Fetching, against a real server on this machine that misbehaves in every way it can."""
+"""Downloads from a local server that fails in many ways."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SHA256 = hashlib.sha256(CONTENT).hexdigest()
 
 @pytest.fixture
 def server(web_server: Web, monkeypatch: pytest.MonkeyPatch) -> Web:
-    """It has one file; attempts follow each other at once and silence is noticed soon."""
+    """Serve one file, with short timeouts and no wait between attempts."""
     monkeypatch.setattr(downloads, "WAIT_SECONDS", 0.0)
     monkeypatch.setattr(http_transfer, "READ_SECONDS", 0.3)
     web_server.files["a.png"] = CONTENT
@@ -38,7 +38,7 @@ def left_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_file_is_fetched_once(server: Web, tmp_path: Path) -> None:
+def test_a_file_is_downloaded_once(server: Web, tmp_path: Path) -> None:
     target = tmp_path / "cache" / "a.png"
     assert fetch(server, target).read_bytes() == CONTENT
     assert fetch(server, target) == target
@@ -46,31 +46,33 @@ def test_a_file_is_fetched_once(server: Web, tmp_path: Path) -> None:
     assert left_in(target.parent) == ["a.png"]
 
 
-def test_the_head_of_a_hash_is_enough(server: Web, tmp_path: Path) -> None:
+def test_the_leading_digits_of_a_hash_suffice(server: Web, tmp_path: Path) -> None:
     assert fetch(server, tmp_path / "a", SHA256[:8]).exists()
 
 
-def test_other_bytes_are_refused_with_both_hashes_and_leave_nothing(
+def test_a_wrong_hash_is_rejected_with_both_hashes_and_leaves_no_file(
     server: Web, tmp_path: Path
 ) -> None:
     wanted = "0" * 64
-    with pytest.raises(HashError, match=rf"has SHA-256 {SHA256}, but {wanted} was asked for"):
+    with pytest.raises(HashError, match=rf"has SHA-256 {SHA256} instead of {wanted}"):
         fetch(server, tmp_path / "cache" / "a", wanted)
     assert left_in(tmp_path / "cache") == []
 
 
-def test_a_file_of_another_hash_is_kept_and_nobody_is_asked(server: Web, tmp_path: Path) -> None:
+def test_an_existing_file_with_a_wrong_hash_is_kept_without_a_request(
+    server: Web, tmp_path: Path
+) -> None:
     target = tmp_path / "a"
     target.write_bytes(b"old")
     old = hashlib.sha256(b"old").hexdigest()
-    with pytest.raises(HashError, match=f"{old}, but {SHA256} was asked for"):
+    with pytest.raises(HashError, match=f"{old} instead of {SHA256}"):
         fetch(server, target)
     assert target.read_bytes() == b"old"
     assert server.asked == []
 
 
 @pytest.mark.parametrize(("code", "attempts"), [(404, 1), (403, 1), (500, 3), (503, 3), (429, 3)])
-def test_a_refusal_is_told_and_what_may_pass_is_tried_three_times(
+def test_error_codes_are_reported_and_temporary_ones_are_retried_three_times(
     server: Web, tmp_path: Path, code: int, attempts: int
 ) -> None:
     server.faults["a.png"] = web.status(code)
@@ -81,7 +83,7 @@ def test_a_refusal_is_told_and_what_may_pass_is_tried_three_times(
     assert left_in(tmp_path / "cache") == []
 
 
-def test_an_error_that_passes_costs_nothing(server: Web, tmp_path: Path) -> None:
+def test_a_temporary_error_does_not_fail_the_download(server: Web, tmp_path: Path) -> None:
     def once(answer: web.Answer) -> None:
         del server.faults["a.png"]
         answer.send_error(503)
@@ -90,13 +92,15 @@ def test_an_error_that_passes_costs_nothing(server: Web, tmp_path: Path) -> None
     assert fetch(server, tmp_path / "a").read_bytes() == CONTENT
 
 
-def test_a_broken_connection_goes_on_where_it_broke(server: Web, tmp_path: Path) -> None:
+def test_an_interrupted_download_is_resumed(server: Web, tmp_path: Path) -> None:
     server.faults["a.png"] = web.cut(after=3000)
     assert fetch(server, tmp_path / "a").read_bytes() == CONTENT
     assert server.asked == ["a.png", "a.png bytes=3000-"]
 
 
-def test_a_server_that_cannot_go_on_begins_again(server: Web, tmp_path: Path) -> None:
+def test_a_server_without_range_requests_starts_the_download_again(
+    server: Web, tmp_path: Path
+) -> None:
     def whole(answer: web.Answer) -> None:
         answer.start = 0
         web.cut(after=3000 if len(server.asked) == 1 else len(CONTENT))(answer)
@@ -105,12 +109,12 @@ def test_a_server_that_cannot_go_on_begins_again(server: Web, tmp_path: Path) ->
     assert fetch(server, tmp_path / "a").read_bytes() == CONTENT
 
 
-def test_half_a_file_is_never_taken_for_whole_and_serves_the_next_call(
+def test_a_partial_file_is_not_used_and_the_next_call_resumes_it(
     server: Web, tmp_path: Path
 ) -> None:
     target = tmp_path / "cache" / "a"
     server.faults["a.png"] = web.cut(after=1000, times=3)
-    with pytest.raises(SourceError, match=r"the connection to 127\.0\.0\.1 broke off"):
+    with pytest.raises(SourceError, match=r"the connection to 127\.0\.0\.1 was interrupted"):
         fetch(server, target)
     assert not target.exists()
     server.faults.clear()
@@ -119,14 +123,12 @@ def test_half_a_file_is_never_taken_for_whole_and_serves_the_next_call(
     assert left_in(target.parent) == ["a"]
 
 
-def test_a_wrong_head_from_an_earlier_call_is_thrown_away(server: Web, tmp_path: Path) -> None:
+def test_a_wrong_partial_file_is_discarded(server: Web, tmp_path: Path) -> None:
     (tmp_path / f".part-{SHA256[:16]}-a").write_bytes(b"something else")
     assert fetch(server, tmp_path / "a").read_bytes() == CONTENT
 
 
-def test_a_server_that_never_answers_is_given_up_and_not_asked_again(
-    server: Web, tmp_path: Path
-) -> None:
+def test_an_unresponsive_server_gets_no_further_requests(server: Web, tmp_path: Path) -> None:
     server.faults["a.png"] = web.never
     network = Network()
     for _ in range(2):
@@ -135,41 +137,41 @@ def test_a_server_that_never_answers_is_given_up_and_not_asked_again(
     assert len(server.asked) == downloads.ATTEMPTS
 
 
-def test_a_server_that_is_slow_is_waited_for(
+def test_a_slow_download_succeeds(
     server: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http_transfer, "MIN_PACE", 1000)
+    monkeypatch.setattr(http_transfer, "MIN_BYTES_PER_SECOND", 1000)
     server.faults["a.png"] = web.trickle(500, 0.05)  # 10,000 bytes a second, for a second
     assert fetch(server, tmp_path / "a").read_bytes() == CONTENT
     assert server.asked == ["a.png"]
 
 
-def test_a_server_that_trickles_is_given_up(server: Web, tmp_path: Path) -> None:
+def test_a_download_below_the_minimum_speed_fails(server: Web, tmp_path: Path) -> None:
     server.faults["a.png"] = web.trickle(1, 0.1)  # 10 bytes a second would take a quarter hour
     with pytest.raises(SourceError, match=r"127\.0\.0\.1 sends \d+ bytes a second"):
         fetch(server, tmp_path / "a")
 
 
-def test_after_one_failed_connection_a_host_counts_as_closed(tmp_path: Path) -> None:
+def test_a_host_gets_no_request_after_a_failed_connection(tmp_path: Path) -> None:
     network = Network()
     for _ in range(2):
         with pytest.raises(SourceError, match=r"no connection to 127\.0\.0\.1"):
             network.fetch("http://127.0.0.1:1/a.png", tmp_path / "a", SHA256)
 
 
-def test_offline_never_asks(server: Web, tmp_path: Path) -> None:
+def test_offline_sends_no_request(server: Web, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="--offline was given"):
         fetch(server, tmp_path / "a", network=Network(offline=True))
     assert server.asked == []
 
 
-def test_a_folder_that_cannot_be_written_is_named(server: Web, tmp_path: Path) -> None:
+def test_the_error_names_a_folder_that_cannot_be_written(server: Web, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StoreError, match=r"file cannot be written: .* NSTBENCH_CACHE"):
         fetch(server, tmp_path / "file" / "a")
 
 
-def test_more_than_was_agreed_to_is_not_read(server: Web) -> None:
+def test_read_stops_at_its_limit(server: Web) -> None:
     with pytest.raises(SourceError, match="more than 5,000 bytes"):
         Network().read(f"{server.url}/a.png", 5000)
     assert Network().read(f"{server.url}/a.png", 50_000) == CONTENT
@@ -179,7 +181,7 @@ def _fetch_in_process(url: str, target: Path, done: Any) -> None:
     done.put(Network().fetch(url, target, SHA256).read_bytes() == CONTENT)
 
 
-def test_two_processes_fetch_a_file_once(server: Web, tmp_path: Path) -> None:
+def test_two_processes_download_a_file_once(server: Web, tmp_path: Path) -> None:
     server.faults["a.png"] = web.trickle(2000, 0.3)
     context = multiprocessing.get_context("spawn")
     done = context.Queue()
@@ -194,7 +196,7 @@ def test_two_processes_fetch_a_file_once(server: Web, tmp_path: Path) -> None:
     assert left_in(tmp_path / "cache") == ["a"]
 
 
-def test_a_process_that_dies_while_fetching_blocks_nobody(server: Web, tmp_path: Path) -> None:
+def test_a_killed_download_releases_its_lock(server: Web, tmp_path: Path) -> None:
     server.faults["a.png"] = web.trickle(1000, 0.2)
     context = multiprocessing.get_context("spawn")
     arguments = (f"{server.url}/a.png", tmp_path / "a", context.Queue())
@@ -208,16 +210,16 @@ def test_a_process_that_dies_while_fetching_blocks_nobody(server: Web, tmp_path:
     assert fetch(server, tmp_path / "a").read_bytes() == CONTENT
 
 
-def test_a_large_file_is_announced_where_no_bar_can_be_drawn(
+def test_a_large_download_is_announced_without_a_terminal(
     server: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(http_transfer, "TOLD_BYTES", 5000)
+    monkeypatch.setattr(http_transfer, "MIN_ANNOUNCED_BYTES", 5000)
     fetch(server, tmp_path / "a")
-    assert "fetching a.png (0 MB)" in capfd.readouterr().err
+    assert "downloading a.png (0 MB)" in capfd.readouterr().err
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
-def test_a_terminal_gets_a_bar(server: Web, tmp_path: Path) -> None:
+def test_a_terminal_shows_a_progress_bar(server: Web, tmp_path: Path) -> None:
     import pty
     import subprocess
 
@@ -235,9 +237,9 @@ def test_a_terminal_gets_a_bar(server: Web, tmp_path: Path) -> None:
         try:
             while chunk := os.read(parent, 4096):
                 seen += chunk
-        except OSError:  # Linux's way to say that the other end is closed
+        except OSError:  # Linux raises it when the other end is closed
             pass
     os.close(parent)
     assert process.returncode == 0
-    assert b"fetching a.png" in seen
+    assert b"downloading a.png" in seen
     assert b"/10.0 kB" in seen

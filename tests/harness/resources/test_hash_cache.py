@@ -1,4 +1,4 @@
-"""What is remembered of a file, and when it no longer counts."""
+"""Cached properties of files, and when they become invalid."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LONG_AGO = 1_000_000_000
 
 @pytest.fixture
 def look() -> Callable[[Path], str]:
-    """Read a file, and keep count of it."""
+    """Return a function that reads a file and counts its calls."""
 
     def read(path: Path) -> str:
         looked.append(path.name)
@@ -31,7 +31,7 @@ def look() -> Callable[[Path], str]:
 
 @pytest.fixture
 def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
-    """Write files that count as settled: the change of an inode cannot be dated back."""
+    """Return a function that writes files that are cached at once; a change time cannot be set."""
     monkeypatch.setattr("harness.resources.hash_cache.SETTLED_SECONDS", -3600.0)
 
     def write(name: str, text: str) -> Path:
@@ -42,7 +42,7 @@ def old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str],
     return write
 
 
-def test_a_file_is_looked_at_once_until_it_changes(old: Callable, look: Callable) -> None:
+def test_a_file_is_read_once_until_it_changes(old: Callable, look: Callable) -> None:
     path = old("a", "one")
     assert [recall([path], "text", look) for _ in range(3)] == [["one"]] * 3
     assert look.looked == ["a"]
@@ -51,7 +51,7 @@ def test_a_file_is_looked_at_once_until_it_changes(old: Callable, look: Callable
     assert look.looked == ["a", "a"]
 
 
-def test_a_change_that_hides_behind_an_old_date_is_seen(old: Callable, look: Callable) -> None:
+def test_a_change_with_an_old_modification_time_is_detected(old: Callable, look: Callable) -> None:
     path = old("a", "one")
     os.utime(path, (LONG_AGO, LONG_AGO))
     recall([path], "text", look)
@@ -60,34 +60,34 @@ def test_a_change_that_hides_behind_an_old_date_is_seen(old: Callable, look: Cal
     assert recall([path], "text", look) == ["two"]
 
 
-def test_questions_do_not_answer_each_other(old: Callable, look: Callable) -> None:
+def test_questions_have_separate_results(old: Callable, look: Callable) -> None:
     path = old("a", "one")
     assert recall([path], "text", look) == ["one"]
     assert recall([path], "length", lambda path: str(len(path.read_text()))) == ["3"]
 
 
-def test_only_what_is_new_is_looked_at_and_order_is_kept(old: Callable, look: Callable) -> None:
+def test_only_new_files_are_read_and_order_is_kept(old: Callable, look: Callable) -> None:
     first, second = old("a", "one"), old("b", "two")
     recall([second], "text", look)
     assert recall([first, second, first], "text", look) == ["one", "two", "one"]
     assert look.looked == ["b", "a"]
 
 
-def test_what_changed_just_now_is_not_remembered(tmp_path: Path, look: Callable) -> None:
+def test_a_file_that_just_changed_is_not_cached(tmp_path: Path, look: Callable) -> None:
     (tmp_path / "a").write_text("one")
     for _ in range(2):
         recall([tmp_path / "a"], "text", look)
     assert look.looked == ["a", "a"]
 
 
-def test_an_error_is_passed_on_and_not_remembered(old: Callable, tmp_path: Path) -> None:
+def test_an_error_is_passed_on_and_not_cached(old: Callable, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         recall([tmp_path / "none"], "text", Path.read_text)
     path = old("none", "here")
     assert recall([path], "text", Path.read_text) == ["here"]
 
 
-def test_a_memory_that_is_broken_is_begun_anew(old: Callable, look: Callable) -> None:
+def test_a_corrupt_cache_is_replaced(old: Callable, look: Callable) -> None:
     path, memory = old("a", "one"), cache_folder() / "files.sqlite"
     memory.parent.mkdir(parents=True, exist_ok=True)
     memory.write_bytes(b"no database at all" * 100)
@@ -96,7 +96,7 @@ def test_a_memory_that_is_broken_is_begun_anew(old: Callable, look: Callable) ->
     assert len(look.looked) < 3
 
 
-def test_a_memory_that_cannot_be_written_costs_no_answer(
+def test_a_read_only_cache_does_not_prevent_results(
     old: Callable, look: Callable, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -104,7 +104,7 @@ def test_a_memory_that_cannot_be_written_costs_no_answer(
     assert recall([old("a", "one")], "text", look) == ["one"]
 
 
-def test_a_memory_that_another_process_holds_is_not_waited_for(
+def test_a_cache_that_another_process_locks_is_skipped(
     old: Callable, look: Callable, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("harness.resources.hash_cache.WAIT_SECONDS", 0.01)
@@ -116,12 +116,12 @@ def test_a_memory_that_another_process_holds_is_not_waited_for(
     holder.close()
 
 
-def test_processes_share_it(old: Callable, tmp_path: Path) -> None:
+def test_processes_share_the_cache(old: Callable, tmp_path: Path) -> None:
     files = [old(f"f{i}", str(i)) for i in range(40)]
     code = (
-        "import sys; from pathlib import Path; from harness import remembered\n"
-        "remembered.SETTLED_SECONDS = -3600.0\n"
-        "print(remembered.recall([*map(Path, sys.argv[1:])], 'text', Path.read_text))"
+        "import sys; from pathlib import Path; from harness.resources import hash_cache\n"
+        "hash_cache.SETTLED_SECONDS = -3600.0\n"
+        "print(hash_cache.recall([*map(Path, sys.argv[1:])], 'text', Path.read_text))"
     )
     command = [sys.executable, "-c", code, *map(str, files)]
     processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]

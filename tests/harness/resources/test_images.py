@@ -19,7 +19,7 @@ def saved(tmp_path: Path, picture: Pillow.Image, name: str = "x.png", **more: An
     return tmp_path / name
 
 
-def test_pixels_survive_the_way_to_a_tensor_and_back() -> None:
+def test_pixels_survive_conversion_to_a_tensor_and_back() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
     tensor = to_tensor(pixels)
     assert tensor.shape == (1, 3, 5, 7)
@@ -27,7 +27,7 @@ def test_pixels_survive_the_way_to_a_tensor_and_back() -> None:
     assert np.array_equal(to_pixels(tensor), pixels)
 
 
-def test_what_is_saved_is_clamped_and_rounded() -> None:
+def test_saved_pixels_are_clamped_and_rounded() -> None:
     image = torch.tensor([-0.5, 0.5, 1.5]).view(1, 3, 1, 1)
     assert to_pixels(image).tolist() == [[[0, 128, 255]]]  # 127.5 rounds to the even 128
 
@@ -36,7 +36,7 @@ def test_what_is_saved_is_clamped_and_rounded() -> None:
     ("mode", "color", "expected"),
     [
         ("L", 100, (100, 100, 100)),
-        ("RGBA", (0, 0, 0, 0), (255, 255, 255)),  # transparent: laid over white
+        ("RGBA", (0, 0, 0, 0), (255, 255, 255)),  # transparent: composited over white
         ("RGBA", (10, 20, 30, 255), (10, 20, 30)),
         ("LA", (0, 0), (255, 255, 255)),
         ("1", 1, (255, 255, 255)),
@@ -48,7 +48,7 @@ def test_every_mode_becomes_rgb(tmp_path: Path, mode: str, color: Any, expected:
     assert read(path).getpixel((1, 1)) == expected
 
 
-def test_a_photograph_taken_upright_stands_upright(tmp_path: Path) -> None:
+def test_exif_rotation_is_applied(tmp_path: Path) -> None:
     picture = Pillow.new("RGB", (32, 16))
     exif = Pillow.Exif()
     exif[0x0112] = 6  # turned by 90 degrees
@@ -63,7 +63,7 @@ def test_a_palette_keeps_its_colours_and_its_transparency(tmp_path: Path) -> Non
     assert read(saved(tmp_path, picture, transparency=1)).getpixel((1, 1)) == (255, 255, 255)
 
 
-def test_printers_colours_become_screen_colours(tmp_path: Path) -> None:
+def test_cmyk_is_converted_to_rgb(tmp_path: Path) -> None:
     for color, expected in (((0, 0, 0, 0), (255, 255, 255)), ((0, 255, 255, 0), (255, 0, 0))):
         path = saved(tmp_path, Pillow.new("CMYK", (16, 16), color), "x.tiff")
         assert read(path).getpixel((1, 1)) == expected
@@ -76,7 +76,7 @@ def test_every_usual_format_is_read(tmp_path: Path, name: str) -> None:
     assert np.abs(np.asarray(got, int) - (200, 100, 50)).max() <= 3  # JPEG and WebP round
 
 
-def test_of_an_animation_the_first_frame_is_taken(tmp_path: Path) -> None:
+def test_the_first_frame_of_an_animation_is_read(tmp_path: Path) -> None:
     frames = [Pillow.new("RGB", (16, 16), color) for color in ("red", "green", "blue")]
     path = saved(tmp_path, frames[0], "x.gif", save_all=True, append_images=frames[1:])
     assert read(path).getpixel((1, 1)) == (255, 0, 0)
@@ -125,7 +125,7 @@ def test_broken_files_are_named(tmp_path: Path) -> None:
             read(tmp_path / name)
 
 
-def test_any_corruption_gives_a_picture_or_an_error_of_ours(tmp_path: Path) -> None:
+def test_any_corruption_gives_an_image_or_an_image_error(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     noise = Pillow.effect_noise((40, 40), 50).convert("RGB")
     for name in ("x.png", "x.jpg", "x.gif", "x.tiff", "x.webp", "x.bmp"):
@@ -135,7 +135,7 @@ def test_any_corruption_gives_a_picture_or_an_error_of_ours(tmp_path: Path) -> N
             for at in rng.integers(0, len(content), 5):
                 content[at] = rng.integers(0, 256)
             (tmp_path / name).write_bytes(content)
-            with contextlib.suppress(ImageError):  # anything else is a bug of ours
+            with contextlib.suppress(ImageError):  # any other exception is a bug
                 assert read(tmp_path / name).mode == "RGB"
 
 
@@ -154,11 +154,11 @@ def png_of(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + head + rows + chunk(b"IEND", b"")
 
 
-def test_a_huge_image_is_refused_unread(tmp_path: Path) -> None:
+def test_a_huge_image_is_rejected_before_decoding(tmp_path: Path) -> None:
     import tracemalloc
 
     for size, said in (
-        (20_000, "has more pixels than the 64,000,000"),
+        (20_000, "has more pixels than the maximum of 64,000,000"),
         (9000, "has 9000 x 9000 pixels"),
     ):
         (tmp_path / "bomb.png").write_bytes(png_of(size, size))
@@ -170,15 +170,15 @@ def test_a_huge_image_is_refused_unread(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 2000), (2000, 15)])
-def test_a_sliver_is_refused(tmp_path: Path, size: tuple[int, int]) -> None:
-    with pytest.raises(ImageError, match=r"x\.png has \d+ x \d+ pixels; at least 16 are needed"):
+def test_an_image_that_is_too_narrow_is_rejected(tmp_path: Path, size: tuple[int, int]) -> None:
+    with pytest.raises(ImageError, match=r"x\.png has \d+ x \d+ pixels; the minimum is 16 x 16"):
         read(saved(tmp_path, Pillow.new("RGB", size)))
 
 
 @pytest.mark.parametrize(
     ("size", "expected"), [((1024, 640), (256, 160)), ((3, 2000), (1, 256)), ((1, 1), (256, 256))]
 )
-def test_the_long_edge_is_the_size(size: Any, expected: Any) -> None:
+def test_resize_sets_the_long_edge(size: Any, expected: Any) -> None:
     assert resize(Pillow.new("RGB", size), 256).size == expected
 
 
@@ -188,17 +188,17 @@ def url_source(path: Path, **more: Any) -> ImageSource:
     return ImageSource("p", url="https://example.org/paint.png", sha256=file_sha256(path), **more)
 
 
-def test_a_painting_that_cannot_be_had_is_stood_in_for_and_says_so(tmp_path: Path) -> None:
+def test_an_unavailable_painting_gets_a_stand_in_with_the_reason(tmp_path: Path) -> None:
     path = saved(tmp_path, Pillow.new("RGB", (32, 32)))
-    gallery = ImageStore(Network(offline=True))
-    found = gallery.find(url_source(path, stand_in="seated-nude"))
+    images = ImageStore(Network(offline=True))
+    found = images.find(url_source(path, stand_in="seated-nude"))
     assert found.stand_in == "seated-nude"
     assert "--offline" in found.why_stand_in
-    assert found.sha256 != url_source(path).sha256  # so the two never share a record
-    assert gallery.pixels(found, 64).shape == (48, 64, 3)
+    assert found.sha256 != url_source(path).sha256  # so that they never share a record
+    assert images.pixels(found, 64).shape == (48, 64, 3)
 
 
-def test_a_cache_that_cannot_be_written_costs_no_more_than_time(
+def test_a_read_only_cache_does_not_prevent_a_stand_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_bytes(b"")
@@ -207,13 +207,13 @@ def test_a_cache_that_cannot_be_written_costs_no_more_than_time(
     assert ImageStore(Network(offline=True)).find(url_source(path, stand_in="great-wave")).stand_in
 
 
-def test_a_packaged_photograph_may_stand_in_for_a_content(tmp_path: Path) -> None:
+def test_a_packaged_photograph_can_be_the_stand_in_of_a_content(tmp_path: Path) -> None:
     path = saved(tmp_path, Pillow.new("RGB", (32, 32)))
     found = ImageStore(Network(offline=True)).find(url_source(path, stand_in="coffee"))
     assert (found.stand_in, found.origin, found.width) == ("coffee", "scikit-image", 600)
 
 
-def test_without_a_stand_in_it_is_an_error(tmp_path: Path) -> None:
+def test_an_unavailable_image_without_stand_in_is_an_error(tmp_path: Path) -> None:
     path = saved(tmp_path, Pillow.new("RGB", (32, 32)))
     with pytest.raises(ImageError, match="cannot be fetched"):
         ImageStore(Network(offline=True)).find(url_source(path))

@@ -1,4 +1,4 @@
-"""A lab's own copies: a folder, or a web address, as the server behaves well or badly."""
+"""Mirrors in a folder and behind a web address, with working and failing servers."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def sha(content: bytes) -> str:
 
 
 def source(content: bytes = RED, **more: Any) -> ImageSource:
-    # Nobody listens on port 1: without the mirror the painting cannot be had.
+    # Port 1 is closed: without the mirror the painting is not available.
     return ImageSource("p", url="http://127.0.0.2:1/my%20paint.png", sha256=sha(content), **more)
 
 
@@ -54,11 +54,11 @@ def mirror_at(where: str | Path, network: Network | None = None) -> Mirror:
     return found
 
 
-def test_a_folder_is_looked_into_by_name(tmp_path: Path) -> None:
+def test_a_folder_is_searched_by_name(tmp_path: Path) -> None:
     (tmp_path / "my paint.png").write_bytes(RED)
     used = ImageStore(Network(offline=True), mirror_at(tmp_path)).find(source())
     assert (used.sha256, used.stand_in) == (sha(RED), None)
-    assert used.origin == source().url  # a copy changes nothing of what the image is
+    assert used.origin == source().url  # a copy has the identity of the original
 
 
 def test_a_manifest_finds_a_copy_under_any_name(tmp_path: Path) -> None:
@@ -69,27 +69,27 @@ def test_a_manifest_finds_a_copy_under_any_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["{", '{"a": 1}', '[["a"]]', '[{"file": "x"}]', "[1]", "null"])
-def test_a_manifest_that_is_none_is_told(tmp_path: Path, text: str) -> None:
+def test_an_invalid_manifest_is_reported(tmp_path: Path, text: str) -> None:
     (tmp_path / "MANIFEST.json").write_text(text)
     with pytest.raises(UsageError, match=r"MANIFEST\.json is not a list of \{file, sha256\}"):
         ImageStore(Network(offline=True), mirror_at(tmp_path)).find(source())
 
 
-def test_a_folder_with_other_bytes_is_an_error_and_nothing_stands_in(tmp_path: Path) -> None:
+def test_a_copy_with_a_wrong_hash_is_an_error_without_stand_in(tmp_path: Path) -> None:
     (tmp_path / "my paint.png").write_bytes(BLUE)
-    gallery = ImageStore(Network(offline=True), mirror_at(tmp_path))
-    with pytest.raises(ImageError, match=f"has SHA-256 {sha(BLUE)}, but {sha(RED)} was asked for"):
-        gallery.find(source(stand_in="seated-nude"))
+    images = ImageStore(Network(offline=True), mirror_at(tmp_path))
+    with pytest.raises(ImageError, match=f"has SHA-256 {sha(BLUE)} instead of {sha(RED)}"):
+        images.find(source(stand_in="seated-nude"))
     assert (tmp_path / "my paint.png").read_bytes() == BLUE
 
 
-def test_a_mirror_that_is_no_folder_is_told(tmp_path: Path) -> None:
+def test_a_missing_mirror_folder_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no such folder"):
         open_mirror(str(tmp_path / "nowhere"), Network())
     assert open_mirror("", Network()) is None
 
 
-def test_a_web_mirror_is_asked_once_and_its_copy_serves_offline(server: Web) -> None:
+def test_a_web_mirror_gets_one_request_and_its_copy_works_offline(server: Web) -> None:
     server.files["copies/my paint.png"] = RED
     base = f"{server.url}/copies/"
     assert ImageStore(Network(), mirror_at(base)).find(source()).sha256 == sha(RED)
@@ -106,17 +106,17 @@ def test_a_web_mirror_may_have_a_manifest(server: Web) -> None:
     assert ImageStore(Network(), mirror_at(server.url)).find(source()).sha256 == sha(RED)
 
 
-def test_what_a_web_mirror_lacks_is_looked_for_elsewhere(server: Web) -> None:
+def test_files_that_a_web_mirror_lacks_come_from_other_sources(server: Web) -> None:
     mirror = mirror_at(server.url)
     used = ImageStore(Network(), mirror).find(source(stand_in="seated-nude"))
     assert used.stand_in == "seated-nude"
     assert "no connection to 127.0.0.2" in used.why_stand_in
-    assert mirror.complaint == ""  # it answered: 404 is an honest word
+    assert mirror.complaint == ""  # a 404 is not a failure of the mirror
 
 
-def test_a_web_mirror_with_other_bytes_is_an_error(server: Web) -> None:
+def test_a_web_mirror_with_a_wrong_hash_is_an_error(server: Web) -> None:
     server.files["my paint.png"] = BLUE
-    with pytest.raises(ImageError, match=f"has SHA-256 {sha(BLUE)}, but {sha(RED)} was asked for"):
+    with pytest.raises(ImageError, match=f"has SHA-256 {sha(BLUE)} instead of {sha(RED)}"):
         ImageStore(Network(), mirror_at(server.url)).find(source(stand_in="seated-nude"))
 
 
@@ -126,11 +126,11 @@ def test_a_web_mirror_with_other_bytes_is_an_error(server: Web) -> None:
         (web.status(500), "answers 500"),
         (web.never, "does not answer"),
         (web.trickle(1, 0.1), r"sends \d+ bytes a second"),
-        (web.cut(after=10, times=9), "broke off"),
+        (web.cut(after=10, times=9), "was interrupted"),
     ],
     ids=["500", "never", "slowly", "cut"],
 )
-def test_a_web_mirror_that_fails_is_complained_of_and_the_rest_goes_on(
+def test_a_failing_web_mirror_sets_complaint_and_other_sources_are_used(
     server: Web, fault: Any, said: str
 ) -> None:
     import re
@@ -140,13 +140,13 @@ def test_a_web_mirror_that_fails_is_complained_of_and_the_rest_goes_on(
     mirror = mirror_at(server.url)
     used = ImageStore(Network(), mirror).find(source(stand_in="seated-nude"))
     assert used.stand_in == "seated-nude"
-    assert re.search(rf"The mirror {server.url} is of no help: .*{said}", mirror.complaint)
+    assert re.search(rf"The mirror {server.url} failed: .*{said}", mirror.complaint)
 
 
-def test_weights_come_through_the_same_door(
+def test_weights_come_from_mirrors_too(
     server: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A mirror of either kind holds them under torchvision's names; the web's go to TORCH_HOME."""
+    """Mirrors have torchvision's file names; downloads go to TORCH_HOME."""
     from harness.encoders.architectures import ARCHITECTURES
 
     network = ARCHITECTURES["squeezenet1_1"].build()
@@ -169,11 +169,11 @@ def test_weights_come_through_the_same_door(
     from_web = WeightsStore(Network(), {}, mirror_at(server.url)).find("squeezenet1_1")
     assert from_web.path == tmp_path / "torch" / "hub" / "checkpoints" / file
     assert from_web.sha256 == from_folder.sha256 == sha(content)
-    use, _ = find("squeezenet1_1", WeightsStore(closed, {}))  # the next time it is simply there
+    use, _ = find("squeezenet1_1", WeightsStore(closed, {}))  # now in torch's cache
     assert use.layers == ARCHITECTURES["squeezenet1_1"].layers
 
 
-def test_torchvisions_store_is_the_last_resort(
+def test_torchvisions_server_is_the_last_source(
     server: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = f"vgg19-{sha(RED)[:8]}.pth"
@@ -185,10 +185,10 @@ def test_torchvisions_store_is_the_last_resort(
     assert WeightsStore(Network(), {}).find("vgg19").sha256 == sha(RED)
 
 
-def test_other_bytes_in_torchs_cache_are_an_error_and_nothing_stands_in() -> None:
+def test_a_wrong_hash_in_torchs_cache_is_an_error_without_fallback() -> None:
     cached = weights.torch_cache() / weights.TORCHVISION["vgg19"][0]
     cached.parent.mkdir(parents=True)
     cached.write_bytes(b"half a download")
-    with pytest.raises(HashError, match=f"{cached} has SHA-256 .* but dcbb9e9d was asked for"):
+    with pytest.raises(HashError, match=f"{cached} has SHA-256 .* instead of dcbb9e9d"):
         find("auto", WeightsStore(Network(offline=True), {}))
     assert cached.exists()

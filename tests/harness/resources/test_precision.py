@@ -18,7 +18,7 @@ from harness.resources import precision
         ("", "float32"),
     ],
 )
-def test_auto_takes_bfloat16_where_the_processor_says_that_it_has_it(
+def test_auto_selects_bfloat16_if_the_processor_has_it(
     line: str, expected: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     cpuinfo = tmp_path / "cpuinfo"
@@ -27,7 +27,7 @@ def test_auto_takes_bfloat16_where_the_processor_says_that_it_has_it(
     assert precision.resolve("auto", "cpu") == expected
 
 
-def test_auto_is_float32_where_nothing_says_what_the_processor_has(
+def test_auto_selects_float32_for_an_unknown_processor(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(precision, "CPUINFO", tmp_path / "none")
@@ -35,5 +35,5 @@ def test_auto_is_float32_where_nothing_says_what_the_processor_has(
 
 
 @pytest.mark.parametrize("asked", ["float32", "bfloat16"])
-def test_what_is_asked_for_is_taken(asked: str) -> None:
+def test_an_explicit_precision_is_used(asked: str) -> None:
     assert precision.resolve(asked, "cpu") == asked

@@ -19,7 +19,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_crops_are_square_images_from_the_contexts_generator(folder: Path) -> None:
+def test_crops_are_square_and_depend_on_the_generator(folder: Path) -> None:
     files = TrainingSet.find(folder).files
     crops = Crops(files, 32, 40)
     one, same, other = (
@@ -30,7 +30,7 @@ def test_crops_are_square_images_from_the_contexts_generator(folder: Path) -> No
     assert not torch.equal(one, other)
 
 
-def test_crops_have_the_scale_of_the_suite_or_up_to_zoom_times_that(tmp_path: Path) -> None:
+def test_crops_have_the_scale_of_the_suite_up_to_zoom_times_that(tmp_path: Path) -> None:
     ramp = np.tile(np.arange(240, dtype=np.uint8)[None, :, None], (160, 1, 3))
     Pillow.fromarray(ramp).save(tmp_path / "ramp.png")
     crops = Crops([tmp_path / "ramp.png"], 32, 60)  # four pixels of the file to one of the suite
@@ -58,7 +58,7 @@ def test_every_photograph_comes_equally_often(folder: Path) -> None:
     assert sorted(seen) == sorted([10, 20, 30, 40, 50] * 2)  # ten crops: each of five twice
 
 
-def test_a_training_set_is_known_by_its_bytes(folder: Path) -> None:
+def test_a_training_set_is_identified_by_its_bytes(folder: Path) -> None:
     before = TrainingSet.find(folder).use
     (folder / "10.png").rename(folder / "z.png")  # another name, the same photographs
     assert TrainingSet.find(folder).use == before
@@ -71,8 +71,8 @@ def test_the_default_is_scikit_images_photographs() -> None:
     assert found.use.count == len(found.files) >= 10
 
 
-def test_a_missing_or_empty_folder_is_told(tmp_path: Path) -> None:
+def test_a_missing_or_empty_folder_is_reported(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="there is no folder"):
         TrainingSet.find(tmp_path / "none")
-    with pytest.raises(SourceError, match="holds no images"):
+    with pytest.raises(SourceError, match="contains no images"):
         TrainingSet.find(tmp_path)

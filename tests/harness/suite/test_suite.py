@@ -1,4 +1,4 @@
-"""A wrong suite gets every mistake in one go, with its place, the choices and the nearest name."""
+"""Errors list all mistakes of a suite, with position, allowed values and the nearest name."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_good_suite_loads(write_suite: Write) -> None:
     assert loaded.methods[0].axes == {"optimizer": ["adam", "lbfgs"]}
 
 
-def test_every_mistake_is_told_in_one_go(write_suite: Write) -> None:
+def test_all_mistakes_are_reported_at_once(write_suite: Write) -> None:
     path = write_suite("""\
 version: 1
 name: bad
@@ -66,7 +66,7 @@ metrics: [ssim, lpip]
         assert any(p.startswith(start) and p.endswith(end) for p in found), (start, found)
 
 
-def test_a_caret_stands_under_the_value(write_suite: Write) -> None:
+def test_carets_mark_the_value(write_suite: Write) -> None:
     path = write_suite(GOOD.replace("lbfgs", "lbgfs"))
     with pytest.raises(SuiteError) as caught:
         suite.load(path)
@@ -75,9 +75,9 @@ def test_a_caret_stands_under_the_value(write_suite: Write) -> None:
     assert caret.count("^") == len("lbgfs")
 
 
-def test_a_mistake_in_a_profile_is_told_though_the_profile_is_not_used(write_suite: Write) -> None:
+def test_a_mistake_in_an_unused_profile_is_reported(write_suite: Write) -> None:
     path = write_suite(GOOD + "profiles:\n  quick:\n    sizes: [8]\n")
-    assert problems(path) == [":9:13 sizes[0]: 8: should be greater than or equal to 32."]
+    assert problems(path) == [":9:13 sizes[0]: 8 should be greater than or equal to 32."]
 
 
 def test_a_profile_merges_maps_and_replaces_the_rest(write_suite: Write) -> None:
@@ -91,7 +91,7 @@ def test_a_profile_merges_maps_and_replaces_the_rest(write_suite: Write) -> None
     assert suite.load(path).seeds == [0]
 
 
-def test_set_overrides_and_its_mistakes_name_the_option(write_suite: Write) -> None:
+def test_set_overrides_values_and_errors_name_the_option(write_suite: Write) -> None:
     path = write_suite(GOOD)
     loaded = suite.load(
         path, overrides=["gatys.iterations=5", "sizes=[64, 96]", "gatys.axes.optimizer=[adam]"]
@@ -113,20 +113,20 @@ def test_set_overrides_and_its_mistakes_name_the_option(write_suite: Write) -> N
         ("2020-01-01", "2020-01-01"), ("1e-400", 0.0), ("'1'", "1"),
     ],
 )  # fmt: skip
-def test_scalars_are_those_of_yaml_1_2(text: str, value: Any) -> None:
+def test_scalars_follow_yaml_1_2(text: str, value: Any) -> None:
     assert yaml_loader.parse(text) == value
 
 
-def test_equal_keys_are_an_error_and_both_lines_are_named(write_suite: Write) -> None:
+def test_duplicate_keys_are_an_error_with_both_lines(write_suite: Write) -> None:
     found = problems(write_suite(GOOD + "sizes: [64]\nsizes: [96]\n"))
-    assert found == [":8:1 sizes: stands twice, first in line 7. Keep one."]
+    assert found == [":8:1 sizes: is a duplicate of the key in line 7. Remove one of them."]
 
 
-def test_what_is_not_yaml_is_told_with_its_place(write_suite: Write) -> None:
+def test_invalid_yaml_is_reported_with_its_position(write_suite: Write) -> None:
     assert problems(write_suite("name: [1, 2\nx: y\n"))[0].startswith(":2:2 is not YAML:")
 
 
-def test_tags_build_nothing(write_suite: Write) -> None:
+def test_tags_create_no_objects(write_suite: Write) -> None:
     found = problems(
         write_suite(GOOD.replace("name: good", "name: !!python/object/apply:os.getcwd []"))
     )
@@ -140,14 +140,14 @@ def test_an_alias_bomb_stops_early(write_suite: Write) -> None:
     assert "has more than" in problems(write_suite(bomb))[0]
 
 
-def test_an_image_has_exactly_one_source_and_a_url_its_hash(write_suite: Write) -> None:
+def test_an_image_has_one_source_and_a_url_has_a_hash(write_suite: Write) -> None:
     found = problems(write_suite(GOOD.replace("{builtin: brick}", "{builtin: brick, path: a.png}")))
     assert found[0].endswith("has builtin and path; give exactly one of builtin, path, url.")
     found = problems(write_suite(GOOD.replace("{builtin: brick}", "{url: 'https://x.org/a.png'}")))
     assert "has a url without sha256" in found[0]
 
 
-def test_an_unknown_profile_names_those_there_are(write_suite: Write) -> None:
+def test_an_unknown_profile_lists_the_known_ones(write_suite: Write) -> None:
     path = write_suite(GOOD + "profiles: {quick: {}}\n")
     assert "'quik' is not a profile" in problems(path, profile="quik")[0]
     assert problems(path, profile="quik")[0].endswith("Did you mean 'quick'?")
@@ -157,7 +157,7 @@ def test_an_unknown_profile_names_those_there_are(write_suite: Write) -> None:
     "path", sorted((Path(suite.__file__).parents[2] / "suites").glob("*.yaml"))
 )
 @pytest.mark.parametrize("profile", ["", "quick", "full"])
-def test_the_suites_that_come_along_are_valid(path: Path, profile: str) -> None:
+def test_packaged_suites_are_valid(path: Path, profile: str) -> None:
     data, _ = yaml_loader.load(path)
     if profile and profile not in data.get("profiles", {}):
         pytest.skip(f"{path.stem} has no profile {profile}")
@@ -193,15 +193,15 @@ def collection(tmp_path: Path) -> Path:
     return path
 
 
-def test_images_may_be_named_from_a_collection(write_suite: Write, collection: Path) -> None:
+def test_images_can_come_from_a_collection(write_suite: Write, collection: Path) -> None:
     loaded = suite.load(write_suite(COLLECTED.replace("{name}", "cup")))
     assert [(i.name, i.builtin, i.title) for i in loaded.contents.values()] == [
         ("cat", "chelsea", "A cat"), ("cup", "coffee", ""),
     ]  # fmt: skip
-    assert "collection" not in loaded.resolved  # it stands for itself, wherever it is read
+    assert "collection" not in loaded.resolved  # the stored suite needs no other file
 
 
-def test_a_name_that_the_collection_lacks_is_told_with_those_it_has(
+def test_an_unknown_collection_entry_lists_the_known_ones(
     write_suite: Write, collection: Path
 ) -> None:
     found = problems(write_suite(COLLECTED.replace("{name}", "cap")))
@@ -209,23 +209,22 @@ def test_a_name_that_the_collection_lacks_is_told_with_those_it_has(
     assert found[0].endswith("Did you mean 'cup'?")
 
 
-def test_a_mistake_in_a_collection_is_told_where_it_stands(
-    write_suite: Write, collection: Path
-) -> None:
+def test_a_mistake_in_a_collection_has_its_position(write_suite: Write, collection: Path) -> None:
     collection.write_text("cat: {builtin: chelsea}\ncup: {builtin: cofee}\n")
     found = problems(write_suite(COLLECTED.replace("{name}", "cup")))
     assert "all.yaml:2:6: cup:" in found[0]
     assert "Did you mean 'coffee'?" in found[0]
 
 
-def test_the_museum_comes_along(write_suite: Write) -> None:
+def test_the_museum_collection_is_packaged(write_suite: Write) -> None:
     text = COLLECTED.replace("images/all.yaml", "museum").replace("[cat, {name}]", "[chelsea]")
     assert suite.load(write_suite(text)).contents["chelsea"].title == "Chelsea the cat"
     assert (
-        "'musem' is not one of museum" in problems(write_suite(text.replace("museum", "musem")))[0]
+        "'musem' is neither a packaged collection (museum)"
+        in problems(write_suite(text.replace("museum", "musem")))[0]
     )
 
 
-def test_names_alone_need_a_collection(write_suite: Write) -> None:
+def test_lists_of_names_need_a_collection(write_suite: Write) -> None:
     text = COLLECTED.replace("collection: images/all.yaml\n", "").replace("{name}", "cup")
-    assert "names no collection" in problems(write_suite(text))[0]
+    assert "has no collection" in problems(write_suite(text))[0]

@@ -22,7 +22,7 @@ from harness import filesystem
 from harness.errors import HashError
 from harness.execution.executors import ipc
 from harness.execution.jobs import Job, Setup
-from harness.resources.downloads import ELSEWHERE, file_sha256
+from harness.resources.downloads import CACHE_REMEDY, file_sha256
 from harness.resources.hash_cache import cache_folder
 
 LARGE_BYTES = 4096
@@ -175,7 +175,7 @@ class NodeCache:
     def _bring(self, pieces: Mapping[str, int]) -> None:
         if not self._lacking(pieces):
             return
-        with filesystem.writing(self._folder, ELSEWHERE):
+        with filesystem.writing(self._folder, CACHE_REMEDY):
             self._folder.mkdir(parents=True, exist_ok=True)
             with FileLock(self._folder / ".lock"):
                 for load in _loads(self._lacking(pieces)):

@@ -1,4 +1,4 @@
-"""Fields that several studies share: directions for strokes to follow."""
+"""Parts that several studies share: direction fields for strokes, and a cypress."""
 
 from __future__ import annotations
 
@@ -39,3 +39,23 @@ def eddies(c: Canvas, centres: Array, drift: Field) -> Field:
         return np.arctan2(south, east)
 
     return flow
+
+
+def cypress(c: Canvas, u: float, top: float, girth: float, stops: str) -> None:
+    """Paint a flame of a tree from the lower edge at `u` up to `top`, dark first, then lights."""
+    waver, lean = c.noise(0.16), c.noise(0.3)
+
+    def aside(p: Array) -> Any:  # from the trunk, in girths
+        return (p[:, 0] - u * c.extent[0]) / girth
+
+    def within(p: Array) -> Any:
+        v = c.uv(p)[1]
+        rise = np.clip((v - top) / (1.02 - top), 0, 1)
+        return rise**0.7 * (1 + 0.3 * np.sin(14 * v + 3 * lean(p))) - np.abs(aside(p))
+
+    def flow(p: Array) -> Any:
+        return 0.9 * waver(p) - 0.8 * aside(p) - np.pi / 2
+
+    coats = (".012 .03 .1", 0.0), (".009 .01 .1", 0.4), (".014 .006 .08", 0.8)
+    for coat, tone in coats:
+        c.brush(coat, stops, steady(tone), flow, within, steps=6, taper=2)
