@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.cli.eta import Estimate
+from harness.cli.run_loop import RunObserver
 from harness.execution.prepare import ReadyRun
 from harness.plan import Action, Plan
 from harness.records import Cell, Record, Score
@@ -35,7 +36,7 @@ MAX_LINES = 12
 ACTIONS: tuple[Action, ...] = ("run", "reuse", "score")
 
 
-class Display:
+class Display(RunObserver):
     """The running display of one invocation."""
 
     def __init__(self, console: Console) -> None:
@@ -46,7 +47,7 @@ class Display:
 
     def announce(self, prepared: ReadyRun, fleet: Cluster | None = None) -> None:
         """Print where the suite runs, what stands in, and the plan line."""
-        facts, suite = prepared.facts, prepared.suite
+        facts, suite = prepared.resources, prepared.suite
         profile = f", profile {suite.profile}" if suite.profile else ""
         self._say(f"[bold]{suite.name}[/]{profile} on {facts.device}, encoder {facts.encoder.name} "
                   f"({facts.encoder.origin})")  # fmt: skip
@@ -57,7 +58,7 @@ class Display:
         for line in plan_lines(prepared.plan):
             self._say(line)
 
-    def start(self, cells: Sequence[Cell], earlier: Iterable[Record] = ()) -> None:
+    def run_started(self, cells: Sequence[Cell], earlier: Iterable[Record] = ()) -> None:
         """Begin the progress display over the cells that will run.
 
         Args:
@@ -103,7 +104,7 @@ class Display:
         self._workers = max(1, len(places))
         self._progress.update(self._all, of=self._of())
 
-    def finished(self, record: Record) -> None:
+    def cell_finished(self, record: Record) -> None:
         """Print a line for a finished cell and move the bars on."""
         self._done += 1
         self._estimate.finished(record)
@@ -131,7 +132,7 @@ class Display:
         if left_out:
             self._say(f"MLflow lacks {left_out} of it; `nstbench sync` completes it.")
 
-    def gives_up(self, failed: int) -> None:
+    def gave_up(self, failed: int) -> None:
         """Say why the rest is left, where too many cells have failed."""
         self._say(f"[red]{failed} failed: the run ends here, as it was asked to.[/]")
 
@@ -143,9 +144,9 @@ class Display:
         """Say why the end is not there yet."""
         self._say("MLflow takes in the last records; Ctrl-C leaves them to `nstbench sync`")
 
-    def stop(self) -> None:
+    def run_ended(self) -> None:
         """End the progress display."""
-        if self.console.is_terminal:
+        if self.console.is_terminal and self._lines:
             self._live.stop()
 
     def _of(self) -> str:

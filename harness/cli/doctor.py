@@ -17,7 +17,7 @@ from harness import encoders
 from harness.cli import listing
 from harness.errors import MissingWeightsError, NstbenchError, SourceError
 from harness.execution.machine import environment
-from harness.execution.prepare import Options
+from harness.execution.prepare import RunOptions
 from harness.metrics.lpips import TRUNKS
 from harness.registry import METHODS, METRICS
 from harness.registry.diagnostics import Finding, State
@@ -34,7 +34,7 @@ MIN_DISK_GB = 1.0
 NOTHING_FETCHED = "doctor fetches nothing"
 
 
-def examine(options: Options, tracking_uri: str) -> Iterator[Finding]:
+def examine(options: RunOptions, tracking_uri: str) -> Iterator[Finding]:
     """Look at everything in turn; nothing is downloaded, made or changed.
 
     Args:
@@ -171,7 +171,7 @@ def _caches() -> Iterator[Finding]:
         yield Finding("caches", name, "bad" if remedy else "good", what, remedy)
 
 
-def _network(options: Options) -> Iterator[Finding]:
+def _network(options: RunOptions) -> Iterator[Finding]:
     if options.mirror:
         yield Finding("network", "mirror", "good", options.mirror)
     if options.offline:

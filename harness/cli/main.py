@@ -6,11 +6,11 @@ Imports that cost time are inside the commands: `nstbench --help` answers at onc
 from __future__ import annotations
 
 import json
-import math
 import os.path
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 
     from harness.analysis.claims import ClaimRow
     from harness.cli.display import Display
-    from harness.cli.run_loop import RunOptions
     from harness.execution.executors.ray.cluster import Cluster
-    from harness.execution.prepare import Options, ReadyRun
+    from harness.execution.prepare import ReadyRun, RunOptions
     from harness.registry.diagnostics import Finding
     from harness.suite import Suite
 
@@ -197,16 +196,10 @@ def run(
             f"--gpus-per-worker {gpus_per_worker:g} is for --batch-cells alone: workers that share "
             "a GPU disturb each other's clocks, and timed cells have a whole one."
         )
-    from harness.cli import run_loop
-
+    options |= {"batch_cells": batch_cells, "timeout": timeout}
+    options["max_failures"] = "1" if fail_fast else max_failures
     fleet = _fleet(executor, ray_address, gpus_per_worker, options)
-
-    def rules(prepared: ReadyRun) -> RunOptions:
-        failures = 1 if fail_fast else _failures(max_failures, len(prepared.plan.todo))
-        where = run_loop.on_this_machine if fleet is None else run_loop.on_cluster(fleet)
-        return run_loop.RunOptions(batch_cells, timeout, failures, where)
-
-    _carry_out(options, rules, tracking_uri, no_mlflow=no_mlflow, fleet=fleet)
+    _carry_out(options, tracking_uri, no_mlflow=no_mlflow, fleet=fleet)
 
 
 @main.command()
@@ -215,13 +208,11 @@ def run(
 @click.option("--no-mlflow", is_flag=True, envvar="NSTBENCH_NO_MLFLOW", help="Leave MLflow out.")
 def rescore(tracking_uri: str, no_mlflow: bool, **options: Any) -> None:
     """Score stored images again where a metric is new or its version rose; stylizes nothing."""
-    from harness.cli.run_loop import RunOptions
-
-    _carry_out(options, lambda _: RunOptions(), tracking_uri, no_mlflow=no_mlflow, only_score=True)
+    _carry_out(options, tracking_uri, no_mlflow=no_mlflow, only_score=True)
 
 
 def _carry_out(
-    options: Mapping[str, Any], rules: Callable[[ReadyRun], RunOptions], tracking_uri: str,
+    options: Mapping[str, Any], tracking_uri: str,
     *, no_mlflow: bool, only_score: bool = False, fleet: Cluster | None = None,
 ) -> None:  # fmt: skip
     from harness.cli.display import Display
@@ -243,10 +234,10 @@ def _carry_out(
             raise UsageError("Nothing of this suite can run here; the reasons stand above.")
         out = prepared.store.root.parent
         uri = "" if no_mlflow else resolve(out, tracking_uri)
-        sys.exit(_run_and_show(prepared, rules(prepared), shown, uri))
+        sys.exit(_run_and_show(prepared, shown, uri, fleet))
 
 
-def _run_and_show(prepared: ReadyRun, rules: RunOptions, shown: Display, uri: str) -> int:
+def _run_and_show(prepared: ReadyRun, shown: Display, uri: str, fleet: Cluster | None) -> int:
     """Run what there is to run, write the page, tell; return the exit code."""
     from harness.cli import display, run_loop
     from harness.cli.interrupts import InterruptHandler
@@ -258,7 +249,9 @@ def _run_and_show(prepared: ReadyRun, rules: RunOptions, shown: Display, uri: st
     try:
         with InterruptHandler(shown.stops) as stopping:
             begun = prepared.run_record(command=_command(), started=environment.now(), tracking=uri)
-            finished = run_loop.run_cells(prepared, shown, mirror, begun, rules, stopping)
+            executor = partial(run_loop.make_executor, prepared, shown, fleet)
+            observers = [run_loop.MlflowObserver(mirror), shown]
+            finished = run_loop.run_cells(prepared, begun, executor, observers, stopping)
             paths = _write_page(prepared)
             records = list(prepared.store.records(finished))
             mirror.summary(finished, records, paths, shown.waiting_for_mlflow)
@@ -274,20 +267,10 @@ def _run_and_show(prepared: ReadyRun, rules: RunOptions, shown: Display, uri: st
         console.print(f"[yellow]{failed} failed, {len(prepared.plan.skipped)} skipped; "
                       "the page has the reasons.[/]", highlight=False)  # fmt: skip
     _closing_lines(console, prepared, uri if mirror.working else "", paths[0])
-    if stopping.asked:
+    if stopping.interrupted:
         shown.interrupted()
         return INTERRUPTED
     return INCOMPLETE if failed or prepared.plan.skipped or not finished.finished else 0
-
-
-def _failures(text: str, cells: int) -> int | None:
-    """Read how many cells may fail: a number, or a percentage of those to run, at least one."""
-    number = text.removesuffix("%")
-    if not text:
-        return None
-    if not number.isdecimal() or not int(number):
-        raise UsageError(f"--max-failures {text} is neither a number from 1 on nor a percentage.")
-    return math.ceil(int(number) / 100 * cells) if text.endswith("%") else int(number)
 
 
 @main.command()
@@ -307,7 +290,7 @@ def plan(
 ) -> None:
     """Show what `run` would do, and why, without doing it."""
     from harness.cli import display
-    from harness.plan import explained
+    from harness.plan import explain_all
 
     fleet = _fleet(executor, ray_address, gpus_per_worker, options)
     prepared = _prepare(**options, hardware=fleet.hardware if fleet else None)
@@ -315,7 +298,7 @@ def plan(
         click.echo(json.dumps(_plan_json(prepared), indent=1))
         return
     display.Display(_console()).announce(prepared, fleet)
-    why = explained(prepared.plan, prepared.store.all_records()) if explain else None
+    why = explain_all(prepared.plan, prepared.store.all_records()) if explain else None
     click.echo("\n".join(display.entry_lines(prepared.plan, why)))
 
 
@@ -335,9 +318,9 @@ def fetch(
     """
     from harness.cli import display
     from harness.cli.fetch import fetch as get
-    from harness.execution.prepare import Options
+    from harness.execution.prepare import RunOptions
 
-    options = Options(out=Path("runs"), weights=_weights(weights), **rest)
+    options = RunOptions(out=Path("runs"), weights=_weights(weights), **rest)
     needs = get(_load(suite, profile, overrides, options), options)
     if as_json:
         click.echo(json.dumps([asdict(need) for need in needs], indent=1))
@@ -360,10 +343,10 @@ def doctor(
     Ends with 3 where something would fail.
     """
     from harness.cli.doctor import examine
-    from harness.execution.prepare import Options
+    from harness.execution.prepare import RunOptions
     from harness.tracking import tracker as tracking
 
-    options = Options(out=out, weights=_weights(weights), **rest)
+    options = RunOptions(out=out, weights=_weights(weights), **rest)
     _tell(examine(options, tracking.tracking_uri(out, tracking_uri)), as_json=as_json)
 
 
@@ -604,7 +587,7 @@ def ui(out: Path, tracking_uri: str, port: int) -> None:
     for what, link in ui.links(uri, port):
         click.echo(f"{what}\n  {link}")
     click.echo("The UI answers in some seconds; Ctrl-C ends it.")
-    stopping.as_ctrl_c()
+    stopping.raise_on_termination()
     sys.exit(ui.serve(uri, port))
 
 
@@ -636,14 +619,14 @@ def _prepare(
     suite: Path, profile: str, overrides: Iterable[str], mirror: str,
     weights: Sequence[str], **rest: Any,
 ) -> ReadyRun:  # fmt: skip
-    from harness.execution.prepare import Options, prepare
+    from harness.execution.prepare import RunOptions, prepare
 
     rest["precision"] = rest["precision"] or ""
-    options = Options(mirror=mirror, weights=_weights(weights), **rest)
+    options = RunOptions(mirror=mirror, weights=_weights(weights), **rest)
     return prepare(_load(suite, profile, overrides, options), options)
 
 
-def _load(path: Path, profile: str, overrides: Iterable[str], options: Options) -> Suite:
+def _load(path: Path, profile: str, overrides: Iterable[str], options: RunOptions) -> Suite:
     from harness import suite as suites
     from harness.suite import yaml_loader
 

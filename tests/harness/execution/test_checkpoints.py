@@ -59,7 +59,7 @@ def kept(store: Store, fit: FitInProgress, **environment: str) -> StoredCheckpoi
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     """A store that a checkpoint goes to after every single step."""
-    monkeypatch.setattr(checkpoints, "BUSY_SHARE", math.inf)
+    monkeypatch.setattr(checkpoints, "MAX_TIME_SHARE", math.inf)
     return Store(tmp_path, "s")
 
 
@@ -86,7 +86,7 @@ def train(context: Any, photograph: Any) -> Train:
             checkpoints=kept(store, fit, **environment) if store else Checkpoints(),
         )
         method = METHODS.build("johnson", {**RECIPE, "norm": norm})
-        return method.fit(photograph("rocket", 48), made).tensors(), fit.took()
+        return method.fit(photograph("rocket", 48), made).tensors(), fit.stats()
 
     return run
 
@@ -137,8 +137,8 @@ def of_another_format(path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "environment", "why"),
     [
-        (cut_short, {}, "cannot be read, it may be cut short"),
-        (overwritten, {}, "cannot be read, it may be cut short"),
+        (cut_short, {}, "cannot be read, it may be truncated"),
+        (overwritten, {}, "cannot be read, it may be truncated"),
         (of_another_format, {}, "format 0 instead of 1"),
         (None, {"torch": "2.16.0"}, "other versions (torch 2.15.0 -> 2.16.0)"),
     ],
@@ -152,7 +152,7 @@ def test_a_checkpoint_that_cannot_be_used_is_left_out_with_a_note(
     fit = underway()
     assert kept(store, fit, **environment).load() is None
     (note,) = fit.notes
-    assert note.startswith("The training was begun anew: its checkpoint")
+    assert note.startswith("The training was restarted: its checkpoint")
     assert why in note
 
 
@@ -168,7 +168,7 @@ def test_where_checkpoints_can_be_neither_read_nor_written_the_training_begins_a
     assert same(network, train()[0])
     assert len(took.trace) == STEPS
     assert [note[:40] for note in took.notes] == [
-        "The training was begun anew: its checkpo",
+        "The training was restarted: its checkpoi",
         "A checkpoint of the training could not b",
     ]
     assert [one.name for one in path.parent.iterdir()] == [path.name]  # no half ones are left
@@ -210,7 +210,7 @@ def test_a_checkpoint_is_kept_no_more_often_than_asked_nor_than_it_is_worth(
     clock = [1000.0]
     offered: list[float] = []
     monkeypatch.setattr(checkpoints.time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(checkpoints, "BUSY_SHARE", 0.01)
+    monkeypatch.setattr(checkpoints, "MAX_TIME_SHARE", 0.01)
     keeper = StoredCheckpoints(store, CELL.fit_id, underway(), {}, every=60.0)
 
     def state() -> dict[str, Any]:
@@ -226,7 +226,7 @@ def test_a_checkpoint_is_kept_no_more_often_than_asked_nor_than_it_is_worth(
 
 
 def test_a_checkpoint_is_gone_once_its_fit_is_kept_or_has_diverged(store: Store) -> None:
-    from harness.cli.run_loop import _keep
+    from harness.cli.run_loop import _store
     from harness.execution.jobs import Outcome
 
     folder = store.checkpoint_path(CELL.fit_id).parent
@@ -236,10 +236,10 @@ def test_a_checkpoint_is_gone_once_its_fit_is_kept_or_has_diverged(store: Store)
     ):
         store.write_checkpoint(CELL.fit_id, b"state")
         (folder / ".part-1-state.safetensors").write_bytes(b"half")  # of a process that was killed
-        _keep(store, outcome)
+        _store(store, outcome)
         assert not folder.exists()
     store.write_checkpoint(CELL.fit_id, b"state")
-    _keep(store, Outcome(Record(CELL, "out_of_memory")))
+    _store(store, Outcome(Record(CELL, "out_of_memory")))
     assert store.checkpoint_path(CELL.fit_id).read_bytes() == b"state"
 
 
@@ -258,7 +258,7 @@ metrics: [ssim]
 OFTEN = """\
 import functools
 import harness.execution.prepare as prepare
-prepare.Setup = functools.partial(prepare.Setup, checkpoint_seconds=0.0)
+prepare.Resources = functools.partial(prepare.Resources, checkpoint_seconds=0.0)
 from harness.cli.main import main
 main()
 """

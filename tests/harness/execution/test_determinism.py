@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from harness import suite
-from harness.execution.prepare import Options, ReadyRun, prepare
+from harness.execution.prepare import ReadyRun, RunOptions, prepare
 from harness.records import Record
 from harness.store import Store
 from methods._deterministic_padding import reflected
@@ -54,7 +54,7 @@ def outs(
 
 
 def prepared(out: Path, device: str, *, deterministic: bool = True) -> ReadyRun:
-    options = Options(out, device, offline=True, deterministic=deterministic)
+    options = RunOptions(out, device, offline=True, deterministic=deterministic)
     return prepare(suite.load(out / "bits.yaml"), options)
 
 
@@ -109,8 +109,8 @@ def test_batches_are_refused_since_they_change_bits(tmp_path: Path) -> None:
 
 
 ALIGNMENTS = """\
-from harness import determinism
-determinism.insist()
+from harness.execution.machine import determinism
+determinism.enable()
 import torch
 
 def at(x, offset):  # `x` again, so many floats behind a boundary of 64 bytes

@@ -13,8 +13,10 @@ import pytest
 import torch
 
 from harness import encoders
-from harness.execution.jobs import Job, Outcome, Setup
+from harness.execution.batch_runner import execute_batch
+from harness.execution.jobs import Job, Outcome
 from harness.execution.runner import Runner
+from harness.plan import Resources
 from harness.protocols import Step
 from harness.records import Cell, ImageUse
 from harness.registry import METHODS
@@ -87,7 +89,10 @@ def _registered() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def runner() -> Runner:
-    return Runner(Setup(ENCODER, {ENCODER.sha256: None}, "cpu", "float32", ()))
+    files = {ENCODER.sha256: None}
+    return Runner(
+        Resources(encoder=ENCODER, encoder_files=files, device="cpu", precision="float32")
+    )
 
 
 def job(method: str = "overshooting", seed: int = 0, **params: Any) -> Job:
@@ -137,7 +142,7 @@ def test_images_of_smaller_scales_are_left_out(runner: Runner) -> None:
 
 
 def test_a_batch_gives_each_cell_its_own_losses(runner: Runner) -> None:
-    outcomes = runner.execute_together([job(), job(seed=1)])
+    outcomes = execute_batch(runner, [job(), job(seed=1)])
     assert [o.record.timing.shared_by for o in outcomes if o.record.timing] == [2, 2]
     assert [o.record.objective for o in outcomes] == pytest.approx([END, END])
     assert [list(saved(o)) for o in outcomes] == [[1, 2, 5, 6]] * 2
@@ -177,7 +182,7 @@ def test_gatys_objective_is_that_of_the_stored_file(runner: Runner, tmp_path: An
     (tmp_path / "image.png").write_bytes(to_png(outcome.pixels))
     stored = to_tensor(np.asarray(read(tmp_path / "image.png")))
     method = METHODS.build("gatys", given.cell.params)
-    context = runner._context(given.cell, runner._encoder(ENCODER), lambda step: None, [], "x")
+    context = runner.contexts.make(given.cell, runner.contexts.encoder(ENCODER), "x")
     content, style = to_tensor(given.content), to_tensor(given.style)
     found = method.objective(method.fit(style, context), content, context)(stored)
     assert outcome.record.objective == pytest.approx(found["total"], rel=1e-6)
@@ -185,7 +190,7 @@ def test_gatys_objective_is_that_of_the_stored_file(runner: Runner, tmp_path: An
 
 def test_cells_of_a_gatys_batch_have_the_losses_that_they_have_alone(runner: Runner) -> None:
     jobs = [dataclasses.replace(job("gatys", seed, **GATYS)) for seed in (0, 1)]
-    for outcome, given in zip(runner.execute_together(jobs), jobs, strict=True):
+    for outcome, given in zip(execute_batch(runner, jobs), jobs, strict=True):
         alone = runner.execute(given).record
         assert outcome.record.objective == pytest.approx(alone.objective, rel=0.1)
         assert list(saved(outcome)) == [1, 2, 5, 10, 12]

@@ -9,7 +9,7 @@ import pytest
 
 from harness import suite
 from harness.errors import NstbenchError, SuiteError, UsageError
-from harness.execution.prepare import Options, ReadyRun, prepare
+from harness.execution.prepare import ReadyRun, RunOptions, prepare
 from harness.records import Record, Score
 
 SUITE = """\
@@ -26,7 +26,7 @@ Write = Callable[[str], Path]
 
 
 def prepared(path: Path, tmp_path: Path, **more: Any) -> ReadyRun:
-    return prepare(suite.load(path), Options(out=tmp_path / "out", offline=True, **more))
+    return prepare(suite.load(path), RunOptions(out=tmp_path / "out", offline=True, **more))
 
 
 def test_a_result_keeps_its_place_under_a_new_name(write_suite: Write, tmp_path: Path) -> None:
@@ -37,7 +37,7 @@ def test_a_result_keeps_its_place_under_a_new_name(write_suite: Write, tmp_path:
     renamed = SUITE.replace("identity: ", "nothing: {use: identity}").replace("A cup", "Coffee")
     second = prepared(write_suite(renamed), tmp_path)
     assert [entry.action for entry in second.plan.entries] == ["reuse"]
-    second.adopt_records()
+    second.rename_records()
     record = second.store.read(cell.id)
     assert record is not None
     assert (record.cell.variant, record.cell.content.title) == ("nothing", "Coffee")
@@ -68,7 +68,7 @@ def test_only_fresh_trains_again_what_is_trained_or_half_trained(
     for found, kept in ((usual, (b"tensors", {})), (prepared(path, tmp_path, fresh=True), None)):
         ((job,),) = found.batches()
         assert job.kept == kept
-        found.begin_anew()
+        found.drop_checkpoints()
         assert store.checkpoint_path(cell.fit_id).exists() == bool(kept)
 
 
@@ -146,11 +146,11 @@ def test_an_earlier_run_tells_how_long_it_will_take_until_this_one_knows_better(
 
     ready = prepared(write_suite(SUITE + "seeds: [0, 1, 2]\n"), tmp_path)
     cells = ready.plan.cells
-    assert list(ready.earlier()) == []
+    assert list(ready.earlier_records()) == []
     before = Timing(4.0, False, 2.0, 1, 0.0, 0, None, None, "process")
     ready.store.write(Record(cells[0], "failed", timing=before), None, [])
     estimate = Estimate(cells)
-    for record in ready.earlier():
+    for record in ready.earlier_records():
         estimate.learn(record)
     assert estimate.seconds() == 3 * (2 + 4)
     now = dataclasses.replace(before, fit_seconds=1.0, stylize_seconds=0.5)

@@ -14,10 +14,12 @@ import torch
 
 from harness import encoders
 from harness.errors import Diverged
-from harness.execution.jobs import Job, Outcome, Setup
+from harness.execution.batch_runner import execute_batch
+from harness.execution.jobs import Job, Outcome
 from harness.execution.machine import memory_estimate
 from harness.execution.runner import Runner
 from harness.metrics.ssim import Ssim
+from harness.plan import Resources
 from harness.protocols import Step
 from harness.records import Cell, ImageUse
 from harness.registry import METHODS
@@ -76,7 +78,15 @@ def _registered() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def runner() -> Runner:
-    return Runner(Setup(ENCODER, {ENCODER.sha256: None}, "cpu", "float32", (Ssim(),)))
+    return Runner(
+        Resources(
+            encoder=ENCODER,
+            encoder_files={ENCODER.sha256: None},
+            device="cpu",
+            precision="float32",
+            metrics=(Ssim(),),
+        )
+    )
 
 
 def job(how: str, content: str = "c", **params: Any) -> Job:
@@ -213,11 +223,13 @@ def test_a_stored_image_is_scored_again_without_stylizing(runner: Runner, tmp_pa
 def test_a_kept_fit_is_restored_instead_of_trained(runner: Runner) -> None:
     from harness.resources.images import skimage_photograph
 
-    setup = dataclasses.replace(runner.setup, training_files=(skimage_photograph("coffee"),))
+    resources = dataclasses.replace(
+        runner.resources, training_files=(skimage_photograph("coffee"),)
+    )
     brief = {"method": "johnson", "steps": 2, "width": 0.25, "batch_size": 1, "crop": 32}
-    first = Runner(setup).execute(job("", **brief))
+    first = Runner(resources).execute(job("", **brief))
     assert first.fitted is not None
-    second = Runner(setup).execute(dataclasses.replace(job("", **brief), kept=first.fitted))
+    second = Runner(resources).execute(dataclasses.replace(job("", **brief), kept=first.fitted))
     assert second.record.image_sha256 == first.record.image_sha256
     assert second.fitted is None
     assert second.record.timing is not None
@@ -230,7 +242,7 @@ def test_a_batch_gives_each_cell_its_own_record_and_an_even_share_of_the_seconds
 ) -> None:
     jobs = [job("", content, method="gatys", iterations=3) for content in ("a", "b")]
     jobs[1] = dataclasses.replace(jobs[1], content=jobs[1].content[:, ::-1].copy())
-    outcomes = runner.execute_together(jobs)
+    outcomes = execute_batch(runner, jobs)
     timings = [outcome.record.timing for outcome in outcomes]
     assert all(timing is not None for timing in timings)
     assert [timing.shared_by for timing in timings if timing] == [2, 2]
@@ -254,7 +266,7 @@ def test_cells_of_a_batch_that_fails_run_alone_and_only_the_guilty_one_fails(
         raise RuntimeError("one of us is to blame")
 
     monkeypatch.setattr(Misbehaved, "stylize_batch", stylize_batch, raising=False)
-    outcomes = runner.execute_together([job("well", "a"), job("raises", "b")])
+    outcomes = execute_batch(runner, [job("well", "a"), job("raises", "b")])
     assert [outcome.record.status for outcome in outcomes] == ["done", "failed"]
     assert outcomes[0].record.timing is not None
     assert outcomes[0].record.timing.shared_by == 1
@@ -263,15 +275,15 @@ def test_cells_of_a_batch_that_fails_run_alone_and_only_the_guilty_one_fails(
 def test_times_come_with_the_machines_pace_and_whatever_disturbed_them(
     runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from harness.execution import runner as module
+    from harness.execution.machine.background_load import BackgroundLoad
 
-    monkeypatch.setattr(module.BackgroundLoad, "busy_cores", lambda self: 1000.0)
+    monkeypatch.setattr(BackgroundLoad, "busy_cores", lambda self: 1000.0)
     timing = runner.execute(job("", method="gatys", iterations=3)).record.timing
     assert timing is not None
     assert timing.noisy.startswith("other processes kept 1000.0 of")
     assert timing.calibration_ms is not None
     assert timing.calibrated == pytest.approx(1000 * timing.stylize_seconds / timing.calibration_ms)
-    (again,) = runner.calibrations()
+    (again,) = runner.timer.calibrations()
     assert (again.size, again.before_ms) == (32, timing.calibration_ms)
     assert again.after_ms > 0
 
@@ -284,7 +296,7 @@ def test_the_gamut_is_looked_at_before_clamping_and_not_lost_with_it(
     given = job("well")
     raw = given.content / 255 * 2 - 0.25
     outside = ((raw < 0) | (raw > 1)).any(axis=-1).mean()
-    watching = Runner(dataclasses.replace(runner.setup, metrics=(Gamut(),)))
+    watching = Runner(dataclasses.replace(runner.resources, metrics=(Gamut(),)))
     outcome = watching.execute(given)
     (score,) = outcome.record.scores
     assert score.value == pytest.approx(outside)
@@ -316,7 +328,7 @@ def test_an_optimisation_leaves_images_on_the_way_and_the_last_of_them_is_the_re
 def test_images_on_the_way_of_a_batch_are_each_its_own(runner: Runner) -> None:
     params = {"iterations": 3, "optimizer": "adam", "style_layers": ["relu1_1"]}
     both = [job("", name, method="gatys", init="noise", **params) for name in "cd"]
-    together = runner.execute_together(both)
+    together = execute_batch(runner, both)
     alone = [runner.execute(one) for one in both]
     for one, other in zip(together, alone, strict=True):
         assert list(one.snapshots) == [1, 2]
@@ -336,15 +348,15 @@ PER_PIXEL = (3 + 24) * 4
 
 
 def test_a_pass_keeps_in_proportion_to_pixels_and_batch(runner: Runner) -> None:
-    encoder = runner._encoder(ENCODER)
+    encoder = runner.contexts.encoder(ENCODER)
     given = job("", method="gatys", style_layers=["relu1_1"], content_layers=[])
     method = METHODS.build("gatys", given.cell.params)
-    need = memory_estimate.least(method, encoder, given.cell, torch.zeros(2, 3, 50, 40))
+    need = memory_estimate.lower_bound(method, encoder, given.cell, torch.zeros(2, 3, 50, 40))
     assert (need.batch, need.height, need.width) == (2, 50, 40)
     assert need.bytes == pytest.approx(PER_PIXEL * 2 * 50 * 40, rel=1e-4)
     trained = METHODS.build("johnson", {"batch_size": 3, "crop": 32, "style_layers": ["relu1_1"],
                                         "content_layers": ["relu1_1"]})  # fmt: skip
-    need = memory_estimate.least(trained, encoder, given.cell, torch.zeros(1, 3, 500, 400))
+    need = memory_estimate.lower_bound(trained, encoder, given.cell, torch.zeros(1, 3, 500, 400))
     assert need.bytes == pytest.approx(
         PER_PIXEL * 3 * 32 * 32, rel=1e-4
     )  # whatever the size of the contents
@@ -353,7 +365,7 @@ def test_a_pass_keeps_in_proportion_to_pixels_and_batch(runner: Runner) -> None:
 def test_a_cell_that_cannot_fit_is_not_tried_and_says_the_numbers(
     runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory_estimate, "CARELESS", 0)
+    monkeypatch.setattr(memory_estimate, "MIN_CHECKED_BYTES", 0)
     monkeypatch.setattr("harness.execution.machine.memory_limit.free", lambda: 10_000_000)
     params = {"iterations": 1, "style_layers": ["relu1_1"], "content_layers": []}
     assert runner.execute(job("", method="gatys", **params)).record.ok

@@ -26,7 +26,7 @@ methods:
 Write = Callable[[str], Path]
 
 
-def facts(**changes: Any) -> plan.Facts:
+def facts(**changes: Any) -> plan.Resources:
     names = ("coffee", "rocket", "bricks", "grass")
     uses = {n: ImageUse(n, f"sha-{n}", "here", width=600, height=400) for n in names}
     given: dict[str, Any] = {
@@ -37,7 +37,7 @@ def facts(**changes: Any) -> plan.Facts:
         "precision": "float32",
         "training": TrainingUse("scikit-image", 1, "sha-t"),
     }
-    return plan.Facts(**{**given, **changes})
+    return plan.Resources(**{**given, **changes})
 
 
 def expand(path: Path, overrides: tuple[str, ...] = (), **changes: Any) -> list[Cell]:

@@ -21,7 +21,7 @@ from harness import plan, suite
 from harness.cli.main import main
 from harness.encoders.architectures import ARCHITECTURES
 from harness.errors import MAX_PROBLEMS, SuiteError
-from harness.execution.prepare import Options, ReadyRun, check_claims, prepare
+from harness.execution.prepare import ReadyRun, RunOptions, check_claims, prepare
 from harness.records import EncoderUse, ImageUse, TrainingUse
 from harness.resources.downloads import file_name
 from harness.suite.yaml_loader import MAX_BYTES
@@ -69,7 +69,7 @@ def planned(path: Path, profile: str = "", given: tuple[str, ...] = ()) -> list[
     encoders = {name: _encoder(name) for name in ("vgg19", *loaded.encoders)}
     cells, skipped = plan.expand(
         loaded,
-        plan.Facts(
+        plan.Resources(
             contents={name: _image(name) for name in loaded.contents},
             styles={name: _image(name) for name in loaded.styles},
             encoder=encoders["vgg19"],
@@ -567,7 +567,7 @@ def test_the_seed_of_a_random_encoder_is_a_number(seed: str, write_suite: Write)
 
 
 def prepared(path: Path, tmp_path: Path) -> ReadyRun:
-    return prepare(suite.load(path), Options(out=tmp_path / "out", offline=True))
+    return prepare(suite.load(path), RunOptions(out=tmp_path / "out", offline=True))
 
 
 def test_an_image_that_is_none_costs_its_own_cells(write_suite: Write, tmp_path: Path) -> None:
