@@ -17,8 +17,8 @@ from harness.records import Calibration, Cell, Failure, Record, Run
 from harness.store import Store
 
 if TYPE_CHECKING:
-    from harness.cli.display import Display
     from harness.execution.executors.ray.cluster import Cluster
+    from harness.execution.executors.ray.executor import Watch
     from harness.tracking.background_thread import Mirror
 
 
@@ -61,14 +61,14 @@ class MlflowObserver(RunObserver):
         self._mirror.cell(record)
 
 
-def make_executor(ready: ReadyRun, display: Display, cluster: Cluster | None) -> Executor:
-    """Return an executor for this machine, or for a Ray cluster if there is one."""
+def make_executor(ready: ReadyRun, watch: Watch, cluster: Cluster | None) -> Executor:
+    """Return an executor for a Ray cluster, or for this machine without one."""
     resources, timeout = ready.resources, ready.options.timeout
     if cluster is None:
-        return LocalExecutor(resources, display.progress, timeout)
+        return LocalExecutor(resources, watch.progress, timeout)
     from harness.execution.executors.ray.executor import RayExecutor
 
-    return RayExecutor(cluster, resources, display, timeout)
+    return RayExecutor(cluster, resources, watch, timeout)
 
 
 def run_cells(
