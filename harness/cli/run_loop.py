@@ -100,11 +100,7 @@ def run_cells(
     interrupts.stop = executor.finish
     limit, failed = ready.options.failure_limit(len(todo)), 0
     try:
-        for observer in observers:
-            observer.run_started(todo, ready.earlier_records())
-        executor.start()
-        for observer in observers:
-            observer.workers_starting()
+        _start(ready, todo, executor, observers)
         for outcome in executor.run(ready.batches()):
             _store(store, outcome)
             failed += not outcome.record.ok
@@ -133,6 +129,16 @@ def _write_inputs(ready: ReadyRun, run: Run) -> None:
     ready.rename_records()
     ready.drop_checkpoints()
     ready.store.write_run(run)
+
+
+def _start(
+    ready: ReadyRun, todo: Sequence[Cell], executor: Executor, observers: Sequence[RunObserver]
+) -> None:
+    for observer in observers:
+        observer.run_started(todo, ready.earlier_records())
+    executor.start()
+    for observer in observers:
+        observer.workers_starting()
 
 
 def _write_finished(

@@ -21,10 +21,10 @@ from harness.errors import (
 from harness.execution.batching import group_into_batches
 from harness.execution.jobs import Job
 from harness.execution.machine import environment
+from harness.execution.resource_warnings import resource_warnings
 from harness.execution.scoring import blank_score, score_name
 from harness.plan import Entry, Plan, Resources
-from harness.records import Cell, EncoderUse, ImageUse, Record, Run, Score
-from harness.registry import METHODS
+from harness.records import Cell, EncoderUse, ImageUse, Record, Run
 from harness.resources import precision
 from harness.resources.devices import Hardware, find_device
 from harness.resources.downloads import Network
@@ -190,10 +190,7 @@ def prepare(suite: Suite, options: RunOptions) -> ReadyRun:
     decided = plan.decide(
         cells, skipped, store.read, scores, fresh=options.fresh, bitwise=options.deterministic
     )
-    warnings = [
-        *_warnings(resources, scores, cells, training.hashes),
-        *_circular_scores(resources.metrics),
-    ]
+    warnings = list(resource_warnings(resources, scores, cells, training.hashes))
     if mirror and mirror.complaint:
         warnings.append(mirror.complaint)
     return ReadyRun(suite, options, resources, decided, images, store, tuple(warnings))
@@ -231,7 +228,10 @@ def _find_resources(
         precision=precision.resolve(options.precision or suite.precision, device, fast=fast),
         training=training.use,
         training_files=training.files,
-        metrics=tuple(_resolve(metric, judge, weights) for metric in suite.metrics),
+        metrics=tuple(
+            metric.resolve(judge, weights) if hasattr(metric, "resolve") else metric
+            for metric in suite.metrics
+        ),
         environment=environment.describe(device),
         repeats=suite.repeats,
         store=store,
@@ -266,55 +266,6 @@ def _find_image(images: ImageStore, source: Any) -> ImageUse | str:
         return images.find(source)
     except ImageError as error:
         return str(error)
-
-
-def _resolve(metric: Any, judge: EncoderUse, weights: WeightsStore) -> Any:
-    return metric.resolve(judge, weights) if hasattr(metric, "resolve") else metric
-
-
-def _warnings(
-    resources: Resources, scores: Sequence[Score], cells: Sequence[Cell], trained_on: frozenset[str]
-) -> Iterator[str]:
-    if resources.encoder.warning:
-        yield resources.encoder.warning
-    for score in scores:
-        if score.why_missing:
-            yield f"{score.name} is not available: {score.why_missing}"
-    seen = {c.content.name: None for c in cells if c.training and c.content.sha256 in trained_on}
-    if seen:
-        names = ", ".join(seen)
-        yield f"Methods that train have seen {names}: the training photographs include them."
-    yield from _layer_stand_ins(resources, cells)
-    images = (image for cell in cells for image in (cell.content, cell.style))
-    used = {image.name: image for image in images if image.stand_in}
-    if used:
-        reason = next(iter(used.values())).why_stand_in
-        yield (
-            f"Stand-ins for {', '.join(used)}: {reason} `--mirror DIR|URL` uses your own copies."
-        )
-
-
-def _circular_scores(metrics: Sequence[Any]) -> Iterator[str]:
-    """Warn of scores that use the suite's own encoder because no held-out network was found."""
-    reasons = {score_name(m): why for m in metrics if (why := getattr(m, "circular", ""))}
-    for why in dict.fromkeys(reasons.values()):
-        names = " and ".join(name for name, reason in reasons.items() if reason == why)
-        yield f"{names} had {why}."
-
-
-def _layer_stand_ins(resources: Resources, cells: Sequence[Cell]) -> Iterator[str]:
-    """Warn of methods that use other layers than their recipes name."""
-    layers = {use.sha256: use.layers for use in resources.found_encoders}
-    labels: dict[str, dict[str, None]] = {}
-    for cell in {(cell.variant, cell.encoder.sha256): cell for cell in cells}.values():
-        method = METHODS.build(cell.method, cell.params)
-        stand_ins = encoders.stood_in(method, layers[cell.encoder.sha256])
-        if stand_ins:
-            pairs = ", ".join(f"{shallow} for {deep}" for deep, shallow in stand_ins.items())
-            reason = f"{cell.encoder.name} does not go so deep: {pairs}"
-            labels.setdefault(reason, {})[cell.label] = None
-    for reason, methods in labels.items():
-        yield f"Layers stand in for others in {', '.join(methods)}, since {reason}."
 
 
 def _labels(cell: Cell) -> tuple[Any, ...]:
