@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import os.path
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -199,7 +200,9 @@ def run(
     options |= {"batch_cells": batch_cells, "timeout": timeout}
     options["max_failures"] = "1" if fail_fast else max_failures
     fleet = _fleet(executor, ray_address, gpus_per_worker, options)
-    _carry_out(options, tracking_uri, no_mlflow=no_mlflow, fleet=fleet)
+    with _ready_run(options, fleet) as (prepared, shown):
+        uri = "" if no_mlflow else _tracking_uri(prepared, tracking_uri)
+        sys.exit(_run_and_show(prepared, shown, uri, fleet))
 
 
 @main.command()
@@ -208,36 +211,43 @@ def run(
 @click.option("--no-mlflow", is_flag=True, envvar="NSTBENCH_NO_MLFLOW", help="Leave MLflow out.")
 def rescore(tracking_uri: str, no_mlflow: bool, **options: Any) -> None:
     """Score stored images again where a metric is new or its version rose; stylizes nothing."""
-    _carry_out(options, tracking_uri, no_mlflow=no_mlflow, only_score=True)
+    with _ready_run(options, scores_only=True) as (prepared, shown):
+        uri = "" if no_mlflow else _tracking_uri(prepared, tracking_uri)
+        sys.exit(_run_and_show(prepared, shown, uri))
 
 
-def _carry_out(
-    options: Mapping[str, Any], tracking_uri: str,
-    *, no_mlflow: bool, only_score: bool = False, fleet: Cluster | None = None,
-) -> None:  # fmt: skip
+@contextmanager
+def _ready_run(
+    options: Mapping[str, Any], fleet: Cluster | None = None, *, scores_only: bool = False
+) -> Iterator[tuple[ReadyRun, Display]]:
+    """Prepare a suite and hold the lock of its folder; yield the run and its display."""
     from harness.cli.display import Display
     from harness.store.lock import turn
-    from harness.tracking.tracker import tracking_uri as resolve
 
-    def ready() -> ReadyRun:
+    def prepare() -> ReadyRun:
         prepared = _prepare(**options, hardware=fleet.hardware if fleet else None)
-        plan = replace(prepared.plan, scores_only=only_score)
-        return replace(prepared, plan=plan)
+        return replace(prepared, plan=replace(prepared.plan, scores_only=scores_only))
 
-    prepared = ready()
+    prepared = prepare()
     shown = Display(_console())
     with turn(prepared.store.root, shown.waits) as waited:
         if waited:
-            prepared = ready()  # much is done by now
+            prepared = prepare()  # the other run has finished cells of this plan
         shown.announce(prepared, fleet)
         if not prepared.plan.entries:
             raise UsageError("Nothing of this suite can run here; the reasons stand above.")
-        out = prepared.store.root.parent
-        uri = "" if no_mlflow else resolve(out, tracking_uri)
-        sys.exit(_run_and_show(prepared, shown, uri, fleet))
+        yield prepared, shown
 
 
-def _run_and_show(prepared: ReadyRun, shown: Display, uri: str, fleet: Cluster | None) -> int:
+def _tracking_uri(prepared: ReadyRun, given: str) -> str:
+    from harness.tracking.tracker import tracking_uri
+
+    return tracking_uri(prepared.store.root.parent, given)
+
+
+def _run_and_show(
+    prepared: ReadyRun, shown: Display, uri: str, fleet: Cluster | None = None
+) -> int:
     """Run what there is to run, write the page, tell; return the exit code."""
     from harness.cli import display, run_loop
     from harness.cli.interrupts import InterruptHandler
