@@ -35,11 +35,11 @@ def test_gatys_mixes_styles_and_johnson_does_not() -> None:
     ]
 
 
-def test_no_batch_is_larger_than_asked() -> None:
+def test_no_batch_is_larger_than_the_limit() -> None:
     assert [len(g) for g in group_into_batches([entry(seed=i) for i in range(7)], 3)] == [3, 3, 1]
 
 
-def test_only_one_shape_and_one_variant_go_together() -> None:
+def test_a_batch_has_cells_of_one_shape_and_one_variant() -> None:
     wide, tall = entry("a"), entry("b", edges=(400, 600))
     same = entry("c", edges=(900, 600))  # another file, the same shape at 64 pixels: 64 x 43
     other = entry("d", variant="gatys[adam]")
@@ -48,7 +48,7 @@ def test_only_one_shape_and_one_variant_go_together() -> None:
     assert names(groups) == ["as cs", "bs", "ds", "es", "fs"]
 
 
-def test_what_cannot_run_together_stays_alone() -> None:
+def test_cells_whose_method_has_no_batches_run_alone() -> None:
     groups = group_into_batches([entry("a", method="identity"), entry("b", method="identity"),
                       entry("c", action="score"), entry("d", action="score")], 8)  # fmt: skip
     assert names(groups) == ["as", "bs", "cs", "ds"]

@@ -1,4 +1,4 @@
-"""The loss that counts is that of the saved image: by arithmetic, and of `gatys`."""
+"""The objective of a record is that of the saved image: by arithmetic, and for `gatys`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def painted(left: float, rest: float, width: int = WIDTH) -> torch.Tensor:
 
 
 def losses(image: torch.Tensor) -> dict[str, float]:
-    """Return the distance to 3 on the left and 0 elsewhere, and the mean as the content's."""
+    """Return as style the distance to 3 on the left and 0 elsewhere, as content the mean."""
     style = float((image - painted(3.0, 0.0)).square().mean())
     content = float(image.mean())
     return {"style": style, "content": content, "total": style + content}
@@ -45,12 +45,12 @@ def losses(image: torch.Tensor) -> dict[str, float]:
 
 @dataclass(frozen=True, kw_only=True)
 class Overshooting:
-    """Paints the left quarter as 1, 2, 3 ... and ends at 3; the rest is 0 until it ends at 1."""
+    """Sets the left quarter to 1, 2, 3 ... and at last to `left`; the rest is 0 and at last 1."""
 
     version: ClassVar[int] = 1
     mixes_styles: ClassVar[bool] = True
     left: float = 3.0
-    coarse: int = 0  # so many passes are at half the width
+    coarse: int = 0  # number of passes at half the width
     wait: float = 0.0
 
     def fit(self, style: Any, context: Any) -> Any:
@@ -108,24 +108,24 @@ def saved(outcome: Outcome) -> dict[int, float]:
 
 # A quarter of the pixels ends at 3 and is saved as 1: style 0.25 (3 - 1)^2 + 0.75 (0 - 1)^2 = 1.75
 # instead of 0.75, content 1.
-END, ON_THE_WAY = 1.75 + 1.0, 0.25 * (3 - 1) ** 2 + 0.25
+END, SNAPSHOT = 1.75 + 1.0, 0.25 * (3 - 1) ** 2 + 0.25
 
 
-def test_the_objective_is_that_of_the_saved_image_and_the_raw_one_stands_beside_it(
+def test_a_record_has_the_objective_of_the_saved_image_and_of_raw_pixels(
     runner: Runner,
 ) -> None:
     outcome = runner.execute(job())
     record = outcome.record
     assert record.objective == pytest.approx(END)
-    assert record.objective_raw == 12 / PASSES  # the lowest on the way
+    assert record.objective_raw == 12 / PASSES  # the lowest of all steps
     assert record.objective_of == "saved image"
-    assert saved(outcome) == pytest.approx({1: ON_THE_WAY, 2: ON_THE_WAY, 5: ON_THE_WAY, 6: END})
+    assert saved(outcome) == pytest.approx({1: SNAPSHOT, 2: SNAPSHOT, 5: SNAPSHOT, 6: END})
     last = outcome.trace[-1]
     assert last.saved == pytest.approx({"style": 1.75, "content": 1.0, "total": 2.75})
     assert last.losses == {"total": 2.0}
 
 
-def test_a_saved_image_that_has_lost_its_style_has_a_note(runner: Runner) -> None:
+def test_a_note_reports_a_saved_image_that_lost_much_style(runner: Runner) -> None:
     # 1.75 / 0.75 = 2.33; a left quarter of 2 gives 1.75 / (0.25 + 0.75) and no note.
     (note,) = runner.execute(job()).record.notes
     assert note == (
@@ -135,7 +135,7 @@ def test_a_saved_image_that_has_lost_its_style_has_a_note(runner: Runner) -> Non
     assert runner.execute(job(left=2.0)).record.notes == ()
 
 
-def test_images_of_smaller_scales_are_left_out(runner: Runner) -> None:
+def test_snapshots_of_smaller_scales_are_not_evaluated(runner: Runner) -> None:
     outcome = runner.execute(job(coarse=3))
     assert list(outcome.snapshots) == [1, 2, 5]
     assert list(saved(outcome)) == [5, 6]
@@ -148,13 +148,13 @@ def test_a_batch_gives_each_cell_its_own_losses(runner: Runner) -> None:
     assert [list(saved(o)) for o in outcomes] == [[1, 2, 5, 6]] * 2
 
 
-def test_the_evaluation_is_off_the_clock(runner: Runner) -> None:
+def test_the_evaluation_is_not_timed(runner: Runner) -> None:
     timing = runner.execute(job(wait=1.0)).record.timing
     assert timing is not None
     assert timing.total_seconds < 0.9
 
 
-def test_without_the_hook_the_objective_is_the_lowest_of_raw_pixels(runner: Runner) -> None:
+def test_without_the_hook_the_objective_is_the_lowest_loss_of_raw_pixels(runner: Runner) -> None:
     outcome = runner.execute(job("without_hook"))
     record = outcome.record
     assert (record.objective, record.objective_raw) == (12 / PASSES, None)
@@ -165,15 +165,15 @@ def test_without_the_hook_the_objective_is_the_lowest_of_raw_pixels(runner: Runn
 GATYS = {"iterations": 12, "init": "content", "style_layers": ["relu1_1"]}
 
 
-def test_gatys_at_its_start_has_the_same_loss_saved_and_raw(runner: Runner) -> None:
-    # It starts from the content, which has 8 bits already.
+def test_gatys_has_the_same_loss_saved_and_raw_at_its_start(runner: Runner) -> None:
+    # It starts from the content, which has 8 bits.
     outcome = runner.execute(job("gatys", **GATYS))
     first = outcome.trace[0]
     assert first.saved == pytest.approx(dict(first.losses), rel=1e-5)
     assert list(saved(outcome)) == [1, 2, 5, 10, 12]
 
 
-def test_gatys_objective_is_that_of_the_stored_file(runner: Runner, tmp_path: Any) -> None:
+def test_the_objective_of_gatys_is_that_of_the_stored_file(runner: Runner, tmp_path: Any) -> None:
     from harness.resources.images import read
 
     given = job("gatys", **GATYS)

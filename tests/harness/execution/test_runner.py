@@ -1,4 +1,4 @@
-"""Cell -> Outcome, with methods written to misbehave."""
+"""Cell -> Outcome, with a method that fails in many ways."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ FITS: list[str] = []
 
 
 @dataclass(frozen=True, kw_only=True)
-class Misbehaved:
-    """Does what its parameter says."""
+class Faulty:
+    """Behaves as its parameter says."""
 
     version: ClassVar[int] = 1
     how: str = "well"
@@ -70,10 +70,10 @@ ENCODER, _ = encoders.find("random", WeightsStore(Network(offline=True), {}))
 @pytest.fixture(autouse=True)
 def _registered() -> Iterator[None]:
     METHODS.names()
-    METHODS._classes["misbehaved"] = METHODS.register("misbehaved")(Misbehaved)
+    METHODS._classes["faulty"] = METHODS.register("faulty")(Faulty)
     FITS.clear()
     yield
-    del METHODS._classes["misbehaved"]
+    del METHODS._classes["faulty"]
 
 
 @pytest.fixture(scope="module")
@@ -92,8 +92,8 @@ def runner() -> Runner:
 def job(how: str, content: str = "c", **params: Any) -> Job:
     rng = np.random.default_rng(0)
     images = {n: ImageUse(n, f"sha-{n}", "here") for n in (content, "s")}
-    method = params.pop("method", "misbehaved")
-    given = params if method != "misbehaved" else {"how": how}
+    method = params.pop("method", "faulty")
+    given = params if method != "faulty" else {"how": how}
     cell = Cell("s", "v", "v", method, 1, given, {}, images[content], images["s"], 32, 0,
                 ENCODER, "float32", "cpu")  # fmt: skip
     pixels = rng.integers(0, 256, (24, 32, 3), dtype=np.uint8)
@@ -105,7 +105,7 @@ def pixels_of(outcome: Outcome) -> Any:
     return outcome.pixels
 
 
-def test_what_is_saved_is_what_was_measured(runner: Runner) -> None:
+def test_the_saved_image_is_the_measured_one(runner: Runner) -> None:
     given = job("well")
     outcome = runner.execute(given)
     expected = np.clip(np.round((given.content / 255 * 2 - 0.25) * 255), 0, 255)
@@ -127,7 +127,7 @@ def test_what_is_saved_is_what_was_measured(runner: Runner) -> None:
         ("diverges in fit", "diverged", "stopped being finite at step 1"),
     ],
 )
-def test_a_method_that_fails_gives_a_record_with_the_reason(
+def test_the_record_of_a_failed_method_has_the_reason(
     runner: Runner, how: str, status: str, message: str
 ) -> None:
     record = runner.execute(job(how)).record
@@ -137,7 +137,7 @@ def test_a_method_that_fails_gives_a_record_with_the_reason(
     assert message in record.failure.message
 
 
-def test_a_bug_of_a_method_keeps_its_traceback_and_a_plain_error_has_none(runner: Runner) -> None:
+def test_only_unexpected_exceptions_keep_their_traceback(runner: Runner) -> None:
     bug, plain = (runner.execute(job(how)).record.failure for how in ("raises", "returns nan"))
     assert bug is not None
     assert plain is not None
@@ -155,7 +155,7 @@ def test_a_diverged_cell_keeps_its_last_finite_image_its_scores_and_its_curve(
     assert [p.losses["total"] for p in outcome.trace] == [1.0]
 
 
-def test_a_fit_is_made_once_for_all_contents_and_a_failed_one_is_not_tried_again(
+def test_a_fit_runs_once_for_all_contents_even_if_it_fails(
     runner: Runner,
 ) -> None:
     first, second = (runner.execute(job("well", content)).record for content in ("a", "b"))
@@ -176,7 +176,7 @@ def test_a_warning_becomes_a_note(runner: Runner) -> None:
     assert runner.execute(job("warns")).record.notes == ("mind the varnish",)
 
 
-def test_passes_and_their_milliseconds_are_counted(runner: Runner) -> None:
+def test_passes_are_counted_and_timed(runner: Runner) -> None:
     given = job("", method="gatys", iterations=12, optimizer="adam")
     outcome = runner.execute(given)
     timing = outcome.record.timing
@@ -220,7 +220,7 @@ def test_a_stored_image_is_scored_again_without_stylizing(runner: Runner, tmp_pa
     assert FITS == []
 
 
-def test_a_kept_fit_is_restored_instead_of_trained(runner: Runner) -> None:
+def test_a_stored_fit_is_restored_instead_of_trained(runner: Runner) -> None:
     from harness.resources.images import skimage_photograph
 
     resources = dataclasses.replace(
@@ -257,22 +257,20 @@ def test_a_batch_gives_each_cell_its_own_record_and_an_even_share_of_the_seconds
         assert np.abs(pixels_of(alone).astype(int) - pixels_of(outcome)).mean() < 1
 
 
-def test_cells_of_a_batch_that_fails_run_alone_and_only_the_guilty_one_fails(
+def test_cells_of_a_failed_batch_run_alone_and_only_the_faulty_one_fails(
     runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stylize_batch(
-        self: Misbehaved, stylizers: Any, contents: Any, contexts: Any
-    ) -> torch.Tensor:
-        raise RuntimeError("one of us is to blame")
+    def stylize_batch(self: Faulty, stylizers: Any, contents: Any, contexts: Any) -> torch.Tensor:
+        raise RuntimeError("one cell of the batch is faulty")
 
-    monkeypatch.setattr(Misbehaved, "stylize_batch", stylize_batch, raising=False)
+    monkeypatch.setattr(Faulty, "stylize_batch", stylize_batch, raising=False)
     outcomes = execute_batch(runner, [job("well", "a"), job("raises", "b")])
     assert [outcome.record.status for outcome in outcomes] == ["done", "failed"]
     assert outcomes[0].record.timing is not None
     assert outcomes[0].record.timing.shared_by == 1
 
 
-def test_times_come_with_the_machines_pace_and_whatever_disturbed_them(
+def test_times_come_with_the_calibration_and_the_background_load(
     runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from harness.execution.machine.background_load import BackgroundLoad
@@ -288,7 +286,7 @@ def test_times_come_with_the_machines_pace_and_whatever_disturbed_them(
     assert again.after_ms > 0
 
 
-def test_the_gamut_is_looked_at_before_clamping_and_not_lost_with_it(
+def test_the_gamut_is_measured_before_clamping_and_kept_on_rescoring(
     runner: Runner, tmp_path: Any
 ) -> None:
     from harness.metrics.gamut import Gamut
@@ -303,21 +301,21 @@ def test_the_gamut_is_looked_at_before_clamping_and_not_lost_with_it(
 
     (tmp_path / "image.png").write_bytes(to_png(pixels_of(outcome)))
     stored = dataclasses.replace(given, stored=outcome.record, image=tmp_path / "image.png")
-    assert watching.execute(stored).record.scores == (score,)  # the one that was taken in time
+    assert watching.execute(stored).record.scores == (score,)  # measured before clamping
     bare = dataclasses.replace(outcome.record, scores=())
     (late,) = watching.execute(dataclasses.replace(stored, stored=bare)).record.scores
     assert late.value is None
     assert "--fresh" in late.why_missing
 
 
-def test_an_optimisation_leaves_images_on_the_way_and_the_last_of_them_is_the_result(
+def test_snapshots_of_an_optimisation_approach_its_result(
     runner: Runner,
 ) -> None:
     params = {"iterations": 12, "optimizer": "adam", "style_layers": ["relu1_1"]}
     outcome = runner.execute(job("", method="gatys", init="content", **params))
     kept = outcome.snapshots
     assert list(kept) == [1, 2, 5, 10]  # 20 comes after the end
-    assert (kept[1] == job("").content).all()  # what the first pass looks at is where it begins
+    assert (kept[1] == job("").content).all()  # the first pass evaluates the start
 
     def away(image: Any) -> float:
         return float(np.abs(image.astype(float) - pixels_of(outcome)).mean())
@@ -325,7 +323,7 @@ def test_an_optimisation_leaves_images_on_the_way_and_the_last_of_them_is_the_re
     assert away(kept[1]) > away(kept[5]) > away(kept[10]) > 0
 
 
-def test_images_on_the_way_of_a_batch_are_each_its_own(runner: Runner) -> None:
+def test_cells_of_a_batch_have_their_own_snapshots(runner: Runner) -> None:
     params = {"iterations": 3, "optimizer": "adam", "style_layers": ["relu1_1"]}
     both = [job("", name, method="gatys", init="noise", **params) for name in "cd"]
     together = execute_batch(runner, both)
@@ -336,7 +334,7 @@ def test_images_on_the_way_of_a_batch_are_each_its_own(runner: Runner) -> None:
     assert (together[0].snapshots[1] != together[1].snapshots[1]).any()
 
 
-def test_what_diverges_leaves_its_images_on_the_way(runner: Runner) -> None:
+def test_a_diverged_cell_keeps_its_snapshots(runner: Runner) -> None:
     params = {"iterations": 30, "optimizer": "adam", "learning_rate": 1e30, "bounded": False}
     outcome = runner.execute(job("", method="gatys", style_layers=["relu1_1"], **params))
     assert outcome.record.status == "diverged"
@@ -344,10 +342,10 @@ def test_what_diverges_leaves_its_images_on_the_way(runner: Runner) -> None:
 
 
 PER_PIXEL = (3 + 24) * 4
-"""Bytes: what goes into the convolution, and 24 channels that the ReLU overwrites in place."""
+"""Bytes: the input of the convolution, and 24 channels that the ReLU overwrites in place."""
 
 
-def test_a_pass_keeps_in_proportion_to_pixels_and_batch(runner: Runner) -> None:
+def test_the_memory_of_a_pass_is_proportional_to_pixels_and_batch(runner: Runner) -> None:
     encoder = runner.contexts.encoder(ENCODER)
     given = job("", method="gatys", style_layers=["relu1_1"], content_layers=[])
     method = METHODS.build("gatys", given.cell.params)
@@ -362,7 +360,7 @@ def test_a_pass_keeps_in_proportion_to_pixels_and_batch(runner: Runner) -> None:
     )  # whatever the size of the contents
 
 
-def test_a_cell_that_cannot_fit_is_not_tried_and_says_the_numbers(
+def test_a_cell_that_is_too_large_is_skipped_with_the_numbers(
     runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(memory_estimate, "MIN_CHECKED_BYTES", 0)
