@@ -207,7 +207,7 @@ def test_a_training_goes_on_elsewhere_from_its_last_checkpoint(
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    began = [(tmp_path / f"cache-{n}" / "freight").exists() for n in (0, 1)]
+    began = [(tmp_path / f"cache-{n}" / "transferred").exists() for n in (0, 1)]
     assert sum(began) == 1  # one training needs one worker
     cluster.remove_node(there[began.index(True)], allow_graceful=False)
     stdout, stderr = process.communicate(timeout=200)
@@ -242,7 +242,7 @@ def test_what_cells_need_comes_once_to_each_node_and_is_what_was_sent(
     )  # fmt: skip
     bench.run(*through_ray(cluster))
     for cache in ("cache-0", "cache-1"):
-        pieces = list((tmp_path / cache / "freight").glob("[!.]*"))
+        pieces = list((tmp_path / cache / "transferred").glob("[!.]*"))
         suffixes = Counter(piece.suffix for piece in pieces)
         assert suffixes[".png"] == 2  # both photographs, though nothing names the driver's folder
         for piece in pieces:
