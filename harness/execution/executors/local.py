@@ -1,7 +1,7 @@
-"""Cells in one supervised worker process on this machine.
+"""Run cells in one supervised worker process on this machine.
 
-A crash or a time-out takes its own cell and no other: the pool starts a new worker for the next
-one. Timed cells run alone; the parent stores and logs one result while the worker is at the next.
+A crash or a time-out affects one cell: the pool starts a new worker for the next one. Timed cells
+run alone; the parent stores and logs a result while the worker runs the next cell.
 """
 
 from __future__ import annotations
@@ -28,62 +28,62 @@ from harness.execution.executors.ipc import Sender, take
 from harness.execution.jobs import Job, Outcome, Setup
 from harness.records import Calibration, Cell, Failure, Record, Status
 
-AHEAD = 3
-"""Jobs handed out at a time: the one that runs, and two so that the worker never waits."""
+MAX_SENT = 3
+"""Batches in the pool: the running one, and two so that the worker never waits."""
 
-LOOK_SECONDS = 0.5
-"""How often it is looked whether a cell is overdue, or its worker has vanished without a word."""
+POLL_SECONDS = 0.5
+"""Interval between two checks for a cell past its time limit and for a worker that is gone."""
 
-LOG_TAIL = 4000
-"""Characters of a dead worker's last words that its cell's record keeps."""
+MAX_LOG_LENGTH = 4000
+"""Characters of a crashed worker's log that the record keeps, from its end."""
 
 
 @dataclass(frozen=True)
-class _Parcel:
-    """The cells of one batch on their way."""
+class _Batch:
+    """Cells that run together."""
 
     cells: Sequence[Cell]
     packed: Sequence[bytes]
-    target: Path  # where the worker leaves their outcomes
+    target: Path  # file for the outcomes
     future: Any = None
-    attempts: tuple[Failure, ...] = ()  # how earlier tries ended
+    attempts: tuple[Failure, ...] = ()  # failures of earlier attempts
 
     @property
     def fit_id(self) -> str:
         return self.cells[0].fit_id
 
-    def apart(self) -> list[_Parcel]:
-        """Return one parcel for each cell."""
+    def split(self) -> list[_Batch]:
+        """Return one batch for each cell."""
         return [
-            _Parcel([cell], [packed], self.target.with_name(f"{self.target.name}-{index}"))
+            _Batch([cell], [packed], self.target.with_name(f"{self.target.name}-{index}"))
             for index, (cell, packed) in enumerate(zip(self.cells, self.packed, strict=True))
         ]
 
 
 @dataclass(frozen=True)
-class _Place:
-    """Where the worker stands, as far as it told."""
+class _Position:
+    """The worker's position in its work, from its latest message."""
 
     pid: int = 0
     cell_id: str = ""
     phase: str = ""
-    since: float | None = None  # when the fit began: warm-up and calibration are not the cell's
+    since: float | None = None  # start of the fit: the limit excludes warm-up and calibration
 
-    def moved(self, pid: int, cell_id: str, phase: str) -> _Place:
-        """Return where it stands now; every cell's first word is `begin`."""
+    def advance(self, pid: int, cell_id: str, phase: str) -> _Position:
+        """Return the next position. The first phase of every cell is `begin`."""
         since = None if phase == "begin" else self.since
         if since is None and phase == "fit":
             since = time.monotonic()
-        return _Place(pid, cell_id, phase, since)
+        return _Position(pid, cell_id, phase, since)
 
 
 class LocalExecutor:
-    """Runs jobs in order; `on_progress(cell id, phase, index, of)` comes from another thread.
+    """Runs jobs in order.
 
     Args:
-        setup: What all cells share.
-        on_progress: Is told where the running cell stands.
-        timeout: Seconds that a cell may take, its fit included; then the worker is killed.
+        setup: Shared by all cells.
+        on_progress: Called as `(cell id, phase, index, of)`, from another thread.
+        timeout: Limit for a cell, its fit included, seconds; after it, the worker is killed.
     """
 
     def __init__(
@@ -96,17 +96,17 @@ class LocalExecutor:
         self.environment: Mapping[str, str] = setup.environment
         """Of the worker, as soon as it has started."""
         self._on_progress, self._timeout = on_progress, timeout
-        self._folder = temporary_folder()
+        self._folder = _temporary_folder()
         self._log = Path(self._folder.name) / "worker.log"
-        # Not a queue: its lock would stay locked where a worker is killed while it holds it.
+        # Not a queue: a worker that is killed while it holds the queue's lock never releases it.
         self._messages, self._other_end = context.Pipe(duplex=False)
-        self._place = _Place()
-        self._waiting: deque[_Parcel] = deque()
-        self._sent: dict[str, _Parcel] = {}  # by the id of the first cell
-        self._ends: dict[str, Exception] = {}  # of those that had to be ended, likewise
-        self._gone = 0  # how often the worker was looked for and not found
-        self._bad_fits: dict[str, str] = {}  # fit id -> what became of the cell that had it first
-        self.finishing = False  # no further cell begins
+        self._position = _Position()
+        self._waiting: deque[_Batch] = deque()  # for their outcomes
+        self._sent: dict[str, _Batch] = {}  # by the id of the first cell
+        self._errors: dict[str, Exception] = {}  # of cancelled batches, by the same key
+        self._missing = 0  # successive checks that found no worker process
+        self._bad_fits: dict[str, str] = {}  # fit id -> status and name of the cell that failed
+        self.finishing = False
         self._pool = ProcessPool(
             max_workers=1,
             initializer=worker.start,
@@ -117,22 +117,22 @@ class LocalExecutor:
         self._listener.start()
 
     def start(self) -> None:
-        """Start the worker; the first job need not wait for it then."""
-        self._pool.schedule(worker.awake)
+        """Start the worker without waiting for it, so that the first job starts sooner."""
+        self._pool.schedule(worker.ping)
 
     def wait_for_worker(self) -> None:
-        """Start it, and wait until it has imported what it needs.
+        """Start the worker and wait until it has imported its modules.
 
         Raises:
-            WorkerError: It cannot be started.
+            WorkerError: The worker cannot be started.
         """
         try:
-            self._pool.schedule(worker.awake).result()
+            self._pool.schedule(worker.ping).result()
         except (ProcessExpired, BrokenProcessPool):
-            raise self._stillborn() from None
+            raise self._start_error() from None
 
     def run(self, batches: Iterable[Sequence[Job]]) -> Iterator[Outcome]:
-        """Yield the outcome of every job, in order; those of a batch run together.
+        """Yield the outcome of every job, in order; the jobs of a batch run together.
 
         Raises:
             WorkerError: No worker can be started.
@@ -143,31 +143,31 @@ class LocalExecutor:
             if self.finishing:
                 break
             packed = [sender.pack(job) for job in jobs]
-            parcel = _Parcel([job.cell for job in jobs], packed, folder / f"outcomes-{number}")
-            self._waiting.append(self._send(parcel))
-            if len(self._waiting) == AHEAD:
+            batch = _Batch([job.cell for job in jobs], packed, folder / f"outcomes-{number}")
+            self._waiting.append(self._send(batch))
+            if len(self._waiting) == MAX_SENT:
                 yield from self._next()
         while self._waiting:
             yield from self._next()
 
     def finish(self) -> None:
-        """Let the running cell come to its end and begin no other; a signal handler may call it."""
+        """Complete the running cell and start no other. Safe to call from a signal handler."""
         self.finishing = True
-        self._veto("all").touch()
+        self._stop_file("all").touch()
 
     @property
     def under_way(self) -> list[Cell]:
-        """The cells that the worker is at."""
-        parcel = self._sent.get(self._place.cell_id)
-        return list(parcel.cells) if parcel else []
+        """The running cells."""
+        batch = self._sent.get(self._position.cell_id)
+        return list(batch.cells) if batch else []
 
     def calibrations(self) -> list[Calibration]:
-        """Have the machine's pace measured again, at the sizes that ran; nothing after a crash."""
+        """Measure the machine's speed again, for the sizes that ran; empty after a crash."""
         try:
-            found: list[Calibration] = self._pool.schedule(worker.calibrate).result()
+            calibrations: list[Calibration] = self._pool.schedule(worker.calibrate).result()
         except (ProcessExpired, BrokenProcessPool):
             return []
-        return found
+        return calibrations
 
     def close(self, *, now: bool = False) -> None:
         """End the worker: after its last job, or at once."""
@@ -180,106 +180,109 @@ class LocalExecutor:
         self._listener.join(timeout=5)
         self._folder.cleanup()
 
-    def _send(self, parcel: _Parcel) -> _Parcel:
+    def _send(self, batch: _Batch) -> _Batch:
         future = self._pool.schedule(
             worker.execute,
-            args=[parcel.packed, parcel.target, [self._veto("all"), self._veto(parcel.fit_id)]],
+            args=[batch.packed, batch.target, [self._stop_file(x) for x in ("all", batch.fit_id)]],
         )
-        sent = replace(parcel, future=future)
+        sent = replace(batch, future=future)
         self._sent[sent.cells[0].id] = sent
         return sent
 
     def _next(self) -> Iterator[Outcome]:
-        outcomes = self._received(self._waiting[0])
+        outcomes = self._receive(self._waiting[0])
         try:
             yield from outcomes
         finally:
             self._waiting.popleft()
 
-    def _veto(self, what: str) -> Path:
-        """Return the file that keeps jobs from being begun: the pool's own way kills the worker."""
-        return Path(self._folder.name) / f"veto-{what}"
+    def _stop_file(self, scope: str) -> Path:
+        """Return the file that stops batches from running: a fit id, or `all`.
 
-    def _received(self, parcel: _Parcel) -> Iterator[Outcome]:
+        The pool's own cancellation would kill the worker and its running cell.
+        """
+        return Path(self._folder.name) / f"stop-{scope}"
+
+    def _receive(self, batch: _Batch) -> Iterator[Outcome]:
         try:
-            path = self._result(parcel)
+            path = self._result(batch)
         except BrokenProcessPool:
-            raise self._stillborn() from None
+            raise self._start_error() from None
         except TimeoutError:
-            message = f"It did not end within {self._timeout:g} s; --timeout sets how many."
-            yield from self._lost(parcel, "timeout", Failure("Timeout", message))
+            message = f"It did not end within {self._timeout:g} s; --timeout sets this limit."
+            yield from self._retry_or_fail(batch, "timeout", Failure("Timeout", message))
         except ProcessExpired as error:
-            words = self._last_words()
-            yield from self._lost(parcel, "crashed", _crash(error.exitcode, words))
+            failure = _describe_crash(error.exitcode, self._take_log())
+            yield from self._retry_or_fail(batch, "crashed", failure)
         else:
             if path is None and not self.finishing:
-                yield from (self._untried(cell) for cell in parcel.cells)
+                yield from (self._skip(cell) for cell in batch.cells)
             for outcome in take(path) if path else ():
-                tried = (*parcel.attempts, *outcome.record.attempts)
-                yield replace(outcome, record=replace(outcome.record, attempts=tried))
+                attempts = (*batch.attempts, *outcome.record.attempts)
+                yield replace(outcome, record=replace(outcome.record, attempts=attempts))
 
-    def _result(self, parcel: _Parcel) -> Path | None:
-        """Wait for a parcel, with an eye on whichever runs: after a crash it may be another one."""
-        while wait([parcel.future], LOOK_SECONDS).not_done:
-            running = self._sent.get(self._place.cell_id)
-            if running is not None and (end := self._vanished(running) or self._overdue(running)):
-                self._ends[running.cells[0].id] = end
-                running.future.cancel()  # which kills the worker, if there is one
-        del self._sent[parcel.cells[0].id]
-        if parcel.future.cancelled():
-            raise self._ends.pop(parcel.cells[0].id)
-        path: Path | None = parcel.future.result()
+    def _result(self, batch: _Batch) -> Path | None:
+        """Wait for a batch and supervise the running one: after a crash it may be another one."""
+        while wait([batch.future], POLL_SECONDS).not_done:
+            running = self._sent.get(self._position.cell_id)
+            if running is not None and (error := self._exited(running) or self._overdue(running)):
+                self._errors[running.cells[0].id] = error
+                running.future.cancel()  # kills the worker, if it is alive
+        del self._sent[batch.cells[0].id]
+        if batch.future.cancelled():
+            raise self._errors.pop(batch.cells[0].id)
+        path: Path | None = batch.future.result()
         return path
 
-    def _overdue(self, parcel: _Parcel) -> Exception | None:
-        since = self._place.since
+    def _overdue(self, batch: _Batch) -> Exception | None:
+        since = self._position.since
         if not self._timeout or since is None:
             return None
-        late = time.monotonic() - since > self._timeout * len(parcel.cells)
+        late = time.monotonic() - since > self._timeout * len(batch.cells)
         return TimeoutError() if late else None
 
-    def _vanished(self, parcel: _Parcel) -> Exception | None:
-        """Tell of a worker that ended itself with exit code 0, which the pool overlooks."""
+    def _exited(self, batch: _Batch) -> Exception | None:
+        """Return an error if the worker exited with code 0, which the pool does not notice."""
         try:
-            os.kill(self._place.pid, 0)
-            self._gone = 0
+            os.kill(self._position.pid, 0)
+            self._missing = 0
         except ProcessLookupError:
-            self._gone += 1  # the first time the pool may be about to say so itself
-        if self._gone < 2 or parcel.future.done():
+            self._missing += 1  # at the first check, the pool may not have noticed a crash yet
+        if self._missing < 2 or batch.future.done():
             return None
-        return cast("Exception", ProcessExpired("vanished", 0))  # type: ignore[no-untyped-call]
+        return cast("Exception", ProcessExpired("exited", 0))  # type: ignore[no-untyped-call]
 
-    def _lost(self, parcel: _Parcel, status: Status, failure: Failure) -> Iterator[Outcome]:
-        """Try again what may do better: cells of a batch each alone, a crash once more."""
-        if len(parcel.cells) > 1:
-            again = parcel.apart()
-        elif status == "crashed" and not parcel.attempts and not self.finishing:
-            again = [replace(parcel, attempts=(failure,))]
+    def _retry_or_fail(self, batch: _Batch, status: Status, failure: Failure) -> Iterator[Outcome]:
+        """Run the cells of a batch again one by one, and a single crashed cell once more."""
+        if len(batch.cells) > 1:
+            retries = batch.split()
+        elif status == "crashed" and not batch.attempts and not self.finishing:
+            retries = [replace(batch, attempts=(failure,))]
         else:
-            (cell,) = parcel.cells
-            if self._place == replace(self._place, cell_id=cell.id, phase="fit"):
+            (cell,) = batch.cells
+            if self._position == replace(self._position, cell_id=cell.id, phase="fit"):
                 self._bad_fits[cell.fit_id] = f"{status} for {cell.name}"
-                self._veto(cell.fit_id).touch()
-            yield Outcome(Record(cell, status, failure=failure, attempts=parcel.attempts))
+                self._stop_file(cell.fit_id).touch()
+            yield Outcome(Record(cell, status, failure=failure, attempts=batch.attempts))
             return
-        self._place = _Place()  # of a worker that is no more
-        for one in [self._send(one) for one in again]:
-            yield from self._received(one)
+        self._position = _Position()  # the old one is that of a dead worker
+        for one in [self._send(one) for one in retries]:
+            yield from self._receive(one)
 
-    def _untried(self, cell: Cell) -> Outcome:
-        """Not each content shall wait for a fit that hangs, or bring a worker down."""
+    def _skip(self, cell: Cell) -> Outcome:
+        """Fail a cell whose fit hung or crashed for another content: it would do so again."""
         why = self._bad_fits[cell.fit_id]
         failure = Failure("Untried", f"Its fit ended in {why}; it is not tried again in this run.")
         return Outcome(Record(cell, "failed", failure=failure))
 
-    def _stillborn(self) -> WorkerError:
-        return WorkerError(f"The worker process does not start:\n{self._last_words()}")
+    def _start_error(self) -> WorkerError:
+        return WorkerError(f"The worker process does not start:\n{self._take_log()}")
 
-    def _last_words(self) -> str:
-        """Take what a dead worker has left in its log."""
+    def _take_log(self) -> str:
+        """Return the end of the worker's log, and clear the log."""
         text = self._log.read_text(errors="replace") if self._log.exists() else ""
         self._log.write_bytes(b"")
-        return text[-LOG_TAIL:].strip()
+        return text[-MAX_LOG_LENGTH:].strip()
 
     def _listen(self) -> None:
         while (message := self._messages.recv()) is not None:
@@ -287,24 +290,24 @@ class LocalExecutor:
                 self.environment = message
             else:
                 pid, cell_id, phase, index, of = message
-                self._place = self._place.moved(pid, cell_id, phase)
+                self._position = self._position.advance(pid, cell_id, phase)
                 self._on_progress(cell_id, phase, index, of)
 
 
-def temporary_folder() -> tempfile.TemporaryDirectory[str]:
-    """Return a folder that goes when its owner does.
+def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    """Return a folder that is removed with the object.
 
     Raises:
-        StoreError: There is no place for one.
+        StoreError: No folder can be created.
     """
     try:
         return tempfile.TemporaryDirectory(prefix="nstbench-", ignore_cleanup_errors=True)
     except OSError as error:
         raise StoreError(
-            f"There is no folder for temporary files: {error}. TMPDIR names another."
+            f"No folder for temporary files can be created: {error}. Set TMPDIR to another folder."
         ) from error
 
 
-def _crash(code: int, words: str) -> Failure:
+def _describe_crash(code: int, log: str) -> Failure:
     how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-    return Failure("Crashed", f"The worker process died with {how}.", words)
+    return Failure("Crashed", f"The worker process ended with {how}.", log)
