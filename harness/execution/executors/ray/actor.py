@@ -48,8 +48,11 @@ class FileSource:
     def __init__(self) -> None:
         self._bundles: dict[tuple[str, ...], Any] = {}
 
-    def put(self, *paths: str) -> list[Any]:
-        """Return a reference to the list of the files' bytes, in a list: Ray resolves others."""
+    def put(self, paths: tuple[str, ...]) -> list[Any]:
+        """Return one reference, to the list of the files' bytes.
+
+        It is in a list, since Ray would treat a reference as the result itself.
+        """
         if paths not in self._bundles:
             self._bundles[paths] = ray.put([Path(path).read_bytes() for path in paths])
         return [self._bundles[paths]]
@@ -122,7 +125,7 @@ class WorkerActor:
         self._scratch.cleanup()
 
     def _read(self, paths: Sequence[str]) -> list[bytes]:
-        (reference,) = ray.get(self._source.put.remote(*paths))
+        (reference,) = ray.get(self._source.put.remote(tuple(paths)))
         contents: list[bytes] = ray.get(reference)
         return contents
 

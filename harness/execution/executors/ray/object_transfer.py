@@ -55,7 +55,7 @@ class Packer:
 
     def __init__(self, put: Callable[[Any], Any]) -> None:
         self._put = put
-        self._images: dict[tuple[str, int], Any] = {}  # (SHA-256, size) -> reference
+        self._images: dict[Any, Any] = {}  # (SHA-256, size) -> reference
         self._files: dict[str, SourceFile] = {}
 
     def pack_setup(self, setup: Setup) -> Package:
@@ -67,28 +67,26 @@ class Packer:
     def pack_jobs(self, batches: Sequence[Sequence[Job]]) -> Package:
         """Package batches of jobs, with references in place of images and fitted tensors."""
         paths: list[str] = []
-        fits: dict[str, Any] = {}  # not kept: a run may reuse hundreds of fitted networks
-        packed = []
-        for job in (job for batch in batches for job in batch):
-            map_job_files(job, _collect(paths))
-            cell = job.cell
-            if job.kept is not None and cell.fit_id not in fits:
-                fits[cell.fit_id] = self._put(job.kept)
-            packed.append(
-                replace(
-                    job,
-                    content=self._image(cell.content.sha256, cell.size, job.content),
-                    style=self._image(cell.style.sha256, cell.size, job.style),
-                    kept=fits.get(cell.fit_id) if job.kept is not None else None,
-                )
-            )
-        jobs = iter(packed)
-        return Package([[next(jobs) for _ in batch] for batch in batches], self._describe(paths))
+        fits: dict[Any, Any] = {}  # freed with the shard: a run may reuse hundreds of networks
 
-    def _image(self, sha256: str, size: int, pixels: Any) -> Any:
-        if (sha256, size) not in self._images:
-            self._images[sha256, size] = self._put(pixels)
-        return self._images[sha256, size]
+        def pack(job: Job) -> Job:
+            map_job_files(job, _collect(paths))
+            cell, images = job.cell, self._images
+            return replace(
+                job,
+                content=self._refer(images, (cell.content.sha256, cell.size), job.content),
+                style=self._refer(images, (cell.style.sha256, cell.size), job.style),
+                kept=job.kept and self._refer(fits, cell.fit_id, job.kept),
+            )
+
+        packed = [[pack(job) for job in batch] for batch in batches]
+        return Package(packed, self._describe(paths))
+
+    def _refer(self, references: dict[Any, Any], key: Any, content: Any) -> Any:
+        """Return the reference of a key; put the content into the store if there is none."""
+        if key not in references:
+            references[key] = self._put(content)
+        return references[key]
 
     def _describe(self, paths: Iterable[str]) -> tuple[SourceFile, ...]:
         for path in paths:
