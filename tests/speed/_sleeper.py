@@ -1,4 +1,4 @@
-"""A method whose cost is known, as a package of its own: it sleeps, and says when."""
+"""A plug-in method of known cost: it sleeps, and records the times of its calls."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from typing import ClassVar
 from nstbench import METHODS, Context, Image, Step, Stylizer
 
 MARKS = "NSTBENCH_SPEED_MARKS"
-"""Names the file that takes the begin and end of every call, in seconds of the shared clock."""
+"""Environment variable: file for the begin and end of every call, seconds of the shared clock."""
 
 
 @METHODS.register("sleeper")
 @dataclass(frozen=True, kw_only=True)
 class Sleeper:
-    """Returns the content after `seconds`; its one step keeps the call from being repeated."""
+    """Return the content after `seconds`. A method with steps is not repeated for its time."""
 
     version: ClassVar[int] = 1
     seconds: float = 0.05
 
     def fit(self, style: Image, context: Context) -> Stylizer:
-        """Learn nothing."""
+        """Return a stylizer that ignores the style."""
 
         def stylize(content: Image, context: Context) -> Image:
             begin = time.monotonic()
@@ -36,7 +36,7 @@ class Sleeper:
 
 
 def note(begin: float, end: float) -> None:
-    """Append a line to the file that is named by the environment, if one is."""
+    """Append a line to the file named by MARKS, if it is set."""
     if path := os.environ.get(MARKS):
         with Path(path).open("a", encoding="ascii") as file:
             file.write(f"{begin} {end}\n")

@@ -1,10 +1,10 @@
-"""How much of its workers' time a run through Ray uses: cells that sleep, on more and more workers.
+"""Measure the share of worker time that a run through Ray spends in cells, by number of workers.
 
     python -m tests.speed.scaling
 
-What sleeps costs nothing, so the harness and the engine are what is measured, on a cluster of its
-own on this machine. Counted is the time from when all workers are busy to when the last cell is
-begun: before that they start, each importing torch, which is once in a run.
+The cells sleep and use no CPU, so the result shows the overhead of the harness and of Ray, on a new
+cluster on this machine. The measured interval begins when all workers are busy and ends when the
+last cell starts: the start of the workers, each of which imports torch, happens once a run.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from tests.speed._table import Row, table
 from tests.speed.overhead import SUITE, install
 
 STORE_BYTES = 80 * 2**20
-"""Of each node's shared memory: the smallest that Ray takes."""
+"""Shared memory of each node: the minimum that Ray accepts."""
 
 Call = tuple[float, float]
-"""When a cell's method was called, and when it was done."""
+"""Begin and end of the call of a cell's method, seconds."""
 
 
 @contextmanager
 def cluster(workers: int, folder: Path) -> Iterator[str]:
-    """Have so many nodes of one processor, and yield their head's address."""
+    """Start a cluster with one node of one core per worker; yield the address of its head."""
     os.environ |= {
         "PYTHONPATH": f"{folder / 'site'}{os.pathsep}{ROOT}", MARKS: str(folder / "marks.txt"),
         "RAY_USAGE_STATS_ENABLED": "0", "OMP_NUM_THREADS": "1",
@@ -38,18 +38,18 @@ def cluster(workers: int, folder: Path) -> Iterator[str]:
     }  # fmt: skip
     from ray.cluster_utils import Cluster
 
-    made = Cluster()
-    made.add_node(num_cpus=0, object_store_memory=STORE_BYTES, include_dashboard=False)
+    started = Cluster()
+    started.add_node(num_cpus=0, object_store_memory=STORE_BYTES, include_dashboard=False)
     for _ in range(workers):
-        made.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
+        started.add_node(num_cpus=1, object_store_memory=STORE_BYTES)
     try:
-        yield made.address
+        yield started.address
     finally:
-        made.shutdown()
+        started.shutdown()
 
 
 def run(workers: int, cells: int, seconds: float) -> tuple[list[Call], Done]:
-    """Return the calls of one run, and what became of the command."""
+    """Return the calls of one run, and the result of the command."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         folder = Path(name)
         install(folder / "site")
@@ -70,7 +70,7 @@ def run(workers: int, cells: int, seconds: float) -> tuple[list[Call], Done]:
 
 
 def efficiency(calls: Sequence[Call], workers: int) -> tuple[float, float]:
-    """Return the share of their time that workers slept in cells, and the cells in a second."""
+    """Return the share of time that workers spent in cells, from 0 to 1, and cells per second."""
     begin = next(b for b, _ in calls if sum(first <= b < last for first, last in calls) == workers)
     end = max(b for b, _ in calls)
     asleep = sum(max(0.0, min(last, end) - max(first, begin)) for first, last in calls)
@@ -80,9 +80,9 @@ def efficiency(calls: Sequence[Call], workers: int) -> tuple[float, float]:
 
 
 def driver(calls: Sequence[Call], done: Done) -> str:
-    """Tell the driver's memory when a tenth of the cells was done and when all were; and its CPU.
+    """Describe the driver's memory after a tenth of the cells and after all, and its CPU time.
 
-    Its milliseconds for a cell say how many cells a second it could tend at most.
+    The CPU time per cell limits the number of cells that one driver can serve in a second.
     """
     ends = sorted(end for _, end in calls)
     tenth = len(ends) // 10
@@ -100,12 +100,12 @@ def main() -> None:
     parser.add_argument("--cells", type=int, default=400)
     parser.add_argument("--seconds", type=float, default=0.25)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4, 8])
-    given = parser.parse_args()
-    print(table(list(compare(given.workers, given.cells, given.seconds))))
+    options = parser.parse_args()
+    print(table(list(compare(options.workers, options.cells, options.seconds))))
 
 
 def compare(workers: Sequence[int], cells: int, seconds: float) -> Iterator[Row]:
-    """Yield the rows of the table."""
+    """Yield a row for each number of workers."""
     for number in workers:
         calls, done = run(number, cells, seconds)
         share, pace = efficiency(calls, number)

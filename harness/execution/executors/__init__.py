@@ -1,4 +1,4 @@
-"""Where cells run: in a supervised process on this machine, or on the GPUs of a Ray cluster."""
+"""Run cells in a supervised process on this machine, or on the GPUs of a Ray cluster."""
 
 from harness.execution.executors.base import Executor
 

@@ -1,4 +1,4 @@
-"""The interface of executors, which run jobs and return outcomes."""
+"""The interface of executors. An executor runs jobs and yields outcomes; it interprets neither."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from harness.records import Calibration, Cell
 
 
 class Executor(Protocol):
-    """Runs jobs in supervised processes, on this machine or on others."""
+    """Runs jobs in supervised worker processes, on this machine or on others."""
 
     finishing: bool
-    """True if no further cell starts."""
+    """Whether `finish` was called: no further cell starts."""
 
     @property
     def environment(self) -> Mapping[str, str]:
@@ -21,10 +21,10 @@ class Executor(Protocol):
 
     @property
     def under_way(self) -> list[Cell]:
-        """The cells that workers run."""
+        """The running cells."""
 
     def start(self) -> None:
-        """Start workers in the background."""
+        """Start a worker without waiting for it, so that the first job starts sooner."""
 
     def run(self, batches: Iterable[Sequence[Job]]) -> Iterator[Outcome]:
         """Yield the outcome of every job; the jobs of a batch run together.
@@ -34,10 +34,10 @@ class Executor(Protocol):
         """
 
     def finish(self) -> None:
-        """Finish running cells and start no other; safe to call in a signal handler."""
+        """Complete the running cells and start no others. Safe to call from a signal handler."""
 
     def calibrations(self) -> list[Calibration]:
-        """Measure the machine's pace again at every size that ran."""
+        """Measure the machine's speed again, for the sizes that ran."""
 
     def close(self, *, now: bool = False) -> None:
-        """End the workers after their last job, or at once."""
+        """End the workers: after their last job, or at once."""

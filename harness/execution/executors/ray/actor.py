@@ -1,7 +1,7 @@
-"""What stands on a node of a cluster: a supervised worker there, its outcomes sent as they come.
+"""The Ray actors of a run: a supervised worker on each GPU, and the source of its files.
 
-It is the local executor, with another to fetch for it and to write for it: what a time-out or a
-crash means is the same on one machine and on many.
+A worker actor wraps the local executor, so time-outs and crashes mean the same on one machine and
+on a cluster. The actor fetches its input and streams its outcomes to the driver.
 """
 
 from __future__ import annotations
@@ -12,114 +12,135 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import ray
+
 from harness.execution.executors.local import LocalExecutor
-from harness.execution.executors.ray.object_transfer import NodeCache, Package
+from harness.execution.executors.ray.object_transfer import (
+    NodeCache,
+    Package,
+    map_job_files,
+    map_resource_files,
+)
 from harness.execution.image_encoding import encode_images
 from harness.execution.jobs import Job, Outcome
 from harness.execution.machine import environment
-from harness.plan import Resources
 from harness.records import Calibration
 from harness.store import Store
 
 Message: TypeAlias = tuple[Any, ...]
-"""("at", cell id, phase, index, of), ("outcome", Outcome) or ("checkpoint", fit id, bytes)."""
+"""("progress", cell id, phase, index, of), ("outcome", Outcome), ("checkpoint", fit id, bytes)."""
 
-TELL_SECONDS = 1.0
-"""How far a phase is, no more often: hundreds of stations may tell one driver."""
+PROGRESS_SECONDS = 1.0
+"""Interval between two progress messages of a phase. Hundreds of workers share one driver."""
 
 
-class _Messages(queue.SimpleQueue["Message | Outcome | BaseException | None"]):
-    """What becomes of one shard, and None at its end."""
+class FileSource:
+    """Puts files of the driver's machine into Ray's object store when a node first requests them.
+
+    It holds the references, so further nodes fetch the same objects, from any node that has them.
+    """
+
+    def __init__(self) -> None:
+        self._bundles: dict[tuple[str, ...], Any] = {}
+
+    def put(self, paths: tuple[str, ...]) -> list[Any]:
+        """Return one reference, to the list of the files' bytes.
+
+        It is in a list, since Ray would treat a reference as the result itself.
+        """
+        if paths not in self._bundles:
+            self._bundles[paths] = ray.put([Path(path).read_bytes() for path in paths])
+        return [self._bundles[paths]]
 
 
 class WorkerActor:
-    """One worker of a run; Ray calls it from several threads.
+    """One worker of a run. Ray calls its methods from several threads.
 
     Args:
-        depot: Of the driver, see below.
-        threads: That cells compute with.
-        timeout: Seconds that a cell may take.
+        source: Handle of the FileSource.
+        threads: Number of CPU threads for cells.
+        timeout: Limit for a cell, seconds.
     """
 
-    def __init__(self, depot: Any, threads: int, timeout: float | None) -> None:
-        os.environ["OMP_NUM_THREADS"] = str(threads)  # of the worker; Ray has set its own
-        self._depot, self._timeout = depot, timeout
+    def __init__(self, source: Any, threads: int, timeout: float | None) -> None:
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # for the worker; Ray sets its own value
+        self._source, self._timeout = source, timeout
         self._cache = NodeCache(self._read)
         self._scratch = tempfile.TemporaryDirectory(prefix="nstbench-", ignore_cleanup_errors=True)
-        self._store = Store(Path(self._scratch.name), "station")  # of checkpoints
-        self._messages = _Messages()  # of the shard that runs
-        self._running = threading.Lock()  # by one shard at a time; the next one waits here
-        self._told: tuple[str, str, float] = ("", "", 0.0)
-        self._fit_id, self._kept_at = "", 0  # the running fit, and when its checkpoint was made
+        self._store = Store(Path(self._scratch.name), "checkpoints")
+        self._messages: queue.SimpleQueue[Any] = queue.SimpleQueue()  # of the running shard
+        self._running = threading.Lock()  # held by the running shard; the next one waits for it
+        self._latest: tuple[str, str, float] = ("", "", 0.0)  # cell id, phase, time of the message
+        self._fit_id, self._checkpoint_time = "", 0  # of the running fit
 
-    def begin(self, setup: Package) -> Mapping[str, str]:
-        """Start the worker; return its environment when it is there.
+    def start(self, package: Package) -> Mapping[str, str]:
+        """Start the worker process; return its environment.
 
         Raises:
-            HashError: What was sent is not what arrived.
-            WorkerError: It does not start.
+            HashError: A file arrived with another SHA-256.
+            WorkerError: The worker process does not start.
         """
-        found: Resources = self._cache.unpack(setup)
-        around = {**environment.describe(found.device), "node": socket.gethostname()}
+        resources = map_resource_files(package.content, self._cache.fetch(package.files))
+        described = {**environment.describe(resources.device), "node": socket.gethostname()}
         self._executor = LocalExecutor(
-            replace(found, environment=around, store=self._store), self._progress, self._timeout
+            replace(resources, environment=described, store=self._store),
+            self._progress,
+            self._timeout,
         )
         self._executor.wait_for_worker()
         return self._executor.environment
 
-    def run(
-        self, shard: Package, only: Collection[str], checkpoint: Package | None
-    ) -> Iterator[Message]:
-        """Yield what becomes of a shard's cells, once an earlier one is through.
+    def run(self, package: Package, checkpoint: bytes | None) -> Iterator[Message]:
+        """Yield messages while a shard's cells run. It starts when the previous shard is done.
 
         Args:
-            shard: A sequence of batches of jobs.
-            only: Ids of the cells that are to run; others are done.
-            checkpoint: Of their training, as bytes, where there is one.
+            package: Batches of jobs.
+            checkpoint: State of their training, where an earlier worker left one.
         """
-        batches: list[list[Job]] = self._cache.unpack(shard)
-        todo = [[job for job in batch if job.cell.id in only] for batch in batches]
-        state = self._cache.unpack(checkpoint) if checkpoint else None
-        messages = _Messages()
-        work = (messages, list(filter(None, todo)), state)
+        copies = self._cache.fetch(package.files)
+        batches = [[_resolved(map_job_files(job, copies)) for job in b] for b in package.content]
+        messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        work = (messages, batches, checkpoint)
         threading.Thread(target=self._work, args=work, daemon=True).start()
         while (message := messages.get()) is not None:
             if isinstance(message, BaseException):
                 raise message
-            # Here: the worker is at the next cell by now, and the driver has many to hear.
-            yield ("outcome", _light(message)) if isinstance(message, Outcome) else message
+            # Encode images here: the worker process already runs the next cell.
+            yield ("outcome", _encoded(message)) if isinstance(message, Outcome) else message
 
     def finish(self) -> None:
-        """Let the running cell come to its end and begin no other."""
+        """Complete the running cell and start no other."""
         self._executor.finish()
 
     def calibrations(self) -> list[Calibration]:
-        """Have the machine's pace measured again."""
+        """Measure the machine's speed again."""
         return self._executor.calibrations()
 
     def close(self) -> None:
-        """End the worker now, and leave nothing."""
+        """End the worker process now and remove its files."""
         self._executor.close(now=True)
         self._scratch.cleanup()
 
-    def _read(self, names: Sequence[str]) -> list[bytes]:
-        import ray
-
-        found: list[bytes] = ray.get(self._depot.read.remote(names))
-        return found
+    def _read(self, paths: Sequence[str]) -> list[bytes]:
+        (reference,) = ray.get(self._source.put.remote(tuple(paths)))
+        contents: list[bytes] = ray.get(reference)
+        return contents
 
     def _work(
-        self, messages: _Messages, batches: Sequence[Sequence[Job]], state: bytes | None
+        self,
+        messages: queue.SimpleQueue[Any],
+        batches: Sequence[Sequence[Job]],
+        checkpoint: bytes | None,
     ) -> None:
         with self._running:
             try:
                 self._messages = messages
-                self._take_up(batches[0][0].cell.fit_id, state)
+                self._restore(batches[0][0].cell.fit_id, checkpoint)
                 for outcome in self._executor.run(batches):
                     messages.put(outcome)
                 self._store.drop_checkpoint(self._fit_id)
@@ -128,47 +149,42 @@ class WorkerActor:
             else:
                 messages.put(None)
 
-    def _take_up(self, fit_id: str, state: bytes | None) -> None:
-        """Lay down what an earlier station left of a training."""
+    def _restore(self, fit_id: str, checkpoint: bytes | None) -> None:
+        """Write the checkpoint of an earlier worker where the training looks for it."""
         self._fit_id = fit_id
         self._store.drop_checkpoint(fit_id)
-        if state is not None:
-            self._store.write_checkpoint(fit_id, state)
-        self._kept_at = self._checkpoint_time()
+        if checkpoint is not None:
+            self._store.write_checkpoint(fit_id, checkpoint)
+        self._checkpoint_time = self._modified()
 
     def _progress(self, cell_id: str, phase: str, index: int, of: int) -> None:
-        """Pass on what begins, and now and then how far it is; and the checkpoint on the way."""
+        """Send a message at each new phase and once in PROGRESS_SECONDS, and new checkpoints."""
         now = time.monotonic()
-        *before, when = self._told
-        if [cell_id, phase] == before and now - when < TELL_SECONDS:
+        *before, sent = self._latest
+        if [cell_id, phase] == before and now - sent < PROGRESS_SECONDS:
             return
-        self._told = (cell_id, phase, now)
-        self._messages.put(("at", cell_id, phase, index, of))
-        made = self._checkpoint_time()
-        if made > self._kept_at:
-            self._kept_at = made
+        self._latest = (cell_id, phase, now)
+        self._messages.put(("progress", cell_id, phase, index, of))
+        modified = self._modified()
+        if modified > self._checkpoint_time:
+            self._checkpoint_time = modified
             state = self._store.checkpoint_path(self._fit_id).read_bytes()
             self._messages.put(("checkpoint", self._fit_id, state))
 
-    def _checkpoint_time(self) -> int:
+    def _modified(self) -> int:
         path = self._store.checkpoint_path(self._fit_id)
         return path.stat().st_mtime_ns if path.exists() else 0
 
 
-def _light(outcome: Outcome) -> Outcome:
+def _resolved(job: Job) -> Job:
+    """Return a job with its images and fitted tensors in place of Ray's references."""
+    references: dict[str, Any] = {
+        name: reference
+        for name in ("content", "style", "kept")
+        if (reference := getattr(job, name)) is not None
+    }
+    return replace(job, **{name: ray.get(reference) for name, reference in references.items()})
+
+
+def _encoded(outcome: Outcome) -> Outcome:
     return replace(outcome, pixels=None, snapshots={}, files=encode_images(outcome))
-
-
-class Depot:
-    """Stands on the driver's machine and hands out its files by name."""
-
-    def __init__(self) -> None:
-        self._paths: dict[str, Path] = {}
-
-    def offer(self, paths: Mapping[str, Path]) -> None:
-        """Take note of where files are."""
-        self._paths.update(paths)
-
-    def read(self, names: Sequence[str]) -> list[bytes]:
-        """Return their bytes."""
-        return [self._paths[name].read_bytes() for name in names]

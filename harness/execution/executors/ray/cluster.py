@@ -1,4 +1,4 @@
-"""The machines that Ray has, what each can do, and which of them a run takes."""
+"""Connect to a Ray cluster, inspect its nodes and select those for a run."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from harness.resources.devices import Hardware, find_device
 
 INSTALL = "pip install 'ray>=2.60'"
 
-_OURS = software.versions()["nstbench"]
+_LOCAL_VERSION = software.versions()["nstbench"]
 
-KNOCK_SECONDS = 5.0
-CENSUS_SECONDS = 120.0
-"""A node's first process takes seconds to start, and one of a large cluster's may be slow."""
+CONNECT_SECONDS = 5.0
+INSPECTION_SECONDS = 120.0
+"""Starting the first process of a node takes seconds, and longer in a large cluster."""
 
 
 @dataclass(frozen=True)
@@ -32,44 +32,43 @@ class Node:
 
     id: str
     name: str
-    device: str  # "cpu", or its GPUs' name
+    device: str  # "cpu", or the name of its GPUs
     gpus: int
     cores: int
-    bfloat16: bool  # where that is fast
+    bfloat16: bool  # whether it is fast there
     versions: Mapping[str, str] = field(hash=False)
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """The nodes that a run takes: all of one device, since that is part of what a cell is."""
+    """The nodes for a run: all of one device, because the device is part of a cell's id."""
 
-    ray: Any  # connected
-    census: Census  # hears of nodes that come later
+    inspector: NodeInspector  # finds nodes that join later
     device: str
     nodes: tuple[Node, ...]
-    threads: int  # of each worker
-    share: float = 1.0  # of a GPU that a worker takes
-    others: tuple[Node, ...] = ()  # of other devices: left alone
-    complaints: tuple[str, ...] = ()  # of nodes that cannot be used
+    threads: int  # per worker
+    share: float = 1.0  # of a GPU per worker
+    others: tuple[Node, ...] = ()  # of other devices: not used
+    problems: tuple[str, ...] = ()  # of nodes that cannot be used
 
-    def takes(self, node: Node) -> bool:
-        """Tell whether a node that came later is one for this run."""
-        return _fits(node, self.device) and self.slots(node) > 0
+    def accepts(self, node: Node) -> bool:
+        """Return whether a node that joined later has the run's device and room for a worker."""
+        return _has_device(node, self.device) and self.slots(node) > 0
 
     @property
-    def of_a_worker(self) -> dict[str, float]:
-        """What a worker takes of its node, in Ray's words."""
+    def worker_resources(self) -> dict[str, float]:
+        """The resources of a worker, as options of a Ray actor."""
         if self.device == "cpu":
             return {"num_cpus": self.threads}
         return {"num_cpus": 1, "num_gpus": self.share}
 
     def slots(self, node: Node) -> int:
-        """Return how many workers a node has room for."""
+        """Return the number of workers that fit on a node."""
         return node.cores // self.threads if self.device == "cpu" else int(node.gpus / self.share)
 
     @property
     def workers(self) -> int:
-        """How many workers there is room for."""
+        """The number of workers that fit on all nodes."""
         return sum(map(self.slots, self.nodes))
 
     @property
@@ -78,41 +77,43 @@ class Cluster:
         return Hardware(self.device, all(node.bfloat16 for node in self.nodes))
 
     def lines(self) -> Iterator[str]:
-        """Say where cells run, what is left alone, and in what the nodes differ."""
+        """Describe the workers, the unused nodes and the differences between nodes."""
         places = ", ".join(f"{node.name} ({self.slots(node)})" for node in self.nodes)
-        yield f"{self.workers} workers on {_nodes(len(self.nodes))}: {places}"
-        idle = [node for node in self.others if node.gpus]
-        for device in dict.fromkeys(node.device for node in idle):
-            names = ", ".join(node.name for node in idle if node.device == device)
-            yield f"not used: {names} ({device}); --device takes them instead"
-        yield from (f"! {complaint}" for complaint in self.complaints)
+        nodes = "1 node" if len(self.nodes) == 1 else f"{len(self.nodes)} nodes"
+        yield f"{self.workers} workers on {nodes}: {places}"
+        unused = [node for node in self.others if node.gpus]
+        for device in dict.fromkeys(node.device for node in unused):
+            names = ", ".join(node.name for node in unused if node.device == device)
+            yield f"not used: {names} ({device}); use --device to select them"
+        yield from (f"! {problem}" for problem in self.problems)
         for package in ("torch", "numpy", "commit"):
-            found = Counter(node.versions.get(package, "") or "none" for node in self.nodes)
-            if len(found) > 1:
-                yield f"! the nodes differ in {package}: {', '.join(found)}"
+            versions = Counter(node.versions.get(package, "") or "none" for node in self.nodes)
+            if len(versions) > 1:
+                yield f"! the nodes differ in {package}: {', '.join(versions)}"
 
 
 def connect(address: str) -> Any:
-    """Return Ray, connected to a cluster, or to one of its own on this machine.
+    """Return the `ray` module, connected to a cluster or to a new one on this machine.
 
     Args:
-        address: Of a cluster that this machine is part of, or empty.
+        address: Of a cluster that has this machine as a node; empty for a new cluster.
 
     Raises:
-        UsageError: Ray is not installed, or does not answer there.
+        UsageError: Ray is not installed, or no cluster responds at the address.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its makers
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage reports to Ray's developers
     try:
         import ray
     except ImportError:
-        raise UsageError(f"--executor ray: Ray is not installed. `{INSTALL}` does that.") from None
+        raise UsageError(f"--executor ray: Ray is not installed. Run `{INSTALL}`.") from None
     if address.startswith("ray://"):
         raise UsageError(
-            f"--ray-address {address}: this machine has to be a node of the cluster. "
-            "`ray start --address=HOST:6379 --num-cpus=0` makes it one; then pass "
-            "--ray-address auto."
+            f"--ray-address {address}: this machine has to be a node of the cluster. Run "
+            "`ray start --address=HOST:6379 --num-cpus=0` here, then pass --ray-address auto."
         )
-    _quieten(ray)
+    # Ray would print the log of a lost node; the executor reports it in one line.
+    if hasattr(ray._private.worker, "print_to_stdstream"):
+        ray._private.worker.print_to_stdstream = lambda *_, **__: None
     try:
         if address not in {"", "auto"}:
             _check_port(address)
@@ -121,143 +122,151 @@ def connect(address: str) -> Any:
             include_dashboard=None if address else False,
         )  # fmt: skip
     except (OSError, RuntimeError, ValueError) as error:
+        why = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise UsageError(
-            f"--ray-address {address or 'local'}: no cluster answers there ({_first(error)}). "
-            "`ray start --head` begins one, and says its address. If it asks for a token: "
-            "`--ray-address auto` finds that on a node, RAY_AUTH_MODE=token elsewhere."
+            f"--ray-address {address or 'local'}: no cluster responds there ({why}). "
+            "`ray start --head` starts a cluster and prints its address. If it requires a token, "
+            "use --ray-address auto on a node, or set RAY_AUTH_MODE=token."
         ) from None
     return ray
 
 
-def select_nodes(ray: Any, asked: str, share: float = 1.0) -> Cluster:
+def select_nodes(ray: Any, device: str, share: float = 1.0) -> Cluster:
     """Return the nodes for a run.
 
     Args:
-        ray: Connected.
-        asked: `auto` takes the GPUs that there are most of, else processors; `cuda` insists on
-            GPUs; `cpu`; or a part of a GPU's name.
-        share: Of a GPU that each worker takes.
+        ray: The module, connected.
+        device: `auto` selects the most frequent GPU, else the CPU; `cuda` requires a GPU; `cpu`;
+            or a part of a GPU's name.
+        share: Of a GPU per worker.
 
     Raises:
-        UsageError: No node has what was asked for.
+        UsageError: No node has such a device.
     """
-    census = Census(ray)
-    census.there()
-    answers = list(census.answers(CENSUS_SECONDS))
-    nodes = [answer for answer in answers if isinstance(answer, Node)]
-    complaints = tuple(answer for answer in answers if isinstance(answer, str))
+    inspector = NodeInspector(ray)
+    inspector.alive()
+    results = list(inspector.results(INSPECTION_SECONDS))
+    nodes = [result for result in results if isinstance(result, Node)]
+    problems = tuple(result for result in results if isinstance(result, str))
     if not nodes:
-        raise UsageError("No node of the cluster can be used. " + ". ".join(complaints))
-    device = choose(nodes, asked)
-    chosen = [node for node in nodes if _fits(node, device)]
+        raise UsageError("No node of the cluster can be used. " + ". ".join(problems))
+    chosen_device = choose(nodes, device)
+    chosen = [node for node in nodes if _has_device(node, chosen_device)]
     return Cluster(
-        ray=ray,
-        census=census,
-        device=device,
+        inspector=inspector,
+        device=chosen_device,
         nodes=tuple(chosen),
-        threads=_threads(chosen, device),
+        threads=_threads(chosen, chosen_device),
         share=share,
         others=tuple(node for node in nodes if node not in chosen),
-        complaints=complaints,
+        problems=problems,
     )
 
 
-def _fits(node: Node, device: str) -> bool:
-    return node.cores > 0 if device == "cpu" else node.device == device
+def choose(nodes: Sequence[Node], device: str) -> str:
+    """Return the device of a run: `cpu`, or the full name of a GPU.
 
-
-def choose(nodes: Sequence[Node], asked: str) -> str:
-    """Return the device that a run is on."""
-    count: Counter[str] = Counter()
+    Raises:
+        UsageError: No node has such a device.
+    """
+    gpus: Counter[str] = Counter()
     for node in nodes:
-        count[node.device] += node.gpus
-    count.pop("cpu", None)
-    there = ", ".join(f"{number} × {device}" for device, number in count.items()) or "no GPU"
-    if asked == "cpu" or (asked == "auto" and not count):
+        gpus[node.device] += node.gpus
+    gpus.pop("cpu", None)
+    if device == "cpu" or (device == "auto" and not gpus):
         if not any(node.cores for node in nodes):
-            raise UsageError(f"--device {asked}: the cluster has no processors to give away.")
+            raise UsageError(f"--device {device}: the nodes of the cluster offer no CPU cores.")
         return "cpu"
-    names = [d for d in count if asked in {"auto", "cuda"} or asked.lower() in d.lower()]
+    names = [name for name in gpus if device in {"auto", "cuda"} or device.lower() in name.lower()]
     if not names:
-        raise UsageError(f"--device {asked}: the cluster has {there}.")
-    return max(names, key=lambda device: count[device])
+        available = ", ".join(f"{number} × {name}" for name, number in gpus.items()) or "no GPU"
+        raise UsageError(f"--device {device}: the cluster has {available}.")
+    return max(names, key=lambda name: gpus[name])
 
 
-class Census:
-    """Asks every node what it is, once."""
+class NodeInspector:
+    """Inspects each node once, in a Ray task on that node.
+
+    Ray's own labels do not give the exact name of a GPU, its bfloat16 speed or our versions.
+    """
 
     def __init__(self, ray: Any) -> None:
         self._ray = ray
         self._known: set[str] = set()
-        self._asked: dict[Any, Mapping[str, Any]] = {}  # who has not answered yet
-        self._names: Counter[str] = Counter()  # machines may be called alike
+        self._pending: dict[Any, Mapping[str, Any]] = {}  # task -> Ray's description of the node
+        self._names: Counter[str] = Counter()  # host names may repeat
 
-    def there(self) -> set[str]:
-        """Return the ids of the nodes that are alive, and ask those that are new."""
+    def alive(self) -> set[str]:
+        """Return the ids of the nodes that are alive, and start to inspect new ones."""
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-        alive = {node["NodeID"]: node for node in self._ray.nodes() if node["Alive"]}
-        ask = self._ray.remote(num_cpus=0, max_retries=0)(look_at_this_node)
-        for id_ in alive.keys() - self._known:
-            only_there = NodeAffinitySchedulingStrategy(id_, soft=False)
-            self._asked[ask.options(scheduling_strategy=only_there).remote()] = alive[id_]
-        self._known |= alive.keys()
-        return set(alive)
+        nodes = {node["NodeID"]: node for node in self._ray.nodes() if node["Alive"]}
+        inspect = self._ray.remote(num_cpus=0, max_retries=0)(inspect_node)
+        for id_ in nodes.keys() - self._known:
+            affinity = NodeAffinitySchedulingStrategy(id_, soft=False)
+            self._pending[inspect.options(scheduling_strategy=affinity).remote()] = nodes[id_]
+        self._known |= nodes.keys()
+        return set(nodes)
 
-    def answers(self, seconds: float = 0.0) -> Iterator[Node | str]:
-        """Yield what nodes answer within that time; a complaint where one cannot be used."""
-        asked = list(self._asked)
-        heard, silent = self._ray.wait(asked, num_returns=len(asked), timeout=seconds) \
-            if asked else ([], [])  # fmt: skip
-        for answer in heard:
-            facts = self._asked.pop(answer)
+    def results(self, seconds: float = 0.0) -> Iterator[Node | str]:
+        """Yield each inspected node, or a message if it cannot be used.
+
+        Args:
+            seconds: Time to wait; after it, nodes that have not responded are reported.
+        """
+        tasks = list(self._pending)
+        if not tasks:
+            return
+        done, silent = self._ray.wait(tasks, num_returns=len(tasks), timeout=seconds)
+        for task in done:
+            facts = self._pending.pop(task)
             name = facts["NodeManagerHostname"]
             try:
-                node = self._node(facts, self._ray.get(answer))
+                node = self._node(facts, self._ray.get(task))
             except self._ray.exceptions.RayTaskError as error:
-                yield f"{name} is left out: {_last(error)}"
+                yield f"{name} is excluded: {str(error).strip().splitlines()[-1]}"
             except self._ray.exceptions.RayError:
-                continue  # it left meanwhile
+                continue  # the node left in the meantime
             else:
-                theirs = node.versions["nstbench"]
-                other = f"{name} is left out: it has nstbench {theirs}, this machine {_OURS}"
-                yield node if theirs == _OURS else other
+                version = node.versions["nstbench"]
+                other = f"{name} is excluded: it has nstbench {version}, not {_LOCAL_VERSION}"
+                yield node if version == _LOCAL_VERSION else other
         if seconds:
             yield from (
-                f"{self._asked[one]['NodeManagerHostname']} does not answer" for one in silent
+                f"{self._pending[task]['NodeManagerHostname']} does not respond" for task in silent
             )
 
-    def _node(self, facts: Mapping[str, Any], told: Mapping[str, Any]) -> Node:
-        has, name = facts["Resources"], told["name"]
+    def _node(self, facts: Mapping[str, Any], described: Mapping[str, Any]) -> Node:
+        resources, name = facts["Resources"], described["name"]
         self._names[name] += 1
         return Node(
             id=facts["NodeID"],
             name=name if self._names[name] == 1 else f"{name}-{self._names[name]}",
-            device=told["device"],
-            gpus=int(has.get("GPU", 0)) if told["device"] != "cpu" else 0,
-            cores=int(has.get("CPU", 0)),
-            bfloat16=told["bfloat16"],
-            versions=told["versions"],
+            device=described["device"],
+            gpus=int(resources.get("GPU", 0)) if described["device"] != "cpu" else 0,
+            cores=int(resources.get("CPU", 0)),
+            bfloat16=described["bfloat16"],
+            versions=described["versions"],
         )
 
 
-def look_at_this_node() -> dict[str, Any]:
-    """Return what a node is; runs there.
+def inspect_node() -> dict[str, Any]:
+    """Return the description of the node that runs this task.
 
-    It looks from a process of its own: Ray hides the GPUs from one that took none, and torch would
-    keep some of their memory.
+    It uses a subprocess, because Ray hides the GPUs from a task without GPU resources, and because
+    torch would keep GPU memory in a process that Ray reuses.
     """
-    code = f"import json, {__name__} as here; print(json.dumps(here.about_this_machine()))"
-    around = {k: v for k, v in os.environ.items() if k != "CUDA_VISIBLE_DEVICES"}
+    code = f"import json, {__name__} as module; print(json.dumps(module.describe_machine()))"
+    environment = {k: v for k, v in os.environ.items() if k != "CUDA_VISIBLE_DEVICES"}
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=around, check=True
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
     )
-    told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return told
+    described: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return described
 
 
-def about_this_machine() -> dict[str, Any]:
-    """Return its name, its device, whether that is fast at bfloat16, and its versions."""
+def describe_machine() -> dict[str, Any]:
+    """Return this machine's name, device, bfloat16 support and versions."""
     device = find_device("auto")
     return {
         "name": socket.gethostname(),
@@ -267,36 +276,22 @@ def about_this_machine() -> dict[str, Any]:
     }
 
 
+def _has_device(node: Node, device: str) -> bool:
+    return node.cores > 0 if device == "cpu" else node.device == device
+
+
 def _threads(nodes: Sequence[Node], device: str) -> int:
-    """Return how many a worker computes with: the same everywhere, or sums would differ in bits."""
+    """Return the CPU threads per worker: equal on all nodes, or the bits of sums would differ."""
     if device != "cpu":
         return max(1, min(node.cores // node.gpus for node in nodes))
-    fewest = min(node.cores for node in nodes)
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    return min(int(asked), fewest) if asked.isdecimal() and int(asked) else fewest
+    cores = min(node.cores for node in nodes)
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    return min(int(limit), cores) if limit.isdecimal() and int(limit) else cores
 
 
 def _check_port(address: str) -> None:
-    """Raise unless somebody listens there: Ray itself would try for minutes."""
+    """Raise unless the port accepts connections: Ray itself would try for minutes."""
     host, _, port = address.rpartition(":")
     if not (host and port.isdecimal()):
-        raise ValueError("it is not like HOST:6379")
-    socket.create_connection((host, int(port)), KNOCK_SECONDS).close()
-
-
-def _quieten(ray: Any) -> None:
-    """Keep Ray from printing a dead node's last log among ours: which node it was, we say."""
-    if hasattr(ray._private.worker, "print_to_stdstream"):
-        ray._private.worker.print_to_stdstream = lambda *_, **__: None
-
-
-def _nodes(count: int) -> str:
-    return "1 node" if count == 1 else f"{count} nodes"
-
-
-def _first(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-
-
-def _last(error: Exception) -> str:
-    return str(error).strip().splitlines()[-1]
+        raise ValueError("the form is HOST:6379")
+    socket.create_connection((host, int(port)), CONNECT_SECONDS).close()

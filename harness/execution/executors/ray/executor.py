@@ -1,8 +1,7 @@
-"""Cells on all GPUs of a machine, or of a cluster, through Ray.
+"""Run cells on all GPUs of a machine or of a cluster through Ray.
 
-Ray finds the GPUs, starts processes there and tells when one is gone. What runs where, is tried
-again and written is decided here: the driver alone writes the store and MLflow, and Ray retries
-nothing, so that every attempt is on record.
+Ray finds the GPUs, starts processes there, moves data and reports lost processes. The driver
+decides what runs where and what is tried again, and it alone writes the store and MLflow.
 """
 
 from __future__ import annotations
@@ -16,270 +15,263 @@ from itertools import groupby
 from math import inf
 from typing import Any, Protocol
 
+import ray
+from ray.exceptions import ActorUnavailableError, RayError, RayTaskError
+
 from harness.errors import NstbenchError, WorkerError
 from harness.execution.executors.ray.cluster import Cluster
-from harness.execution.executors.ray.object_transfer import Package, files_of_job
-from harness.execution.executors.ray.worker_pool import Shard, Task, WorkerHandle, WorkerPool
+from harness.execution.executors.ray.worker_pool import (
+    REFRESH_SECONDS,
+    Shard,
+    WorkerHandle,
+    WorkerPool,
+)
 from harness.execution.jobs import Job, Outcome
 from harness.plan import Resources
 from harness.records import Calibration, Cell, Failure, Record
 
-LOOK_SECONDS = 0.5
-"""How often it is looked whether the run is to end, and who is there."""
+POLL_SECONDS = 0.5
+"""Longest wait for a message before the executor checks the nodes and the end of the run."""
 
 QUICK_SECONDS = 5.0
-"""A station gets its next cell ahead where cells take less: it would stand still for some of it.
-Where they take longer, another station may be free sooner."""
+"""A worker receives its next shard ahead of time where a batch of the variant takes less. Where it
+takes more, the transfer time is negligible, and another worker may be free sooner."""
 
 MAX_WORKER_DEATHS = 3
-"""So many stations that died one after the other, with no cell done between: no use in more."""
+"""The run ends when this many workers on live nodes die in a row without an outcome."""
 
 
 class Watch(Protocol):
-    """Is told how the run goes."""
+    """Receives the progress of a run."""
 
     def progress(self, cell_id: str, phase: str, index: int, of: int, place: str = "") -> None:
-        """A worker stands here."""
+        """Update the progress of a cell; `place` is the name of the worker."""
 
     def staffed(self, places: Sequence[str]) -> None:
-        """There is a worker at each of these places."""
+        """Update the list of worker names."""
 
     def warn(self, text: str) -> None:
-        """Something went wrong that is no reason to stop."""
+        """Show a warning."""
 
 
 class RayExecutor:
-    """Runs jobs wherever the fleet has room, in no order; `run` is to be called once.
+    """Runs jobs on the nodes of a cluster and yields outcomes as they arrive. Call `run` once.
 
     Args:
-        fleet: The nodes that it takes.
-        setup: What all cells share.
-        watch: Is told.
-        timeout: Seconds that a cell may take, its fit included.
+        cluster: The nodes.
+        resources: Shared by all cells.
+        watch: Receives the progress.
+        timeout: Limit for a cell, its fit included, seconds.
     """
 
     def __init__(
-        self, fleet: Cluster, setup: Resources, watch: Watch, timeout: float | None = None
+        self, cluster: Cluster, resources: Resources, watch: Watch, timeout: float | None = None
     ) -> None:
-        self.finishing = False  # no further cell begins
-        self._ray, self._watch, self._store = fleet.ray, watch, setup.store
-        with self._told():
-            self._crew = WorkerPool(fleet, setup, timeout, watch.warn)
+        self.finishing = False
+        self._watch, self._store = watch, resources.store
+        with _cluster_errors():
+            self._pool = WorkerPool(cluster, resources, timeout, watch.warn)
         self._waiting: deque[Shard] = deque()
-        self._told_to_finish = False
-        self._deaths = 0  # in a row, on nodes that live
-        self._seconds: dict[str, float] = {}  # that the last batch of each variant took
-        self._turn = 0  # whose it is to be heard first
+        self._finish_sent = False
+        self._deaths = 0  # in a row, on live nodes
+        self._batch_seconds: dict[str, float] = {}  # of the latest batch, by variant
+        self._offset = 0  # of the stream to poll first
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """What the first worker stands on, and how many there were."""
-        return {**self._crew.environment, "workers": self._crew.strength}
+        """The environment of the first worker, and the number of workers."""
+        return {**self._pool.environment, "workers": self._pool.size}
 
     @property
     def under_way(self) -> list[Cell]:
-        """The cells that workers are at."""
-        return [cell for post in self._crew.posts for cell in post.under_way]
+        """The running cells."""
+        return [cell for worker in self._pool.workers for cell in worker.under_way]
 
     def start(self) -> None:
-        """Have one station open; the others follow as there is work for them."""
-        self._crew.refresh_nodes()
-        self._crew.open_one()
+        """Start one worker; `run` starts more as there is work for them."""
+        self._pool.refresh()
+        self._pool.start_worker()
 
     def run(self, batches: Iterable[Sequence[Job]]) -> Iterator[Outcome]:
-        """Yield the outcome of every job as it comes; those of a batch run together.
+        """Yield the outcome of every job as it arrives; the jobs of a batch run together.
 
         Raises:
             WorkerError: No worker can be started, or no node is left.
         """
         upcoming = self._shards(batches)
-        with self._told():
+        with _cluster_errors():
             while True:
-                self._crew.look_after()
+                self._pool.refresh(REFRESH_SECONDS)
                 if self.finishing:
-                    self._pass_it_on()
-                self._hand_out(upcoming)
-                if not self._waiting and not any(post.tasks for post in self._crew.posts):
+                    self._finish_workers()
+                self._assign(upcoming)
+                if not self._waiting and not any(worker.shards for worker in self._pool.workers):
                     return
-                for post, task in self._who_speaks():
-                    yield from self._hear(post, task)
+                for worker, shard in self._poll():
+                    yield from self._receive(worker, shard)
 
     def finish(self) -> None:
-        """Let running cells come to their end and begin no other; a signal handler may call it."""
+        """Complete the running cells and start no others. Safe to call from a signal handler."""
         self.finishing = True
 
     def calibrations(self) -> list[Calibration]:
-        """Have the pace of every worker measured again: of each size, the one that drifted most."""
-        return self._crew.calibrations()
+        """Measure the speed of all workers again; return the largest drift for each size."""
+        return self._pool.calibrations()
 
     def close(self, *, now: bool = False) -> None:
-        """Close all stations: those that are at a cell, too."""
-        self._crew.close(now=now)
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Turn what Ray raises where no station is to blame into an error of ours."""
-        try:
-            yield
-        except self._ray.exceptions.RayTaskError:
-            raise  # a bug of ours
-        except self._ray.exceptions.RayError as error:
-            why = str(error).strip().splitlines()[0]
-            raise WorkerError(
-                f"The cluster failed: {why} The same command goes on from here."
-            ) from error
+        """Close all workers, including those that run a cell."""
+        self._pool.close(now=now)
 
     def _shards(self, batches: Iterable[Sequence[Job]]) -> Iterator[Shard]:
-        """Put together what shares a training; what does not train can go anywhere by itself."""
-        for _, group in groupby(enumerate(batches), key=_kinship):
-            shard = [list(jobs) for _, jobs in group]
-            jobs = [job for batch in shard for job in batch]
-            files = [path for job in jobs for path in files_of_job(job)]
-            yield Shard(
-                self._crew.packer.pack(shard, files),
-                {job.cell.id: job.cell for job in jobs},
-                {job.cell.id: [one.cell.id for one in batch] for batch in shard for job in batch},
-            )
+        """Group batches that share a training; each other batch is a shard."""
+        for _, group in groupby(enumerate(batches), key=_shard_key):
+            jobs = [batch for _, batch in group]
+            cells = [[job.cell for job in batch] for batch in jobs]
+            yield Shard(self._pool.packer.pack_jobs(jobs), cells)
 
-    def _pass_it_on(self) -> None:
-        """Tell stations that the run is to end."""
+    def _finish_workers(self) -> None:
+        """Drop waiting shards and ask each worker once to finish."""
         self._waiting.clear()
-        if not self._told_to_finish:
-            self._told_to_finish = True
-            for post in self._crew.ready:
-                post.actor.finish.remote()
+        if not self._finish_sent:
+            self._finish_sent = True
+            for worker in self._pool.ready:
+                worker.actor.finish.remote()
 
-    def _hand_out(self, upcoming: Iterator[Shard]) -> None:
-        """Give idle stations work; where none is idle, open one more for what waits."""
-        while not self.finishing:
-            opening = sum(not post.ready for post in self._crew.posts)
-            if idle := self._with_tasks(0):
-                if not self._gathered(upcoming, 1):
-                    return
-                self._give(idle)
-            elif self._gathered(upcoming, 1 + opening) and self._crew.open_one():
+    def _assign(self, upcoming: Iterator[Shard]) -> None:
+        """Send shards to idle workers; if none is idle, start a worker for each waiting shard."""
+        while not self.finishing and self._queue(upcoming, 1):
+            starting = sum(not worker.ready for worker in self._pool.workers)
+            if idle := next((one for one in self._pool.ready if not one.shards), None):
+                self._send(idle)
+            elif self._queue(upcoming, 1 + starting) and self._pool.start_worker():
                 continue
-            elif self._waiting and (soon := self._ready_soon()):
-                self._give(soon)
+            elif soon_idle := next(filter(self._is_quick, self._pool.ready), None):
+                self._send(soon_idle)
             else:
                 return
 
-    def _with_tasks(self, number: int) -> WorkerHandle | None:
-        return next((post for post in self._crew.ready if len(post.tasks) == number), None)
-
-    def _ready_soon(self) -> WorkerHandle | None:
-        """Return a station whose only shard is of a variant that was quick."""
-        posts = (post for post in self._crew.ready if len(post.tasks) == 1)
-        quick = (
-            p for p in posts if self._seconds.get(p.tasks[0].shard.variant, inf) < QUICK_SECONDS
-        )
-        return next(quick, None)
-
-    def _gathered(self, upcoming: Iterator[Shard], number: int) -> bool:
-        """Have so many shards wait, and tell whether there are so many."""
+    def _queue(self, upcoming: Iterator[Shard], number: int) -> bool:
+        """Fill the queue up to a number of shards; return whether it has that many."""
         while len(self._waiting) < number and (shard := next(upcoming, None)):
             self._waiting.append(shard)
         return len(self._waiting) >= number
 
-    def _give(self, post: WorkerHandle) -> None:
+    def _is_quick(self, worker: WorkerHandle) -> bool:
+        """Return whether a worker's only shard is of a variant whose latest batch was quick."""
+        if len(worker.shards) != 1:
+            return False
+        return self._batch_seconds.get(worker.shards[0].variant, inf) < QUICK_SECONDS
+
+    def _send(self, worker: WorkerHandle) -> None:
         shard = self._waiting.popleft()
-        run = post.actor.run.options(num_returns="streaming")
-        messages = run.remote(shard.freight, list(shard.left), self._checkpoint(shard))
-        post.tasks.append(Task(shard, messages, time.monotonic()))
-
-    def _checkpoint(self, shard: Shard) -> Package | None:
-        """Return what an earlier training of the shard left, packed."""
         path = self._store.checkpoint_path(shard.fit_id) if self._store else None
-        return self._crew.packer.pack(path.read_bytes()) if path and path.exists() else None
+        checkpoint = path.read_bytes() if path and path.exists() else None
+        run = worker.actor.run.options(num_returns="streaming")
+        shard.messages, shard.started = run.remote(shard.rest(), checkpoint), time.monotonic()
+        worker.shards.append(shard)
 
-    def _who_speaks(self) -> list[tuple[WorkerHandle, Task | None]]:
-        """Wait a moment for a station that has something to say: each is heard in its turn."""
-        posts = self._crew.posts
-        speakers: dict[Any, tuple[WorkerHandle, Task | None]] = {
-            **{post.greeting: (post, None) for post in posts if not post.ready},
-            **{task.messages: (post, task) for post in posts for task in post.tasks},
+    def _poll(self) -> list[tuple[WorkerHandle, Shard | None]]:
+        """Wait for a worker that started (no shard) or for a message about a shard."""
+        workers = self._pool.workers
+        sources: dict[Any, tuple[WorkerHandle, Shard | None]] = {
+            **{worker.started: (worker, None) for worker in workers if not worker.ready},
+            **{shard.messages: (worker, shard) for worker in workers for shard in worker.shards},
         }
-        if not speakers:
-            time.sleep(LOOK_SECONDS)
+        if not sources:
+            time.sleep(POLL_SECONDS)
             return []
-        self._turn = (self._turn + 1) % len(speakers)
-        order = list(speakers)
-        order = order[self._turn :] + order[: self._turn]
-        heard, _ = self._ray.wait(order, num_returns=1, timeout=LOOK_SECONDS)
-        return [speakers[one] for one in heard]
+        # Rotate: Ray returns the first of the list that is available.
+        self._offset = (self._offset + 1) % len(sources)
+        order = [*sources][self._offset :] + [*sources][: self._offset]
+        available, _ = ray.wait(order, num_returns=1, timeout=POLL_SECONDS)
+        return [sources[one] for one in available]
 
-    def _hear(self, post: WorkerHandle, task: Task | None) -> Iterator[Outcome]:
-        """Take what a station has to say: that it is ready, or of a shard."""
-        exceptions = self._ray.exceptions
+    def _receive(self, worker: WorkerHandle, shard: Shard | None) -> Iterator[Outcome]:
         try:
-            if task is None:
-                self._crew.welcome(post)
-                self._tell_the_staff()
+            if shard is None:
+                self._pool.mark_ready(worker)
+                self._show_workers()
                 return
-            message = self._ray.get(next(task.messages))
+            message = ray.get(next(shard.messages))
         except StopIteration:
-            post.tasks = [one for one in post.tasks if one is not task]
-        except exceptions.RayTaskError as error:
+            worker.shards = [one for one in worker.shards if one is not shard]
+        except RayTaskError as error:
             if not isinstance(error.cause, NstbenchError):
-                raise  # a bug of ours
-            why = f"{error.cause} {post.node.name} is left out from here on."
-            yield from self._lost(post, why, its_node=True)
-        except exceptions.RayError as error:
-            self._crew.refresh_nodes()
-            silent = isinstance(error, exceptions.ActorUnavailableError)
-            why = "ended its process" if not silent else "does not answer"
-            why = why if self._crew.lives(post.node) else "is gone"
-            yield from self._lost(post, f"{post.node.name} {why}.", str(error))
+                raise  # a bug of the harness
+            why = f"{error.cause} {worker.node.name} is excluded from this run."
+            yield from self._replace(worker, why, exclude_node=True)
+        except RayError as error:
+            self._pool.refresh()
+            silent = isinstance(error, ActorUnavailableError)
+            why = "its process ended" if not silent else "it does not respond"
+            why = (
+                why if self._pool.is_usable(worker.node) else f"{worker.node.name} left the cluster"
+            )
+            yield from self._replace(worker, f"{why}.", str(error))
         else:
-            yield from self._take(post, task, *message)
+            yield from self._handle(worker, shard, *message)
 
-    def _take(self, post: WorkerHandle, task: Task, kind: str, *what: Any) -> Iterator[Outcome]:
-        if kind == "at":
-            post.cell_id, phase, index, of = what
-            self._watch.progress(post.cell_id, phase, index, of, post.name)
+    def _handle(
+        self, worker: WorkerHandle, shard: Shard, kind: str, *content: Any
+    ) -> Iterator[Outcome]:
+        if kind == "progress":
+            worker.cell_id, phase, index, of = content
+            self._watch.progress(worker.cell_id, phase, index, of, worker.name)
         elif kind == "checkpoint":
             assert self._store is not None
-            with suppress(OSError):  # the one before is still there
-                self._store.write_checkpoint(*what)
+            with suppress(OSError):  # the previous checkpoint remains
+                self._store.write_checkpoint(*content)
         else:
-            (outcome,) = what
+            (outcome,) = content
+            record, now = outcome.record, time.monotonic()
             self._deaths = 0
-            now = time.monotonic()
-            record = outcome.record
-            self._seconds[record.cell.variant], task.begun = now - task.begun, now
-            before = task.shard.attempts.get(record.cell.id, ())
-            # The station's copy of a cell may name files of its node.
-            cell = task.shard.left.pop(record.cell.id)
-            record = replace(record, cell=cell, attempts=(*before, *record.attempts))
+            self._batch_seconds[record.cell.variant], shard.started = now - shard.started, now
+            earlier = shard.attempts.get(record.cell.id, ())
+            # The worker's copy of the cell may name files of its node.
+            cell = shard.left.pop(record.cell.id)
+            record = replace(record, cell=cell, attempts=(*earlier, *record.attempts))
             yield replace(outcome, record=record)
 
-    def _lost(
-        self, post: WorkerHandle, why: str, details: str = "", *, its_node: bool = False
+    def _replace(
+        self, worker: WorkerHandle, why: str, details: str = "", *, exclude_node: bool = False
     ) -> Iterator[Outcome]:
-        """Have the cells of a station that is gone run elsewhere; what it was at only once more."""
-        under_way, shards = post.under_way, [task.shard for task in post.tasks]
-        self._crew.dismiss(post, its_node=its_node)
-        self._tell_the_staff()
-        cells = sum(len(shard.left) for shard in shards)
-        elsewhere = f" {cells} of its cells run elsewhere." if cells and not self.finishing else ""
-        self._watch.warn(f"lost the worker {post.name}: {why}{elsewhere}")
-        self._deaths += self._crew.lives(post.node)
+        """Queue the cells of a lost worker again; fail running cells that were lost before."""
+        under_way, shards = worker.under_way, worker.shards
+        self._pool.remove(worker, exclude_node=exclude_node)
+        self._show_workers()
+        number = sum(len(shard.left) for shard in shards)
+        moved = f" {number} of its cells run on other workers." if number else ""
+        self._watch.warn(f"lost the worker {worker.name}: {why}{'' if self.finishing else moved}")
+        self._deaths += self._pool.is_usable(worker.node)
         if self._deaths >= MAX_WORKER_DEATHS:
-            raise WorkerError(f"{self._deaths} workers died one after the other; the last: {why}")
-        failure = Failure("Lost", f"Its worker {post.name} was lost: {why}", details)
+            raise WorkerError(f"{self._deaths} workers died in a row. The last one: {why}")
+        failure = Failure("Lost", f"The worker {worker.name} was lost: {why}", details)
         for cell in under_way:
-            if before := shards[0].attempts.get(cell.id):
+            if earlier := shards[0].attempts.get(cell.id):
                 del shards[0].left[cell.id]
-                yield Outcome(Record(cell, "crashed", failure=failure, attempts=before))
+                yield Outcome(Record(cell, "crashed", failure=failure, attempts=earlier))
             else:
                 shards[0].attempts[cell.id] = (failure,)
         self._waiting.extendleft(reversed([shard for shard in shards if shard.left]))
 
-    def _tell_the_staff(self) -> None:
-        self._watch.staffed([post.name for post in self._crew.ready])
+    def _show_workers(self) -> None:
+        self._watch.staffed([worker.name for worker in self._pool.ready])
 
 
-def _kinship(numbered: tuple[int, Sequence[Job]]) -> str:
+@contextmanager
+def _cluster_errors() -> Iterator[None]:
+    """Raise WorkerError for an error of Ray that concerns no single worker."""
+    try:
+        yield
+    except RayTaskError:
+        raise  # a bug of the harness
+    except RayError as error:
+        why = str(error).strip().splitlines()[0]
+        message = f"The cluster failed: {why} Run the same command to resume."
+        raise WorkerError(message) from error
+
+
+def _shard_key(numbered: tuple[int, Sequence[Job]]) -> str:
     number, jobs = numbered
     trains = jobs[0].cell.training and not jobs[0].stored
     return jobs[0].cell.fit_id if trains else str(number)

@@ -1,229 +1,196 @@
-"""What travels between machines: jobs as data, what is large by content hash, once to each node.
+"""Send resources and jobs to other nodes through Ray's object store.
 
-Nothing rests on a disk that machines share. A node keeps in its cache folder what it was sent, for
-later runs too: weights and photographs cross the network once.
+Ray moves each object to a node once, from any node that has it, and spills it to disk when memory
+is short. Files also stay in the node's cache folder under their SHA-256, so that weights and
+photographs cross the network once for all runs. No shared disk is needed.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
-import pickle
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
-import numpy as np
 from filelock import FileLock
-from numpy.typing import NDArray
 
 from harness import filesystem
 from harness.errors import HashError
-from harness.execution.executors import ipc
 from harness.execution.jobs import Job
 from harness.plan import Resources
 from harness.resources.downloads import CACHE_REMEDY, file_sha256
 from harness.resources.hash_cache import cache_folder
 
-LARGE_BYTES = 4096
-"""An array or a string of bytes from here on goes by itself."""
+MAX_BUNDLE_BYTES = 64 * 2**20
+"""Size of the files that one request reads. A larger file is requested alone."""
 
-LOAD_BYTES = 64 * 2**20
-"""So much is asked for at a time; a larger piece comes alone."""
+FILES_FOLDER = "transferred"
+"""Folder below the cache folder of a node for the files that other machines sent."""
 
 
-Piece: TypeAlias = "NDArray[Any] | bytes"
+@dataclass(frozen=True)
+class SourceFile:
+    """A file on the driver's machine."""
+
+    path: str  # as named in the resources or the job
+    absolute: str
+    name: str  # SHA-256 and suffix: loaders choose the format by the suffix
+    size: int  # bytes
 
 
 @dataclass(frozen=True)
 class Package:
-    """Something packed, and what has to be there before it can be unpacked."""
+    """Resources or the batches of a shard, with the files that they name."""
 
-    payload: bytes
-    pieces: Mapping[str, int]  # name, which is the SHA-256 and a suffix -> bytes
-
-
-def files_of(setup: Resources) -> list[Path]:
-    """Return the files that cells need wherever they run: weights, photographs to train on."""
-    networks = (getattr(metric, "network_file", "") for metric in setup.metrics)
-    weights = filter(None, [*setup.encoder_files.values(), *map(Path, filter(None, networks))])
-    return [*weights, *setup.training_files]
-
-
-def files_of_job(job: Job) -> list[Path | str]:
-    """Return the files that a cell needs besides: its method's, and its image to be scored."""
-    own = [job.cell.params[name] for name in job.cell.files]
-    return own if job.image is None else [*own, job.image]
+    content: Any
+    files: tuple[SourceFile, ...]
 
 
 class Packer:
-    """Packs for machines elsewhere.
+    """Prepares resources and jobs for transfer; part of the driver.
 
     Args:
-        folder: Takes what is no file yet, as long as anybody may ask for it.
-        offer: Is told by name where new pieces lie, before anybody can ask for them.
+        put: `ray.put`. The packer holds the references, so each image is stored once.
     """
 
-    def __init__(self, folder: Path, offer: Callable[[Mapping[str, Path]], object]) -> None:
-        self._folder, self._offer = folder, offer
-        self._names: dict[Path, str] = {}  # of files
-        self._sizes: dict[str, int] = {}
-        self._new: dict[str, Path] = {}
+    def __init__(self, put: Callable[[Any], Any]) -> None:
+        self._put = put
+        self._images: dict[Any, Any] = {}  # (SHA-256, size) -> reference
+        self._files: dict[str, SourceFile] = {}
 
-    def pack(self, what: Any, files: Iterable[Path | str] = ()) -> Package:
-        """Pack something; where it names one of the files, it will name the node's copy.
+    def pack_resources(self, resources: Resources) -> Package:
+        """Package resources with their weights and photographs."""
+        paths: list[str] = []
+        map_resource_files(resources, _collect(paths))
+        return Package(resources, self._describe(paths))
 
-        Args:
-            what: Anything that can be pickled.
-            files: By the very names that it has for them.
-        """
-        names = {str(path): self._file(Path(path)) for path in files}
-        buffer = io.BytesIO()
-        pickler = _Pickler(buffer, names, self._piece)
-        pickler.dump(what)
-        if self._new:
-            self._offer(self._new)
-            self._new = {}
-        return Package(buffer.getvalue(), {name: self._sizes[name] for name in pickler.met})
+    def pack_jobs(self, batches: Sequence[Sequence[Job]]) -> Package:
+        """Package batches of jobs, with references in place of images and fitted tensors."""
+        paths: list[str] = []
+        fits: dict[Any, Any] = {}  # freed with the shard: a run may reuse hundreds of networks
 
-    def _file(self, path: Path) -> str:
-        if path not in self._names:
-            name = f"{file_sha256(path)}{path.suffix}"
-            self._names[path] = name
-            self._take(name, path)
-        return self._names[path]
+        def pack(job: Job) -> Job:
+            map_job_files(job, _collect(paths))
+            cell, images = job.cell, self._images
+            return replace(
+                job,
+                content=self._refer(images, (cell.content.sha256, cell.size), job.content),
+                style=self._refer(images, (cell.style.sha256, cell.size), job.style),
+                kept=job.kept and self._refer(fits, cell.fit_id, job.kept),
+            )
 
-    def _piece(self, what: Piece) -> str:
-        data, suffix = (what, ".bytes") if isinstance(what, bytes) else (_npy(what), ".npy")
-        name = f"{hashlib.sha256(data).hexdigest()}{suffix}"
-        if name not in self._sizes:
-            path = self._folder / name
-            with filesystem.writing(self._folder, ipc.DISK_FULL_ADVICE):
-                path.write_bytes(data)
-            self._take(name, path)
-        return name
+        packed = [[pack(job) for job in batch] for batch in batches]
+        return Package(packed, self._describe(paths))
 
-    def _take(self, name: str, path: Path) -> None:
-        if name not in self._sizes:
-            self._sizes[name] = path.stat().st_size
-            self._new[name] = path
+    def _refer(self, references: dict[Any, Any], key: Any, content: Any) -> Any:
+        """Return the reference of a key; put the content into the store if there is none."""
+        if key not in references:
+            references[key] = self._put(content)
+        return references[key]
 
-
-class _Pickler(pickle.Pickler):
-    def __init__(
-        self, file: io.BytesIO, names: Mapping[str, str], piece: Callable[[Piece], str]
-    ) -> None:
-        super().__init__(file, protocol=pickle.HIGHEST_PROTOCOL)
-        self._names, self._piece = names, piece
-        self.met: dict[str, None] = {}
-
-    def persistent_id(self, what: Any) -> tuple[str, str] | None:
-        if isinstance(what, (str, Path)):
-            kind, name = type(what).__name__, self._names.get(str(what))
-        elif _bytes(what) >= LARGE_BYTES:
-            kind, name = "piece", self._piece(what)
-        else:
-            return None
-        if name is None:
-            return None
-        self.met[name] = None
-        return kind, name
-
-
-def _npy(what: NDArray[Any]) -> bytes:
-    """Return an array as a file that runs nothing when it is read, as a pickle would."""
-    buffer = io.BytesIO()
-    np.save(buffer, what, allow_pickle=False)
-    return buffer.getvalue()
-
-
-def _bytes(what: Any) -> int:
-    if isinstance(what, np.ndarray):
-        return what.nbytes
-    return len(what) if isinstance(what, bytes) else 0
+    def _describe(self, paths: Iterable[str]) -> tuple[SourceFile, ...]:
+        for path in paths:
+            if path not in self._files:
+                file = Path(path)
+                name = f"{file_sha256(file)}{file.suffix}"
+                size = file.stat().st_size
+                self._files[path] = SourceFile(path, str(file.resolve()), name, size)
+        return tuple(self._files[path] for path in dict.fromkeys(paths))
 
 
 class NodeCache:
-    """The pieces that a node has; its processes share them, and each comes once.
+    """The transferred files of a node. All processes of the node share them.
 
     Args:
-        read: Gives the bytes of pieces by name, from where they are offered.
-        folder: Keeps them.
+        read: Returns the bytes of files on the driver's machine, by absolute path.
+        folder: Stores the files.
     """
 
     def __init__(
         self, read: Callable[[Sequence[str]], Sequence[bytes]], folder: Path | None = None
     ) -> None:
         self._read = read
-        self._folder = folder or cache_folder() / "freight"
-        self._kept: dict[str, Any] = {}
+        self._folder = folder or cache_folder() / FILES_FOLDER
 
-    def unpack(self, freight: Package) -> Any:
-        """Return what was packed, with the pieces of it that were not here brought here.
+    def fetch(self, files: Sequence[SourceFile]) -> Callable[[str], str]:
+        """Copy the missing files to this node; return a map from the given paths to the copies.
 
         Raises:
-            HashError: A piece arrived other than it was sent.
-            StoreError: The disk refuses.
+            HashError: A file arrived with another SHA-256.
+            StoreError: The cache folder cannot be written.
         """
-        self._bring(freight.pieces)
-        kept = {name: what for name, what in self._kept.items() if name in freight.pieces}
-        unpickler = _Unpickler(io.BytesIO(freight.payload), self._folder, kept)
-        found = unpickler.load()
-        self._kept = kept  # by now with what this one needed
-        return found
+        if not all(map(self._has, files)):
+            with filesystem.writing(self._folder, CACHE_REMEDY):
+                self._folder.mkdir(parents=True, exist_ok=True)
+                with FileLock(self._folder / ".lock"):
+                    self._copy(files)
+        copies = {file.path: str(self._folder / file.name) for file in files}
+        return copies.__getitem__
 
-    def _bring(self, pieces: Mapping[str, int]) -> None:
-        if not self._lacking(pieces):
-            return
-        with filesystem.writing(self._folder, CACHE_REMEDY):
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(self._folder / ".lock"):
-                for load in _loads(self._lacking(pieces)):
-                    for name, data in zip(load, self._read(load), strict=True):
-                        self._keep(name, data)
+    def _copy(self, files: Sequence[SourceFile]) -> None:
+        for bundle in bundles(files):
+            if all(map(self._has, bundle)):
+                continue
+            contents = self._read([file.absolute for file in bundle])
+            for file, data in zip(bundle, contents, strict=True):
+                self._write(file, data)
 
-    def _lacking(self, pieces: Mapping[str, int]) -> dict[str, int]:
-        return {name: size for name, size in pieces.items() if not self._has(name, size)}
-
-    def _has(self, name: str, size: int) -> bool:
+    def _has(self, file: SourceFile) -> bool:
         try:
-            return (self._folder / name).stat().st_size == size
+            return (self._folder / file.name).stat().st_size == file.size
         except FileNotFoundError:
             return False
 
-    def _keep(self, name: str, data: bytes) -> None:
-        found = hashlib.sha256(data).hexdigest()
-        if not name.startswith(found):
-            raise HashError(f"A file of SHA-256 {name[:64]} arrived with {found}.")
-        with filesystem.replacing(self._folder / name) as temporary:
+    def _write(self, file: SourceFile, data: bytes) -> None:
+        sha256 = hashlib.sha256(data).hexdigest()
+        if not file.name.startswith(sha256):
+            raise HashError(f"A file of SHA-256 {file.name[:64]} arrived with {sha256}.")
+        with filesystem.replacing(self._folder / file.name) as temporary:
             temporary.write_bytes(data)
 
 
-class _Unpickler(pickle.Unpickler):
-    def __init__(self, file: io.BytesIO, folder: Path, kept: dict[str, Any]) -> None:
-        super().__init__(file)
-        self._folder, self._kept = folder, kept
-
-    def persistent_load(self, what: tuple[str, str]) -> Any:
-        kind, name = what
-        path = self._folder / name
-        if kind == "piece":
-            if name not in self._kept:
-                self._kept[name] = path.read_bytes() if path.suffix == ".bytes" else np.load(path)
-            return self._kept[name]
-        return str(path) if kind == "str" else path
+def bundles(files: Iterable[SourceFile]) -> list[list[SourceFile]]:
+    """Group files in order, up to MAX_BUNDLE_BYTES each: the same groups for every node."""
+    groups: list[list[SourceFile]] = []
+    room = 0
+    for file in files:
+        if not groups or file.size > room:
+            groups.append([])
+            room = MAX_BUNDLE_BYTES
+        groups[-1].append(file)
+        room -= file.size
+    return groups
 
 
-def _loads(pieces: Mapping[str, int]) -> Iterator[list[str]]:
-    """Put names together as far as their bytes go into one load."""
-    load: list[str] = []
-    room = LOAD_BYTES
-    for name, size in pieces.items():
-        if load and size > room:
-            yield load
-            load, room = [], LOAD_BYTES
-        load.append(name)
-        room -= size
-    if load:
-        yield load
+def map_resource_files(resources: Resources, change: Callable[[str], str]) -> Resources:
+    """Return resources with other paths for weights and photographs."""
+    return replace(
+        resources,
+        encoder_files={
+            sha256: path and Path(change(str(path)))
+            for sha256, path in resources.encoder_files.items()
+        },
+        training_files=tuple(Path(change(str(path))) for path in resources.training_files),
+        metrics=tuple(
+            replace(metric, network_file=change(metric.network_file))
+            if getattr(metric, "network_file", "")
+            else metric
+            for metric in resources.metrics
+        ),
+    )
+
+
+def map_job_files(job: Job, change: Callable[[str], str]) -> Job:
+    """Return a job with other paths for its method's files and for the stored image to score."""
+    files: Mapping[str, str] = {name: change(job.cell.params[name]) for name in job.cell.files}
+    cell = replace(job.cell, params={**job.cell.params, **files}) if files else job.cell
+    return replace(job, cell=cell, image=job.image and Path(change(str(job.image))))
+
+
+def _collect(paths: list[str]) -> Callable[[str], str]:
+    def collect(path: str) -> str:
+        paths.append(path)
+        return path
+
+    return collect

@@ -1,225 +1,237 @@
-"""The stations of a run: opened where the fleet has room, looked after, closed at the end."""
+"""The worker actors of a run: started where the cluster has room, closed at the end.
+
+Ray's own restarts and retries are off. A repeated task would hide the failed attempt, which has to
+be on record, and would run cells again whose outcomes have arrived.
+"""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import count
-from pathlib import Path
 from typing import Any
 
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
 from harness.errors import WorkerError
-from harness.execution.executors.local import temporary_folder
-from harness.execution.executors.ray.actor import Depot, WorkerActor
+from harness.execution.executors.ray.actor import FileSource, WorkerActor
 from harness.execution.executors.ray.cluster import Cluster, Node
-from harness.execution.executors.ray.object_transfer import Package, Packer, files_of
+from harness.execution.executors.ray.object_transfer import Package, Packer
 from harness.plan import Resources
 from harness.records import Calibration, Cell, Failure
 
-ROLL_CALL_SECONDS = 5.0
-"""How often it is looked which nodes are there: for one that was lost, others have room."""
+REFRESH_SECONDS = 5.0
+"""Interval between two checks of which nodes are alive."""
 
-PATIENCE_SECONDS = 30.0
-"""After that it is said that the cluster gives no room."""
+START_WARNING_SECONDS = 30.0
+"""The pool warns when no worker is ready after this time."""
 
-FAREWELL_SECONDS, MOMENT_SECONDS = 10.0, 2.0
-"""After that a station that does not end is killed: sooner where it is to end now."""
+CLOSE_SECONDS, CLOSE_NOW_SECONDS = 10.0, 2.0
+"""Time for the workers to close before they are killed."""
 
 
 @dataclass
 class Shard:
-    """What a station is given at a time: cells of one training, or those of one batch."""
+    """Batches for one worker: all that share a training, or a single one."""
 
-    freight: Package
-    left: dict[str, Cell]  # by id
-    together: Mapping[str, Sequence[str]]  # cell id -> ids of its batch
-    attempts: dict[str, tuple[Failure, ...]] = field(default_factory=dict)
+    package: Package
+    batches: Sequence[Sequence[Cell]]
+    attempts: dict[str, tuple[Failure, ...]] = field(default_factory=dict)  # by cell id
+    messages: Any = None  # stream from the worker that has the shard
+    started: float = 0.0  # when it was sent, or when its latest outcome arrived
+
+    def __post_init__(self) -> None:
+        self.left = {cell.id: cell for batch in self.batches for cell in batch}
+        """Cells without an outcome, by id."""
 
     @property
     def fit_id(self) -> str:
-        """The id of its first cell's fit: of all cells, where they train."""
-        return next(iter(self.left.values())).fit_id
+        """The fit of its first cell: the fit of all cells, where they train."""
+        return self.batches[0][0].fit_id
 
     @property
     def variant(self) -> str:
-        """The variant of its cells."""
-        return next(iter(self.left.values())).variant if self.left else ""
+        """The variant of its first cell."""
+        return self.batches[0][0].variant
 
     def batch(self, cell_id: str) -> list[Cell]:
-        """Return what is left of the batch that a cell is in; nothing for another shard's."""
-        return [self.left[id_] for id_ in self.together.get(cell_id, ()) if id_ in self.left]
+        """Return the cells without an outcome of a cell's batch; empty for an unknown cell."""
+        return [
+            cell
+            for batch in self.batches
+            if any(one.id == cell_id for one in batch)
+            for cell in batch
+            if cell.id in self.left
+        ]
 
-
-@dataclass
-class Task:
-    """A shard that a station was given."""
-
-    shard: Shard
-    messages: Any  # from the station, as they come
-    begun: float
+    def rest(self) -> Package:
+        """Return the package, reduced to the jobs without an outcome."""
+        jobs = [
+            [job for job in batch if job.cell.id in self.left] for batch in self.package.content
+        ]
+        return replace(self.package, content=[batch for batch in jobs if batch])
 
 
 @dataclass
 class WorkerHandle:
-    """A station as the driver sees it."""
+    """A worker actor as the driver sees it."""
 
     actor: Any
     node: Node
     number: int  # on its node, from 1
-    greeting: Any  # comes when it is ready
+    started: Any  # reference: the worker's environment, available when the worker is ready
     ready: bool = False
-    tasks: list[Task] = field(default_factory=list)  # the first runs
-    cell_id: str = ""  # that it is at
+    shards: list[Shard] = field(default_factory=list)  # the first one runs
+    cell_id: str = ""  # of the running cell
 
     @property
     def name(self) -> str:
-        """What a person calls it."""
+        """Name for display, such as `node#1`."""
         return f"{self.node.name}#{self.number}"
 
     @property
     def under_way(self) -> list[Cell]:
-        """The cells that it is at."""
-        return self.tasks[0].shard.batch(self.cell_id) if self.tasks else []
+        """The running cells."""
+        return self.shards[0].batch(self.cell_id) if self.shards else []
 
 
 class WorkerPool:
-    """Opens stations and closes them.
+    """Starts worker actors and closes them.
 
     Args:
-        fleet: The nodes.
-        setup: What all cells share.
-        timeout: Seconds that a cell may take.
-        warn: Is told what is no reason to stop.
+        cluster: The nodes.
+        resources: Shared by all cells.
+        timeout: Limit for a cell, seconds.
+        warn: Called with the text of each warning.
     """
 
     def __init__(
-        self, fleet: Cluster, setup: Resources, timeout: float | None, warn: Callable[[str], None]
+        self,
+        cluster: Cluster,
+        resources: Resources,
+        timeout: float | None,
+        warn: Callable[[str], None],
     ) -> None:
-        self.fleet, self.posts = fleet, list[WorkerHandle]()
-        self.environment = dict(setup.environment)
-        """Of the first worker, as soon as one is there."""
-        self._ray, self._timeout, self._warn = fleet.ray, timeout, warn
-        self._folder = temporary_folder()
-        self._depot = self._on(self._here, Depot, num_cpus=0).remote()
-        self.packer = Packer(Path(self._folder.name), self._offer)
-        self._setup = self.packer.pack(replace(setup, store=None), files_of(setup))
-        self._nodes = list(fleet.nodes)  # but for those that cannot do it
-        self._there: set[str] = set()  # ids of nodes, at the last roll call
-        self._begun = self._roll_call = time.monotonic()
-        self._most, self._worked = 0, set[str]()  # stations at once; nodes that had one
-        self._patient = True
+        self.workers = list[WorkerHandle]()
+        self.environment = dict(resources.environment)
+        """Of the first worker, as soon as it is ready."""
+        self.packer = Packer(ray.put)
+        self._cluster, self._timeout, self._warn = cluster, timeout, warn
+        self._source = _on_node(
+            ray.get_runtime_context().get_node_id(), FileSource, num_cpus=0
+        ).remote()
+        self._resources = self.packer.pack_resources(replace(resources, store=None))
+        self._nodes = list(cluster.nodes)  # without those whose worker failed to start
+        self._alive: set[str] = set()  # ids of nodes at the last refresh
+        self._created = self._refreshed = time.monotonic()
+        self._max_ready, self._used_nodes = 0, set[str]()
+        self._may_warn = True
 
     @property
-    def strength(self) -> str:
-        """How many worked for the run, and where."""
-        return f"{self._most} on {len(self._worked)} of Ray's nodes"
+    def size(self) -> str:
+        """The largest number of workers at a time, and the number of nodes, as text."""
+        return f"{self._max_ready} on {len(self._used_nodes)} of Ray's nodes"
 
     @property
     def ready(self) -> list[WorkerHandle]:
-        """The stations that can be given work."""
-        return [post for post in self.posts if post.ready]
+        """The workers that accept shards."""
+        return [worker for worker in self.workers if worker.ready]
 
-    def look_after(self) -> None:
-        """See now and then which nodes are there."""
-        if time.monotonic() - self._roll_call > ROLL_CALL_SECONDS:
-            self.refresh_nodes()
-
-    def refresh_nodes(self) -> None:
-        """See which nodes are there, and take those that came since.
+    def refresh(self, after: float = 0.0) -> None:
+        """Update the list of nodes, unless the last update is more recent than `after` seconds.
 
         Raises:
-            WorkerError: None is left.
+            WorkerError: No node is left.
         """
-        self._roll_call = time.monotonic()
-        self._there = self.fleet.census.there()
-        for answer in self.fleet.census.answers():
-            if isinstance(answer, str):
-                self._warn(answer)
-            elif self.fleet.takes(answer):
-                self._nodes.append(answer)
-        if not any(node.id in self._there for node in self._nodes):
-            raise WorkerError("No node of the cluster is left. The same command goes on from here.")
-        if self._patient and self._roll_call - self._begun > PATIENCE_SECONDS:
-            self._patient = False
-            self._warn("no worker has begun yet: others may use the cluster (`ray status` tells)")
+        now = time.monotonic()
+        if now - self._refreshed < after:
+            return
+        self._refreshed = now
+        self._alive = self._cluster.inspector.alive()
+        for result in self._cluster.inspector.results():
+            if isinstance(result, str):
+                self._warn(result)
+            elif self._cluster.accepts(result):
+                self._nodes.append(result)
+        if not any(node.id in self._alive for node in self._nodes):
+            raise WorkerError("No node of the cluster is left. Run the same command to resume.")
+        if self._may_warn and now - self._created > START_WARNING_SECONDS:
+            self._may_warn = False
+            self._warn("no worker is ready yet; `ray status` shows what else uses the cluster")
 
-    def lives(self, node: Node) -> bool:
-        """Tell whether a node can be used, by the last roll call."""
-        return node.id in self._there and node in self._nodes
+    def is_usable(self, node: Node) -> bool:
+        """Return whether a node was alive at the last refresh and its workers can start."""
+        return node.id in self._alive and node in self._nodes
 
-    def open_one(self) -> bool:
-        """Open a station on the node with most room, if there is any; it is not ready yet."""
-        taken = Counter(post.node.id for post in self.posts)
-        room = {n: self.fleet.slots(n) - taken[n.id] for n in self._nodes if self.lives(n)}
+    def start_worker(self) -> bool:
+        """Start a worker on the node with the most room; return False if no node has room."""
+        used = Counter(worker.node.id for worker in self.workers)
+        room = {
+            node: self._cluster.slots(node) - used[node.id]
+            for node in self._nodes
+            if self.is_usable(node)
+        }
         node = max(room, key=lambda node: room[node], default=None)
         if node is None or room[node] <= 0:
             return False
-        here = {post.number for post in self.posts if post.node is node}
-        number = next(number for number in count(1) if number not in here)
-        threads = self.fleet.threads
-        actor = self._on(node.id, WorkerActor, max_concurrency=4, **self.fleet.of_a_worker).remote(
-            self._depot, threads, self._timeout
-        )
-        self.posts.append(WorkerHandle(actor, node, number, actor.begin.remote(self._setup)))
+        numbers = {worker.number for worker in self.workers if worker.node is node}
+        number = next(number for number in count(1) if number not in numbers)
+        # Four threads: two shards, and the methods that control the actor.
+        actor = _on_node(
+            node.id, WorkerActor, max_concurrency=4, **self._cluster.worker_resources
+        ).remote(self._source, self._cluster.threads, self._timeout)
+        self.workers.append(WorkerHandle(actor, node, number, actor.start.remote(self._resources)))
         return True
 
-    def welcome(self, post: WorkerHandle) -> None:
-        """Take note that a station is ready.
+    def mark_ready(self, worker: WorkerHandle) -> None:
+        """Accept a worker that has started.
 
         Raises:
-            RayError: It is not.
+            RayError: The worker failed to start.
         """
-        found = self._ray.get(post.greeting)
-        if not self._worked:
-            self.environment = {k: v for k, v in found.items() if k != "node"}
-        post.ready, self._patient = True, False
-        self._worked.add(post.node.id)
-        self._most = max(self._most, len(self.ready))
+        environment = ray.get(worker.started)
+        if not self._used_nodes:
+            self.environment = {k: v for k, v in environment.items() if k != "node"}
+        worker.ready, self._may_warn = True, False
+        self._used_nodes.add(worker.node.id)
+        self._max_ready = max(self._max_ready, len(self.ready))
 
-    def dismiss(self, post: WorkerHandle, *, its_node: bool = False) -> None:
-        """Kill a station that was lost; and take its node no more, where that cannot do it."""
-        with suppress(self._ray.exceptions.RayError):
-            self._ray.kill(post.actor)
-        self.posts.remove(post)
-        if its_node and post.node in self._nodes:
-            self._nodes.remove(post.node)
+    def remove(self, worker: WorkerHandle, *, exclude_node: bool = False) -> None:
+        """Kill a lost worker; exclude its node from the run where workers cannot start there."""
+        with suppress(ray.exceptions.RayError):
+            ray.kill(worker.actor)
+        self.workers.remove(worker)
+        if exclude_node and worker.node in self._nodes:
+            self._nodes.remove(worker.node)
 
     def calibrations(self) -> list[Calibration]:
-        """Have the pace of every worker measured again: of each size, the one that drifted most."""
+        """Measure the speed of all workers again; return the largest drift for each size."""
         worst: dict[int, Calibration] = {}
-        for answer in [post.actor.calibrations.remote() for post in self.ready]:
-            with suppress(self._ray.exceptions.RayError):
-                for found in self._ray.get(answer):
-                    known = worst.setdefault(found.size, found)
-                    worst[found.size] = max(known, found, key=lambda pace: pace.drift)
+        for reference in [worker.actor.calibrations.remote() for worker in self.ready]:
+            with suppress(ray.exceptions.RayError):
+                for one in ray.get(reference):
+                    known = worst.setdefault(one.size, one)
+                    worst[one.size] = max(known, one, key=lambda calibration: calibration.drift)
         return [worst[size] for size in sorted(worst)]
 
     def close(self, *, now: bool) -> None:
-        """Close all stations, and what was begun for them."""
-        if ending := [post.actor.close.remote() for post in self.ready]:
-            seconds = MOMENT_SECONDS if now else FAREWELL_SECONDS
-            self._ray.wait(ending, num_returns=len(ending), timeout=seconds)
-        for actor in [*(post.actor for post in self.posts), self._depot]:
-            self._ray.kill(actor)
-        self.posts.clear()
-        self._folder.cleanup()
+        """Close all workers and the file source."""
+        if closing := [worker.actor.close.remote() for worker in self.ready]:
+            seconds = CLOSE_NOW_SECONDS if now else CLOSE_SECONDS
+            ray.wait(closing, num_returns=len(closing), timeout=seconds)
+        for actor in [*(worker.actor for worker in self.workers), self._source]:
+            ray.kill(actor)
+        self.workers.clear()
 
-    @property
-    def _here(self) -> str:
-        node_id: str = self._ray.get_runtime_context().get_node_id()
-        return node_id
 
-    def _offer(self, paths: Mapping[str, Path]) -> None:
-        self._ray.get(self._depot.offer.remote({k: path.resolve() for k, path in paths.items()}))
-
-    def _on(self, node_id: str, what: type, **resources: float) -> Any:
-        """Return a class whose instances live on a node; Ray begins none of them anew."""
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-        there = NodeAffinitySchedulingStrategy(node_id, soft=False)
-        return self._ray.remote(
-            max_restarts=0, max_task_retries=0, scheduling_strategy=there, **resources
-        )(what)
+def _on_node(node_id: str, actor_class: type, **resources: float) -> Any:
+    """Return an actor class whose instances live on one node and never restart."""
+    affinity = NodeAffinitySchedulingStrategy(node_id, soft=False)
+    remote: Any = ray.remote  # its type lacks this strategy
+    return remote(max_restarts=0, max_task_retries=0, scheduling_strategy=affinity, **resources)(
+        actor_class
+    )

@@ -1,4 +1,4 @@
-"""How jobs and outcomes go from process to process."""
+"""Transfer of jobs and outcomes between processes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def sender(tmp_path: Path) -> Sender:
     return Sender(tmp_path)
 
 
-def test_a_job_comes_out_as_it_went_in(sender: Sender) -> None:
+def test_a_job_is_unpacked_unchanged(sender: Sender) -> None:
     sent = job(kept=(b"tensors", {"seconds": 1.5}), image=Path("image.png"))
     found = unpack(sender.pack(sent))
     assert np.array_equal(found.content, sent.content)
@@ -37,19 +37,19 @@ def test_a_job_comes_out_as_it_went_in(sender: Sender) -> None:
     assert (found.kept, found.image, found.cell.id) == (sent.kept, sent.image, sent.cell.id)
 
 
-def test_what_goes_by_pipe_fits_into_one(sender: Sender) -> None:
+def test_a_packed_job_fits_into_a_pipe(sender: Sender) -> None:
     large = job(kept=(b"t" * 10_000_000, {}))
-    assert len(sender.pack(large)) < 32_000  # a pipe holds 64 kB, and another job may be in it
+    assert len(sender.pack(large)) < 32_000  # a pipe holds 64 kB and may hold another job
 
 
-def test_an_image_is_sent_once_for_all_jobs_that_use_it(sender: Sender, tmp_path: Path) -> None:
+def test_jobs_with_the_same_image_share_one_file(sender: Sender, tmp_path: Path) -> None:
     packed = [sender.pack(job()) for _ in range(5)]
     assert len(list(tmp_path.iterdir())) == 2  # content and style
     found = [unpack(each) for each in packed]
     assert all(each.style is found[0].style for each in found)
 
 
-def test_files_do_not_pile_up_and_those_of_waiting_jobs_are_there(
+def test_old_files_are_removed_and_those_of_waiting_jobs_are_kept(
     sender: Sender, tmp_path: Path
 ) -> None:
     packed = [sender.pack(job("c" * i)) for i in range(1, 100)]
@@ -58,7 +58,7 @@ def test_files_do_not_pile_up_and_those_of_waiting_jobs_are_there(
         assert unpack(each).content[0, 0, 0] == number
 
 
-def test_an_outcome_is_taken_once(tmp_path: Path) -> None:
+def test_taking_outcomes_removes_their_file(tmp_path: Path) -> None:
     outcome = Outcome(Record(job().cell, "done"), pixels=np.ones((4, 5, 3), np.uint8))
     (found,) = take(write([outcome], tmp_path / "outcome"))
     assert found.pixels is not None
@@ -66,7 +66,7 @@ def test_an_outcome_is_taken_once(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_only_what_a_sender_wrote_is_read_by_name(sender: Sender) -> None:
-    stranger = io.BytesIO()
-    pickle.dump(job(), stranger)  # whole, as another executor would send it
-    assert unpack(stranger.getvalue()).cell.id == job().cell.id
+def test_a_plain_pickle_of_a_job_is_unpacked_too(sender: Sender) -> None:
+    buffer = io.BytesIO()
+    pickle.dump(job(), buffer)  # without files
+    assert unpack(buffer.getvalue()).cell.id == job().cell.id

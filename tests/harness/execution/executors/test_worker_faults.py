@@ -1,4 +1,4 @@
-"""Whatever happens, finished results stay and the rest goes on: real processes, real signals."""
+"""Crashes, time-outs, Ctrl-C and kills of real processes: finished results stay, others run."""
 
 from __future__ import annotations
 
@@ -34,17 +34,15 @@ WAYS = {
 }
 
 
-def test_a_method_that_misbehaves_spoils_its_own_cell_and_no_other(
-    tmp_path: Path, site: Path
-) -> None:
+def test_a_faulty_method_affects_no_cell_but_its_own(tmp_path: Path, site: Path) -> None:
     ways = json.dumps(["well", *(way for way in WAYS if way != "well")])
     methods = f"  trouble: {{params: {{folder: {tmp_path}}}, axes: {{way: {ways}}}}}\n  identity:\n"
     bench = Bench(tmp_path, site, methods)
-    told = bench.run("--timeout", "10", code=3)
+    output = bench.run("--timeout", "10", code=3)
     found = bench.records()
     assert {way: found[f"{way} coffee"].status for way in WAYS} == WAYS
-    assert found["None coffee"].status == "done"  # identity, which comes last
-    assert "look at me" not in told  # a terminal has a display to show
+    assert found["None coffee"].status == "done"  # identity, the last cell
+    assert "look at me" not in output  # the terminal shows the progress display
 
     def why(way: str) -> str:
         record = found[f"{way} coffee"]
@@ -59,17 +57,17 @@ def test_a_method_that_misbehaves_spoils_its_own_cell_and_no_other(
     assert "SIGSEGV" in (bench.store.root / "report.html").read_text(encoding="utf-8")
     segfault = found["segfaults coffee"]
     assert segfault.failure is not None
-    assert "trouble.py" in segfault.failure.traceback  # the place, from the worker's last words
-    # A crash is tried once more, and both attempts are on record; so is a lack of memory.
+    assert (
+        "trouble.py" in segfault.failure.traceback
+    )  # the place of the fault, from the worker's log
+    # A crashed cell runs once more, and a cell without memory too; all attempts are on record.
     assert [a.kind for a in segfault.attempts] == ["Crashed"]
     assert [a.kind for a in found["crashes once coffee"].attempts] == ["Crashed"]
     assert [a.kind for a in found["allocates coffee"].attempts] == ["MemoryError"]
     assert found["sleeps coffee"].attempts == ()
 
 
-def test_a_fit_that_hangs_is_waited_for_once_and_not_for_every_content(
-    tmp_path: Path, site: Path
-) -> None:
+def test_a_hanging_fit_is_tried_for_one_content_only(tmp_path: Path, site: Path) -> None:
     contents = "{coffee: {builtin: coffee}, camera: {builtin: camera}, moon: {builtin: moon}}"
     methods = "  trouble: {params: {way: sleeps in fit}}\n  identity:\n"
     bench = Bench(tmp_path, site, methods, contents=contents)
@@ -88,22 +86,24 @@ def test_a_fit_that_hangs_is_waited_for_once_and_not_for_every_content(
     ("limit", "left"),
     [(["--max-failures", "50%"], 3), pytest.param(["--fail-fast"], 5, marks=pytest.mark.slow)],
 )
-def test_a_run_ends_when_too_many_cells_have_failed(
+def test_a_run_ends_after_too_many_failed_cells(
     tmp_path: Path, site: Path, limit: list[str], left: int
 ) -> None:
     bench = Bench(tmp_path, site, "  trouble: {params: {way: raises}}\n", seeds="[0,1,2,3,4,5]")
-    told = bench.run(*limit, code=3)
-    assert f"{6 - left} failed: the run ends here" in told
-    # The worker is up to two cells ahead: it is not made to break off.
+    output = bench.run(*limit, code=3)
+    assert f"{6 - left} failed: the run ends here" in output
+    # The worker may be up to two cells ahead; they are completed.
     assert 6 - left <= len(list(bench.store.records(bench.store.run()))) <= 8 - left
 
 
-def test_ctrl_c_ends_after_the_running_cell_and_twice_ends_now(tmp_path: Path, site: Path) -> None:
+def test_ctrl_c_completes_the_running_cell_and_a_second_one_ends_it(
+    tmp_path: Path, site: Path
+) -> None:
     methods = SLOW.format(seconds=1.5, folder=tmp_path)
     bench = Bench(tmp_path, site, methods, seeds="[0,1,2,3]")
     process = bench.start()
     bench.wait_for(process, 1)
-    time.sleep(0.5)  # the second is under way
+    time.sleep(0.5)  # the second cell runs
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stdout + stderr
@@ -129,7 +129,7 @@ def test_ctrl_c_ends_after_the_running_cell_and_twice_ends_now(tmp_path: Path, s
     assert Counter(r.status for r in bench.store.all_records()) == {"done": 4}
 
 
-def test_the_worker_ends_with_its_parent_however_that_ends(tmp_path: Path, site: Path) -> None:
+def test_the_worker_ends_when_its_parent_is_killed(tmp_path: Path, site: Path) -> None:
     bench = Bench(tmp_path, site, SLOW.format(seconds=2, folder=tmp_path), seeds="[0,1,2,3]")
     process = bench.start()
     bench.wait_for(process, 1)
@@ -146,7 +146,7 @@ def test_the_worker_ends_with_its_parent_however_that_ends(tmp_path: Path, site:
 
 
 def alive(group: int) -> list[str]:
-    """Processes of a group that still run."""
+    """Return the running processes of a group."""
     listed = subprocess.run(
         ["ps", "-eo", "pgid=,stat=,args="], capture_output=True, text=True, check=True
     )
@@ -155,19 +155,21 @@ def alive(group: int) -> list[str]:
 
 
 @pytest.mark.parametrize("many", [2, pytest.param(4, marks=pytest.mark.slow)])
-def test_runs_at_once_do_no_cell_twice(tmp_path: Path, site: Path, many: int) -> None:
-    methods = SLOW.format(seconds=1.1, folder=tmp_path)  # a quick one would be repeated
+def test_concurrent_runs_run_each_cell_once(tmp_path: Path, site: Path, many: int) -> None:
+    methods = SLOW.format(
+        seconds=1.1, folder=tmp_path
+    )  # a quick stylization is repeated for its time
     bench = Bench(tmp_path, site, methods, seeds="[0,1,2,3]")
     processes = [bench.start() for _ in range(many)]
-    told = [process.communicate(timeout=200) for process in processes]
-    assert [process.returncode for process in processes] == [0] * many, told
-    waited = [out for out, _ in told if "runs this suite" in out]
+    outputs = [process.communicate(timeout=200) for process in processes]
+    assert [process.returncode for process in processes] == [0] * many, outputs
+    waited = [out for out, _ in outputs if "runs this suite" in out]
     assert len(waited) == many - 1
     assert all("0 to run, 4 reused" in out for out in waited)
     assert len(bench.done()) == 4
 
 
-TAKES_ITS_TURN = """
+HOLDS_THE_LOCK = """
 import os, signal, sys
 from pathlib import Path
 from harness.store.lock import turn
@@ -176,8 +178,8 @@ with turn(Path(sys.argv[1]), print):
 """
 
 
-def test_the_turn_of_a_dead_process_is_taken_over(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", TAKES_ITS_TURN, str(tmp_path)]
+def test_the_lock_of_a_killed_process_is_released(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", HOLDS_THE_LOCK, str(tmp_path)]
     subprocess.run(command, check=False, cwd=ROOT)
     assert (tmp_path / ".holder").exists()
     with turn(tmp_path, on_wait=pytest.fail) as waited:

@@ -1,4 +1,4 @@
-"""Which of a cluster's nodes a run takes, and what it says of them."""
+"""Selection of a cluster's nodes for a run, and its messages."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ MIXED = [
 ]
 
 
-def fleet(device: str, nodes: list[Node], **more: Any) -> Cluster:
-    chosen = [n for n in nodes if cluster._fits(n, device)]
+def cluster_of(device: str, nodes: list[Node], **more: Any) -> Cluster:
+    chosen = [n for n in nodes if cluster._has_device(n, device)]
     threads = cluster._threads(chosen, device)
     others = tuple(n for n in nodes if n not in chosen)
-    return Cluster(None, None, device, tuple(chosen), threads, others=others, **more)  # type: ignore[arg-type]
+    return Cluster(None, device, tuple(chosen), threads, others=others, **more)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    ("asked", "taken"),
+    ("device", "selected"),
     [
         ("auto", "NVIDIA A100-SXM4-80GB"),  # eight of them, six of the other
         ("cuda", "NVIDIA A100-SXM4-80GB"),
@@ -54,90 +54,92 @@ def fleet(device: str, nodes: list[Node], **more: Any) -> Cluster:
         ("cpu", "cpu"),
     ],
 )
-def test_one_device_is_taken_of_a_mixed_cluster(asked: str, taken: str) -> None:
-    assert choose(MIXED, asked) == taken
+def test_a_run_on_a_mixed_cluster_uses_one_device(device: str, selected: str) -> None:
+    assert choose(MIXED, device) == selected
 
 
-def test_a_device_that_is_not_there_is_told_with_those_that_are() -> None:
+def test_the_error_for_a_missing_device_lists_the_available_ones() -> None:
     with pytest.raises(UsageError, match=r"--device H200: the cluster has 8 × NVIDIA A100.*, 6 ×"):
         choose(MIXED, "H200")
     with pytest.raises(UsageError, match="--device cuda: the cluster has no GPU"):
         choose([node("a")], "cuda")
-    with pytest.raises(UsageError, match="no processors to give away"):
+    with pytest.raises(UsageError, match="offer no CPU cores"):
         choose([node("head", cores=0)], "auto")
 
 
-def test_the_plan_says_where_cells_run_and_what_is_left_alone() -> None:
-    lines = list(fleet("NVIDIA H100 80GB HBM3", MIXED).lines())
+def test_the_plan_lists_the_workers_and_the_unused_nodes() -> None:
+    lines = list(cluster_of("NVIDIA H100 80GB HBM3", MIXED).lines())
     assert lines[0] == "6 workers on 2 nodes: h1 (4), h2 (2)"
     assert lines[1].startswith("not used: a1 (NVIDIA A100-SXM4-80GB)")
     assert len(lines) == 2
 
 
-def test_nodes_that_differ_in_what_numbers_hang_on_are_told() -> None:
+def test_nodes_with_different_versions_are_reported() -> None:
     other = node("b", versions={**VERSIONS, "torch": "1.0"})
-    (_, warning) = fleet("cpu", [node("a"), other]).lines()
+    (_, warning) = cluster_of("cpu", [node("a"), other]).lines()
     assert warning == f"! the nodes differ in torch: {VERSIONS['torch']}, 1.0"
 
 
-def test_workers_on_processors_take_whole_nodes_unless_threads_are_limited(
+def test_cpu_workers_use_whole_nodes_unless_threads_are_limited(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     nodes = [node("a", cores=16), node("b", cores=40)]
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    # As many threads everywhere: sums would differ in bits. So b has room for two of sixteen.
-    assert [fleet("cpu", nodes).slots(n) for n in nodes] == [1, 2]
+    # Equal threads on all nodes, or sums would differ in bits: b has room for two times 16.
+    assert [cluster_of("cpu", nodes).slots(n) for n in nodes] == [1, 2]
     monkeypatch.setenv("OMP_NUM_THREADS", "4")
-    assert [fleet("cpu", nodes).slots(n) for n in nodes] == [4, 10]
-    assert fleet("cpu", nodes).of_a_worker == {"num_cpus": 4}
+    assert [cluster_of("cpu", nodes).slots(n) for n in nodes] == [4, 10]
+    assert cluster_of("cpu", nodes).worker_resources == {"num_cpus": 4}
 
 
-def test_a_worker_has_a_whole_gpu_unless_clocks_do_not_matter() -> None:
+def test_a_worker_has_a_whole_gpu_unless_a_share_is_set() -> None:
     h100 = "NVIDIA H100 80GB HBM3"
-    assert fleet(h100, MIXED).of_a_worker == {"num_cpus": 1, "num_gpus": 1.0}
-    assert fleet(h100, MIXED).workers == 6
-    assert fleet(h100, MIXED, share=0.25).workers == 24
-    assert fleet(h100, MIXED).threads == 8  # 16 cores for 2 GPUs, 48 for 4: the fewer
+    assert cluster_of(h100, MIXED).worker_resources == {"num_cpus": 1, "num_gpus": 1.0}
+    assert cluster_of(h100, MIXED).workers == 6
+    assert cluster_of(h100, MIXED, share=0.25).workers == 24
+    assert cluster_of(h100, MIXED).threads == 8  # 16 cores for 2 GPUs, 48 for 4: the fewer
 
 
-def test_a_node_that_comes_later_has_to_be_of_the_same_device() -> None:
-    ours = fleet("NVIDIA H100 80GB HBM3", MIXED)
-    assert ours.takes(node("h3", "NVIDIA H100 80GB HBM3", 1, 8))
-    assert not ours.takes(node("a2", "NVIDIA A100-SXM4-80GB", 8, 96))
+def test_a_node_that_joins_later_needs_the_same_device() -> None:
+    used = cluster_of("NVIDIA H100 80GB HBM3", MIXED)
+    assert used.accepts(node("h3", "NVIDIA H100 80GB HBM3", 1, 8))
+    assert not used.accepts(node("a2", "NVIDIA A100-SXM4-80GB", 8, 96))
 
 
-def test_bfloat16_is_taken_where_all_nodes_are_fast_at_it() -> None:
+def test_bfloat16_is_used_if_it_is_fast_on_all_nodes() -> None:
     fast, slow = node("a", bfloat16=True), node("b", bfloat16=False)
-    assert fleet("cpu", [fast, fast]).hardware.bfloat16
-    assert not fleet("cpu", [fast, slow]).hardware.bfloat16
+    assert cluster_of("cpu", [fast, fast]).hardware.bfloat16
+    assert not cluster_of("cpu", [fast, slow]).hardware.bfloat16
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
         (("--ray-address", "auto"), "--ray-address auto requires --executor ray."),
         (
             ("--executor", "ray", "--ray-address", "ray://here:10001"),
             "has to be a node of the cluster",
         ),
-        (("--executor", "ray", "--ray-address", "here"), r"it is not like HOST:6379"),
-        (("--executor", "ray", "--ray-address", "127.0.0.1:1"), "no cluster answers there"),
+        (("--executor", "ray", "--ray-address", "here"), r"the form is HOST:6379"),
+        (("--executor", "ray", "--ray-address", "127.0.0.1:1"), "no cluster responds there"),
         (
             ("--executor", "ray", "--gpus-per-worker", "0.5"),
             "--gpus-per-worker 0.5 requires --batch-cells",
         ),
     ],
 )
-def test_wrong_use_is_told_at_once(options: tuple[str, ...], says: str, tmp_path: Path) -> None:
+def test_invalid_options_fail_before_the_run(
+    options: tuple[str, ...], message: str, tmp_path: Path
+) -> None:
     pytest.importorskip("ray")
     done = nstbench("run", SMOKE, "--out", tmp_path / "out", *options)
     assert done.returncode == 2, done.stdout + done.stderr
-    assert re.search(says, done.stderr)
+    assert re.search(message, done.stderr)
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()
 
 
-def test_where_ray_is_missing_the_message_says_how_to_get_it(tmp_path: Path) -> None:
+def test_a_missing_ray_is_reported_with_the_install_command(tmp_path: Path) -> None:
     (tmp_path / "ray.py").write_text("raise ImportError")
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
     done = nstbench("run", SMOKE, "--executor", "ray", env={"PYTHONPATH": path})
@@ -145,7 +147,7 @@ def test_where_ray_is_missing_the_message_says_how_to_get_it(tmp_path: Path) -> 
     assert "pip install 'ray>=2.60'" in done.stderr
 
 
-def test_a_terminal_shows_each_worker_and_the_time_left_for_all() -> None:
+def test_a_terminal_shows_each_worker_and_the_time_left() -> None:
     written = io.StringIO()
     shown = Display(Console(file=written, force_terminal=True, width=100, height=40))
     cells = [replace(job().cell, seed=seed) for seed in range(5)]
@@ -164,7 +166,7 @@ def test_a_terminal_shows_each_worker_and_the_time_left_for_all() -> None:
     assert "1/5, 2:00 left" in last
 
 
-def test_more_workers_than_a_terminal_has_room_for_are_counted() -> None:
+def test_workers_without_room_in_the_terminal_are_counted() -> None:
     written = io.StringIO()
     shown = Display(Console(file=written, force_terminal=True, width=100, height=60))
     shown.run_started([job().cell])

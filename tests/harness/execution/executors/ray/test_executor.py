@@ -1,6 +1,6 @@
-"""Cells on a real Ray cluster: several nodes on this machine, processors in place of GPUs.
+"""Cells on a real Ray cluster: several nodes on this machine, CPU cores in place of GPUs.
 
-The method that misbehaves leaves a line for each stylization that came to its end, wherever it ran.
+The faulty method writes a line for each completed stylization, on any node.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ __all__ = ["site"]
 
 pytestmark = [
     pytest.mark.slow,
-    # Ray leaves the files of its processes' addresses open.
+    # Ray does not close the files with the addresses of its processes.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
 STORE_BYTES = 80 * 2**20
-"""Of each node's shared memory: the smallest that Ray takes."""
+"""Shared memory of each node: the minimum that Ray accepts."""
 
 
 @pytest.fixture(scope="module")
 def cluster(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A head that runs nothing; tests add nodes of one processor, each with a cache of its own."""
+    """Start a head without cores; tests add nodes of one core, each with its own cache folder."""
     pytest.importorskip("ray")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", f"{site}{os.pathsep}{ROOT}")
@@ -52,7 +52,7 @@ def cluster(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cl
 
 @pytest.fixture
 def nodes(cluster: Cluster, tmp_path: Path) -> Iterator[Callable[[], Any]]:
-    """Adds nodes; they go with the test."""
+    """Add nodes, and remove them after the test."""
     added = []
 
     def add() -> Any:
@@ -72,7 +72,7 @@ def through_ray(cluster: Cluster) -> tuple[str, ...]:
 
 
 ONCE = SLOW.replace("{seconds}", "1.1")
-"""Slow enough to be done no more than once: what is quicker is repeated for its time."""
+"""Slow enough to run once: a quicker stylization is repeated for its time."""
 
 EVERYTHING = """\
   gatys: {params: {iterations: 6}, axes: {optimizer: [lbfgs, adam]}}
@@ -81,14 +81,14 @@ EVERYTHING = """\
 
 
 def under_way(cluster: Cluster, folder: Path, site: Path) -> tuple[Bench, subprocess.Popen[str]]:
-    """A run of twelve cells of which four are done."""
+    """Start a run of twelve cells and wait until four are done."""
     bench = Bench(folder, site, ONCE.format(folder=folder), seeds=str(list(range(12))))
     process = bench.start(*through_ray(cluster))
     bench.wait_for(process, lines=4)
     return bench, process
 
 
-def test_the_same_bits_as_on_one_machine(
+def test_a_cluster_gives_the_same_bits_as_one_machine(
     cluster: Cluster, nodes: Callable[[], Any], tmp_path: Path, site: Path
 ) -> None:
     nodes(), nodes(), nodes()
@@ -112,20 +112,20 @@ def test_the_same_bits_as_on_one_machine(
 
 
 def photographs(folder: Path) -> Path:
-    """Some to train on."""
+    """Return a folder of two photographs to train on."""
     import shutil
 
     from harness.resources.images import skimage_photograph
 
-    there = folder / "photographs"
-    there.mkdir(exist_ok=True)
+    target = folder / "photographs"
+    target.mkdir(exist_ok=True)
     for name in ("coffee", "chelsea"):
         source = skimage_photograph(name)
-        shutil.copy(source, there / source.name)
-    return there
+        shutil.copy(source, target / source.name)
+    return target
 
 
-def test_a_lost_node_costs_nothing_but_time(
+def test_the_cells_of_a_lost_node_run_on_others(
     cluster: Cluster, nodes: Callable[[], Any], tmp_path: Path, site: Path
 ) -> None:
     _, doomed = nodes(), nodes()
@@ -139,15 +139,15 @@ def test_a_lost_node_costs_nothing_but_time(
     assert "Traceback" not in stderr
     records = bench.store.all_records()
     assert Counter(r.status for r in records) == {"done": 16}
-    # What it was at was tried once more, and that is on record; nothing else was done twice.
-    tried = [r for r in records if r.attempts]
-    assert [a.kind for r in tried for a in r.attempts] == ["Lost"] * len(tried)
-    assert len(tried) <= 1
+    # The running cell was tried once more, and that is on record; no other cell ran twice.
+    retried = [r for r in records if r.attempts]
+    assert [a.kind for r in retried for a in r.attempts] == ["Lost"] * len(retried)
+    assert len(retried) <= 1
     assert len(set(bench.done())) == 16
-    assert len(bench.done()) <= 16 + len(tried)
+    assert len(bench.done()) <= 16 + len(retried)
 
 
-def test_a_hanging_cell_is_killed_and_a_crash_takes_its_own_cell_alone(
+def test_a_hanging_cell_is_killed_and_a_crash_affects_no_other_cell(
     cluster: Cluster, nodes: Callable[[], Any], tmp_path: Path, site: Path
 ) -> None:
     nodes(), nodes()
@@ -161,10 +161,10 @@ def test_a_hanging_cell_is_killed_and_a_crash_takes_its_own_cell_alone(
     assert [a.kind for a in found["crashes once coffee"].attempts] == ["Crashed"]
     failure = found["segfaults coffee"].failure
     assert failure is not None
-    assert "trouble.py" in failure.traceback  # its last words came from the node
+    assert "trouble.py" in failure.traceback  # from the worker's log on the node
 
 
-def test_a_driver_that_is_killed_and_started_again_completes_the_set_once(
+def test_a_run_after_a_killed_driver_runs_only_the_remaining_cells(
     cluster: Cluster, nodes: Callable[[], Any], tmp_path: Path, site: Path
 ) -> None:
     nodes(), nodes()
@@ -172,14 +172,14 @@ def test_a_driver_that_is_killed_and_started_again_completes_the_set_once(
     process.send_signal(signal.SIGKILL)
     process.wait()
     kept = {r.cell.id for r in bench.store.all_records() if r.ok}
-    time.sleep(2)  # its workers end with it
+    time.sleep(2)  # the workers end with the driver
     before = len(bench.done())
     bench.run(*through_ray(cluster))
     assert Counter(r.status for r in bench.store.all_records()) == {"done": 12}
     assert len(bench.done()) - before == 12 - len(kept)
 
 
-def test_ctrl_c_ends_after_the_running_cells(
+def test_ctrl_c_completes_the_running_cells(
     cluster: Cluster, nodes: Callable[[], Any], tmp_path: Path, site: Path
 ) -> None:
     nodes(), nodes()
@@ -189,13 +189,13 @@ def test_ctrl_c_ends_after_the_running_cells(
     assert process.returncode == 130, stdout + stderr
     assert "Traceback" not in stderr
     done = [r for r in bench.store.all_records() if r.ok]
-    assert len(done) == len(bench.done()) < 12  # none was cut off
+    assert len(done) == len(bench.done()) < 12  # every started cell was completed
 
 
-def test_a_training_goes_on_elsewhere_from_its_last_checkpoint(
+def test_a_training_resumes_on_another_node_from_its_last_checkpoint(
     cluster: Cluster, nodes: Callable[[], Any], tmp_path: Path, site: Path
 ) -> None:
-    there = [nodes(), nodes()]
+    added = [nodes(), nodes()]
     methods = "  johnson: {params: {width: 0.25, steps: 150, batch_size: 2, crop: 32}}\n"
     (tmp_path / "whole").mkdir()
     whole = Bench(tmp_path / "whole", site, methods)
@@ -207,9 +207,9 @@ def test_a_training_goes_on_elsewhere_from_its_last_checkpoint(
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    began = [(tmp_path / f"cache-{n}" / "freight").exists() for n in (0, 1)]
-    assert sum(began) == 1  # one training needs one worker
-    cluster.remove_node(there[began.index(True)], allow_graceful=False)
+    used = [(tmp_path / f"cache-{n}" / "transferred").exists() for n in (0, 1)]
+    assert sum(used) == 1  # one training needs one worker
+    cluster.remove_node(added[used.index(True)], allow_graceful=False)
     stdout, stderr = process.communicate(timeout=200)
     assert process.returncode == 0, stdout + stderr
     (resumed,), (unbroken,) = bench.store.all_records(), whole.store.all_records()
@@ -217,7 +217,7 @@ def test_a_training_goes_on_elsewhere_from_its_last_checkpoint(
     assert resumed.image_sha256 == unbroken.image_sha256
 
 
-def test_a_node_that_comes_later_is_taken(
+def test_a_node_that_joins_later_is_used(
     cluster: Cluster, nodes: Callable[[], Any], tmp_path: Path, site: Path
 ) -> None:
     nodes()
@@ -230,7 +230,7 @@ def test_a_node_that_comes_later_is_taken(
     assert "2 on 2 of Ray's nodes" in bench.store.run().environment["workers"]
 
 
-def test_what_cells_need_comes_once_to_each_node_and_is_what_was_sent(
+def test_each_node_receives_every_file_once_under_its_hash(
     cluster: Cluster, nodes: Callable[[], Any], tmp_path: Path, site: Path
 ) -> None:
     import hashlib
@@ -242,14 +242,14 @@ def test_what_cells_need_comes_once_to_each_node_and_is_what_was_sent(
     )  # fmt: skip
     bench.run(*through_ray(cluster))
     for cache in ("cache-0", "cache-1"):
-        pieces = list((tmp_path / cache / "freight").glob("[!.]*"))
-        suffixes = Counter(piece.suffix for piece in pieces)
-        assert suffixes[".png"] == 2  # both photographs, though nothing names the driver's folder
-        for piece in pieces:
-            assert piece.stem == hashlib.sha256(piece.read_bytes()).hexdigest()
+        files = list((tmp_path / cache / "transferred").glob("[!.]*"))
+        suffixes = Counter(file.suffix for file in files)
+        assert suffixes[".png"] == 2  # both photographs
+        for file in files:
+            assert file.stem == hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def test_ctrl_c_twice_ends_now(
+def test_a_second_ctrl_c_ends_the_running_cells(
     cluster: Cluster, nodes: Callable[[], Any], tmp_path: Path, site: Path
 ) -> None:
     nodes(), nodes()
@@ -258,7 +258,7 @@ def test_ctrl_c_twice_ends_now(
     process = bench.start(*through_ray(cluster))
     deadline = time.monotonic() + 120
     while len(bench.store.all_records()) < 2 and time.monotonic() < deadline:
-        time.sleep(0.1)  # identity is done, and both workers sleep
+        time.sleep(0.1)  # then identity is done, and both workers sleep
     for _ in range(2):
         process.send_signal(signal.SIGINT)
         time.sleep(1)
