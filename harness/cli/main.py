@@ -225,7 +225,7 @@ def _carry_out(
     *, no_mlflow: bool, only_score: bool = False, fleet: Cluster | None = None,
 ) -> None:  # fmt: skip
     from harness.cli.display import Display
-    from harness.store.lock import turn
+    from harness.store.lock import lock_suite
     from harness.tracking.tracker import tracking_uri as resolve
 
     def ready() -> ReadyRun:
@@ -235,7 +235,7 @@ def _carry_out(
 
     prepared = ready()
     shown = Display(_console())
-    with turn(prepared.store.root, shown.waits) as waited:
+    with lock_suite(prepared.store.root, shown.waits) as waited:
         if waited:
             prepared = ready()  # much is done by now
         shown.announce(prepared, fleet)
@@ -527,15 +527,15 @@ def pull(experiment: str, out: Path, tracking_uri: str) -> None:
     goes on from all of them. Whatever is broken is left out and named.
     Ends with 3 where something was left out.
     """
-    from harness.store.lock import turn
+    from harness.store.lock import lock_suite
     from harness.tracking import pull
     from reports import page
 
     store = _store(experiment, out)
     remote = pull.Remote(store.suite, pull.tracking_uri(out, tracking_uri))
-    with turn(store.root, lambda holder: click.echo(f"! {holder} runs this suite; waiting")):
+    with lock_suite(store.root, lambda holder: click.echo(f"! {holder} runs this suite; waiting")):
         pulled = pull.pull(remote, store)
-        path = page.write(store) if store.began() else None
+        path = page.write(store) if store.start_times() else None
     for line in pulled.lines(store.suite):
         click.echo(line)
     if path:
@@ -572,7 +572,7 @@ def gc(
     wrong = 0
     for store in (_store(name, out) for name in suites or gc.suites(out)):
         try:
-            with gc.alone(store, writing=yes):
+            with gc.lock_or_raise(store, writing=yes):
                 heaps = gc.find(store, latest_only=latest_only, unreadable=unreadable)
                 if yes:
                     gc.remove(store, heaps)

@@ -241,10 +241,10 @@ def _pull_run(remote: Remote, store: Store, page: ExistingRun, pulled: Pulled) -
             with _left_out(remote, name, pulled):
                 png = remote.read(files, name, _most_bytes(size, size))
                 store.write_input(use, size, untrusted.resized_input(png, size))
-    if run.started in store.began():
+    if run.started in store.start_times():
         return False
     suite = remote.read(files, "suite.yaml") if "suite.yaml" in files.sizes else b""
-    store.take_in(run, untrusted.text(suite, "suite.yaml"))
+    store.add_run(run, untrusted.text(suite, "suite.yaml"))
     return True
 
 

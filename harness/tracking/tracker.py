@@ -27,7 +27,7 @@ from PIL import Image as Pillow
 from harness.errors import TrackingError
 from harness.records import Record, Run, TracePoint, without_trials
 from harness.store import IMAGE_FORMATS, SAVED, Store, dump
-from harness.store.redaction import redact
+from harness.store import redact
 from harness.tracking import artifacts as mlflow_artifacts
 from harness.tracking import saved_views
 from harness.tracking.client import briefly, connect, reported

@@ -274,7 +274,7 @@ def test_the_history_has_what_one_can_go_back_to(tmp_path: Path) -> None:
     store = Store(tmp_path, "s")
 
     def starts() -> list[str]:
-        return [run.started for run in store.moments()]
+        return [run.started for run in store.revisions()]
 
     store.write_suite("first")
     store.write_run(run_of("2026-11-01T10:00:00+00:00", "a", finished=False))
@@ -287,7 +287,7 @@ def test_the_history_has_what_one_can_go_back_to(tmp_path: Path) -> None:
     store.write_run(run_of("2026-11-04T10:00:00+00:00", "b"))
     store.write_run(run_of("2026-11-05T10:00:00+00:00", "a", reused=1))  # the first plan again
     assert starts() == [f"2026-11-0{day}T10:00:00+00:00" for day in (2, 4, 5)]
-    first, second, _ = store.moments()
+    first, second, _ = store.revisions()
     assert (store.at(first).suite_text(), store.at(second).suite_text()) == ("first", "second")
     assert store.at(first).run() == first
     store.write_run(run_of("2026-11-06T10:00:00+00:00", "a", claims=(CLAIM,), reused=1))
@@ -299,9 +299,9 @@ def test_a_store_of_an_earlier_version_remembers_its_run(tmp_path: Path) -> None
     store.write_run(run_of("2026-11-01T10:00:00+00:00", "a"))
     for path in store.root.glob("history/*"):
         path.unlink()
-    assert [run.cells for run in store.moments()] == [("a",)]
+    assert [run.cells for run in store.revisions()] == [("a",)]
     store.write_run(run_of("2026-11-02T10:00:00+00:00", "b"))
-    assert [run.cells for run in store.moments()] == [("a",), ("b",)]
+    assert [run.cells for run in store.revisions()] == [("a",), ("b",)]
 
 
 @pytest.mark.parametrize(
@@ -320,8 +320,8 @@ def test_a_moment_is_named_by_how_far_back_or_by_when(tmp_path: Path, name: str,
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("artists~2", "artists~2: there are not so many runs"),
-        ("artists@2026-11-18", "artists@2026-11-18: no run began by 2026-11-18"),
+        ("artists~2", "artists~2: there are not that many runs"),
+        ("artists@2026-11-18", "artists@2026-11-18: no run started by 2026-11-18"),
     ],
 )
 def test_an_unknown_moment_lists_those_there_are(tmp_path: Path, name: str, said: str) -> None:
@@ -329,7 +329,7 @@ def test_an_unknown_moment_lists_those_there_are(tmp_path: Path, name: str, said
     with pytest.raises(UsageError) as caught:
         revisions.find(name, tmp_path)
     assert str(caught.value) == (
-        f"{said}. What one can go back to:\n"
+        f"{said}. Available runs:\n"
         "    artists    artists@2026-11-20T23:59:59\n"
         "    artists~1  artists@2026-11-19T08:00:00"
     )
@@ -338,7 +338,7 @@ def test_an_unknown_moment_lists_those_there_are(tmp_path: Path, name: str, said
 @pytest.mark.parametrize("name", ["artists~x", "artists@yesterday", "artists@2026-1", "artists@"])
 def test_what_is_no_moment_is_told_what_would_be(tmp_path: Path, name: str) -> None:
     two_moments(tmp_path)
-    with pytest.raises(UsageError, match=r"behind [~@] stands .*, as in suite[~@]"):
+    with pytest.raises(UsageError, match=r"[~@] needs .*, as in suite[~@]"):
         revisions.find(name, tmp_path)
 
 

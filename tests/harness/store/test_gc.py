@@ -15,7 +15,7 @@ from filelock import FileLock
 from harness import filesystem
 from harness.records import Record
 from harness.store import Store
-from harness.store import gc as rubbish
+from harness.store import gc as garbage
 from tests.harness.test_filesystem import command, fill
 from tests.reports.test_page import CAT, WAVE, cell, record, store_of
 
@@ -89,7 +89,7 @@ def test_what_the_latest_or_an_earlier_run_refers_to_stays(store: Store) -> None
     assert after["history"] == before["history"]
     assert list(store.records(store.run())) != []
     assert command("report", "artists", "--out", store.root.parent).exit_code == 0
-    assert rubbish.find(store) == []
+    assert garbage.find(store) == []
 
 
 def test_it_makes_room_on_a_full_disk(small_disk: Path) -> None:
@@ -125,7 +125,7 @@ def test_a_run_that_is_at_work_is_left_alone(store: Store) -> None:
         for options in ((), ("--yes",)):
             done = command("gc", "artists", "--out", store.root.parent, *options)
             assert done.exit_code == 2
-            assert f"{store.root}: a run is at work there" in done.stderr
+            assert f"{store.root}: a run is in progress" in done.stderr
     assert held(store) == before
     assert gc(store, "--yes") != before
 
@@ -136,9 +136,9 @@ def test_what_cannot_be_read_stays_with_all_that_it_may_need_unless_asked(store:
     path.write_text(path.read_text().replace('"variant"', '"variante"'))
     before = held(store)
     assert gc(store, "--yes") == before
-    kept = {heap.kind: heap.kept for heap in rubbish.find(store)}
+    kept = {group.kind: group.kept for group in garbage.find(store)}
     assert kept == {
-        "cells that cannot be read": "--unreadable takes them too",
+        "cells that cannot be read": "--unreadable removes them too",
         "fits": "a cell that cannot be read may need them",
         "inputs": "a cell that cannot be read may need them",
     }
@@ -160,7 +160,7 @@ def test_a_run_that_nobody_can_read_keeps_everything(store: Store) -> None:
     before = held(store)
     done = command("gc", "artists", "--out", store.root.parent, "--yes")
     assert done.exit_code == 2
-    assert "what that run refers to is not known, so all is kept" in done.stderr
+    assert "it is unknown which files that run needs; nothing was removed" in done.stderr
     assert held(store) == before
 
 
@@ -218,4 +218,4 @@ def test_a_suite_without_results_says_so_and_the_others_are_seen_to(store: Store
     done = command("gc", "nothing", "artists", "--out", store.root.parent, "--yes")
     assert done.exit_code == 2
     assert "nothing holds no results" in done.stderr
-    assert rubbish.find(store) == []
+    assert garbage.find(store) == []

@@ -139,7 +139,7 @@ def test_what_is_finished_here_stays_and_a_newer_run_here_stays_the_latest(
     taken = [each.record_path(other.cell.id).read_bytes() for each in (ours, theirs)]
     assert taken[0] == taken[1]  # it had no result here
     assert "of the run of 2026-03-01T00:00:00 UTC" in done.stdout
-    assert [run.started[:7] for run in ours.moments()] == ["2026-02", "2026-03"]
+    assert [run.started[:7] for run in ours.revisions()] == ["2026-02", "2026-03"]
     assert command("report", "artists~1", "--out", tmp_path / "ours").exit_code == 0
 
 
@@ -154,8 +154,8 @@ def test_pages_of_two_colleagues_do_not_replace_each_other(
     client.delete_tag(under_way, "nst.record")
     done = pull(tmp_path / "ours", uri)
     assert f"cells: {SEEDS - 1} came, 0 were here already; runs: 2 came\n" in done.stdout
-    moments = Store(tmp_path / "ours", "artists").moments()
-    assert [len(run.cells) for run in moments] == [SEEDS, 3]
+    revisions = Store(tmp_path / "ours", "artists").revisions()
+    assert [len(run.cells) for run in revisions] == [SEEDS, 3]
 
 
 def test_sync_completes_what_an_earlier_version_mirrored_and_sends_nothing_else_again(

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.store.lock import turn
+from harness.store.lock import lock_suite
 from tests.helpers.faulty_runs import ROOT, SLOW, Bench, site
 
 __all__ = ["site"]
@@ -170,8 +170,8 @@ def test_runs_at_once_do_no_cell_twice(tmp_path: Path, site: Path, many: int) ->
 TAKES_ITS_TURN = """
 import os, signal, sys
 from pathlib import Path
-from harness.store.lock import turn
-with turn(Path(sys.argv[1]), print):
+from harness.store.lock import lock_suite
+with lock_suite(Path(sys.argv[1]), print):
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -180,5 +180,5 @@ def test_the_turn_of_a_dead_process_is_taken_over(tmp_path: Path) -> None:
     command = [sys.executable, "-c", TAKES_ITS_TURN, str(tmp_path)]
     subprocess.run(command, check=False, cwd=ROOT)
     assert (tmp_path / ".holder").exists()
-    with turn(tmp_path, on_wait=pytest.fail) as waited:
+    with lock_suite(tmp_path, on_wait=pytest.fail) as waited:
         assert not waited
