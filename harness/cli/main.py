@@ -251,10 +251,10 @@ def _run_and_show(prepared: ReadyRun, rules: RunOptions, shown: Display, uri: st
     from harness.cli import display, run_loop
     from harness.cli.interrupts import InterruptHandler
     from harness.execution.machine import environment
-    from harness.tracking.background_thread import Mirror
+    from harness.tracking.background_thread import BackgroundTracker
 
     prepared.store.begin()
-    mirror, console = Mirror(prepared.store, uri, shown.warn), shown.console
+    mirror, console = BackgroundTracker(prepared.store, uri, shown.warn), shown.console
     try:
         with InterruptHandler(shown.stops) as stopping:
             begun = prepared.run_record(command=_command(), started=environment.now(), tracking=uri)

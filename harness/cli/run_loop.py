@@ -16,7 +16,7 @@ from harness.execution.jobs import Outcome, Setup
 from harness.execution.prepare import ReadyRun
 from harness.records import Calibration, Cell, Failure, Record, Run
 from harness.store import Store
-from harness.tracking.background_thread import Mirror
+from harness.tracking.background_thread import BackgroundTracker
 
 if TYPE_CHECKING:
     from harness.execution.executors.ray.cluster import Cluster
@@ -47,7 +47,7 @@ class RunOptions:
 def run_cells(
     prepared: ReadyRun,
     display: Display,
-    mirror: Mirror,
+    mirror: BackgroundTracker,
     run: Run,
     rules: RunOptions,
     stopping: InterruptHandler,
@@ -95,13 +95,17 @@ def run_cells(
 
 
 def _work(
-    executor: Executor, prepared: ReadyRun, rules: RunOptions, display: Display, mirror: Mirror
+    executor: Executor,
+    prepared: ReadyRun,
+    rules: RunOptions,
+    display: Display,
+    mirror: BackgroundTracker,
 ) -> tuple[Calibration, ...]:
     """Have a worker go through the jobs; return how fast it was before and after."""
     failed = 0
     try:
         executor.start()
-        mirror.settle()  # meanwhile; the first times would be disturbed
+        mirror.wait_until_connected()  # connecting would disturb the first timings
         for outcome in executor.run(prepared.batches(rules.batch_cells)):
             _keep(prepared.store, outcome)
             mirror.cell(outcome.record)

@@ -116,7 +116,8 @@ def test_a_record_of_another_schema_says_what_to_do(store: Store) -> None:
     path = store.record_path(CELL.id)
     path.write_text(path.read_text().replace('"variant"', '"variante"'))
     with pytest.raises(
-        RecordError, match=r"record\.json cannot be read by this version.*cell\.variant.*run the suite again"
+        RecordError,
+        match=r"record\.json cannot be read by this version.*cell\.variant.*run the suite again",
     ):
         store.read(CELL.id)
 
