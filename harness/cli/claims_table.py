@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.analysis.claims.export import HEADINGS, cells, footnotes
-from harness.analysis.claims.judge import ClaimRow
+from harness.analysis.claims.rows import ClaimRow
 
 COLORS = {"supported": "green", "equivalent": "cyan", "contradicted": "red"}
 NUMBERS = ("n", "first", "second", "p adj")

@@ -66,9 +66,9 @@ class PullSummary:
         )
         if self.without_snapshots:
             yield (
-                f"{self.without_snapshots} cells lack their intermediate images: an earlier version of "
-                "nstbench sent them. Run `nstbench sync` where they are stored, then pull into a "
-                "new folder."
+                f"{self.without_snapshots} cells lack their intermediate images, since an earlier "
+                "version of nstbench sent them. Run `nstbench sync` where they are stored, then "
+                "pull into a new folder."
             )
         if self.trained:
             yield "MLflow has no trained networks: new contents of a trained style train again."
