@@ -1,4 +1,4 @@
-"""A real PostgreSQL server on this machine, of Debian's package, with a fresh database."""
+"""A real PostgreSQL server on this machine, from Debian's package, with an empty database."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from tests.helpers.mlflow_server import free_port
 
 PACKAGED = Path("/usr/lib/postgresql")
 USER = "nobody"
-"""Who runs it where we are root, which it refuses to be run by."""
+"""User of the server if the tests run as root, since PostgreSQL refuses to run as root."""
 
 
 @contextmanager
 def running() -> Iterator[str]:
     """Start a server on a free port of 127.0.0.1; yields the address of an empty database."""
     bin_ = _programs()
-    # Not below pytest's folders: those are for their owner alone, and it may be another user's.
+    # Not in a folder of pytest, since other users cannot read those.
     with TemporaryDirectory(prefix="nstbench-postgres-") as folder:
         if os.geteuid() == 0:
             shutil.chown(folder, USER)
@@ -43,7 +43,7 @@ def running() -> Iterator[str]:
 def _programs() -> Path:
     found = sorted(PACKAGED.glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     if not found:
-        without("there is no PostgreSQL here: apt-get install postgresql")
+        without("PostgreSQL is not installed: apt-get install postgresql")
     pytest.importorskip("psycopg2") if not os.environ.get("CI") else None
     return found[-1].parent
 

@@ -35,7 +35,7 @@ class Crossed:
         return self.mean - half, self.mean + half
 
     def p(self) -> Array:
-        """Return the two-sided p of a mean of zero; without variance it is 1 at zero, otherwise 0."""
+        """Return the two-sided p of a mean of zero; without variance it is 1 at zero, else 0."""
         with np.errstate(divide="ignore", invalid="ignore"):
             t = np.abs(self.mean) / self.standard_error
         p: Array = np.where(self.mean == 0, 1.0, 2 * special.stdtr(self.df, -t))

@@ -458,7 +458,7 @@ claims:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ("factor: norm", "factor: nrom", "claims.F1.factor: 'nrom' is not a parameter of johnson:"),
         ("method: johnson", "method: jonson", "'jonson' is not one of the methods: johnson."),
@@ -469,13 +469,13 @@ claims:
     ],
 )
 def test_a_mistake_in_a_claim_is_reported_with_its_place(
-    write_suite: Callable[[str], Path], old: str, new: str, said: str
+    write_suite: Callable[[str], Path], old: str, new: str, message: str
 ) -> None:
     head, claims = SUITE.split("claims:\n")
     path = write_suite(f"{head}claims:\n{claims.replace(old, new)}")
     with pytest.raises(SuiteError) as caught:
         suite.load(path)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 def load_claims(text: str, write_suite: Callable[[str], Path]) -> Mapping[str, Any]:
