@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from harness.analysis.table import plain
-from harness.store.redaction import redact
+from harness.store import redact
 from reports.formatting import numbers
 
 HERE = Path(__file__).parent

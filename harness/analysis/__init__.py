@@ -1,1 +1,1 @@
-"""From records to verdicts: tables, paired statistics, and claims."""
+"""From records to verdicts: tables, paired statistics and claims."""

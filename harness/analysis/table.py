@@ -1,4 +1,4 @@
-"""Records -> one flat row per cell: results.csv, and what every comparison is made from."""
+"""Records as flat rows, one per cell: the contents of results.csv, and the input of comparisons."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.records import Cell, Record, Skip, Timing
 
 
 def rows(records: Iterable[Record], skipped: Iterable[Skip] = ()) -> list[dict[str, Any]]:
-    """Return one row per cell, in plan order; cells that were skipped come last."""
+    """Return one row per cell, in plan order, with skipped cells last."""
     return [_row(record) for record in records] + [
         {
             "cell": "",
@@ -28,24 +28,24 @@ def rows(records: Iterable[Record], skipped: Iterable[Skip] = ()) -> list[dict[s
 
 
 def frame(table: list[dict[str, Any]]) -> pd.DataFrame:
-    """Return the rows as a frame; what only skipped cells have is there too, and empty."""
+    """Return the rows as a frame with the columns of all rows."""
     return pd.DataFrame(table, columns=[*dict.fromkeys(key for row in table for key in row)])
 
 
 def lenses(records: Iterable[Record]) -> dict[str, str]:
-    """Return the network that each score looks through, by the score's name."""
+    """Return the network that each score uses, by the name of the score."""
     return {score.name: score.lens for record in records for score in record.scores}
 
 
 def plain(value: Any) -> str:
-    """Write a parameter's value as a suite would."""
+    """Return the value of a parameter as text, as in a suite."""
     if isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False, default=list)
 
 
 def planned(cell: Cell) -> dict[str, Any]:
-    """Return what a cell is, before anything came of it."""
+    """Return the row of a cell that has not run yet."""
     return {**_place(cell), **_circumstances(cell)}
 
 

@@ -113,7 +113,7 @@ def gc(
     exit_code = 0
     for store in (opts.store_of(name, out) for name in suites or gc.suites(out)):
         try:
-            with gc.alone(store, writing=yes):
+            with gc.lock_or_raise(store, writing=yes):
                 groups = gc.find(store, latest_only=latest_only, unreadable=unreadable)
                 if yes:
                     gc.remove(store, groups)

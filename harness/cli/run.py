@@ -130,7 +130,7 @@ def _ready_run(
 ) -> Iterator[tuple[ReadyRun, Display]]:
     """Prepare a suite and hold the lock of its folder; yield the run and its display."""
     from harness.cli.display import Display
-    from harness.store.lock import turn
+    from harness.store.lock import lock_suite
 
     def prepare() -> ReadyRun:
         ready = _prepare(**options, hardware=cluster.hardware if cluster else None)
@@ -138,7 +138,7 @@ def _ready_run(
 
     ready = prepare()
     display = Display(opts.console())
-    with turn(ready.store.root, display.waits) as waited:
+    with lock_suite(ready.store.root, display.waits) as waited:
         if waited:
             ready = prepare()  # the other run has finished cells of this plan
         display.announce(ready, cluster)
@@ -160,10 +160,10 @@ def _run_and_show(
     from harness.cli import run_loop, tables
     from harness.cli.interrupts import InterruptHandler
     from harness.execution.machine import environment
-    from harness.tracking.background_thread import Mirror
+    from harness.tracking.background_thread import BackgroundTracker
 
     ready.store.begin()
-    mirror, console = Mirror(ready.store, uri, display.warn), display.console
+    mirror, console = BackgroundTracker(ready.store, uri, display.warn), display.console
     try:
         with InterruptHandler(display.stops) as interrupts:
             run = ready.run_record(command=_command(), started=environment.now(), tracking=uri)

@@ -19,7 +19,7 @@ from harness.store import Store
 if TYPE_CHECKING:
     from harness.execution.executors.ray.cluster import Cluster
     from harness.execution.executors.ray.executor import Watch
-    from harness.tracking.background_thread import Mirror
+    from harness.tracking.background_thread import BackgroundTracker
 
 
 class RunObserver:
@@ -49,15 +49,15 @@ class RunObserver:
 class MlflowObserver(RunObserver):
     """Mirrors every record to MLflow."""
 
-    def __init__(self, mirror: Mirror) -> None:
+    def __init__(self, mirror: BackgroundTracker) -> None:
         self._mirror = mirror
 
     def workers_starting(self) -> None:
         """Wait until MLflow is imported and connected."""
-        self._mirror.settle()
+        self._mirror.wait_until_connected()
 
     def cell_finished(self, record: Record) -> None:
-        """Mirror the record."""
+        """BackgroundTracker the record."""
         self._mirror.cell(record)
 
 

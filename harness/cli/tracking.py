@@ -45,15 +45,15 @@ def pull(experiment: str, out: Path, tracking_uri: str) -> None:
     continues from the combined results. Invalid data is left out and reported. Exit code 3: some
     data was left out.
     """
-    from harness.store.lock import turn
+    from harness.store.lock import lock_suite
     from harness.tracking import pull
     from reports import page
 
     store = opts.store_of(experiment, out)
     remote = pull.Remote(store.suite, pull.tracking_uri(out, tracking_uri))
-    with turn(store.root, lambda holder: click.echo(f"! waiting: {holder} runs this suite")):
+    with lock_suite(store.root, lambda holder: click.echo(f"! waiting: {holder} runs this suite")):
         pulled = pull.pull(remote, store)
-        path = page.write(store) if store.began() else None
+        path = page.write(store) if store.start_times() else None
     for line in pulled.lines(store.suite):
         click.echo(line)
     if path:

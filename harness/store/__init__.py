@@ -1,18 +1,16 @@
 """Records, images and traces on disk; the only code that reads or writes a results folder."""
 
-from harness.store.store import (
-    IMAGE_FORMATS,
+from harness.store.serialization import (
     SAVED,
     SAVED_COLUMNS,
     TRACE_COLUMNS,
-    Store,
     dump,
     parse_record,
     parse_run,
     parse_trace,
-    write_page,
-    write_page_folder,
+    redact,
 )
+from harness.store.store import IMAGE_FORMATS, Store, write_page, write_page_folder
 
 __all__ = [
     "IMAGE_FORMATS",
@@ -24,6 +22,7 @@ __all__ = [
     "parse_record",
     "parse_run",
     "parse_trace",
+    "redact",
     "write_page",
     "write_page_folder",
 ]

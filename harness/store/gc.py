@@ -1,8 +1,8 @@
-"""What no run of a suite refers to any more: cells, fits, inputs, checkpoints, half-written files.
+"""Files that no run of a suite refers to: cells, fits, inputs, checkpoints, incomplete files.
 
-A run refers to the cells that it planned, they to their fits and images. The latest run counts,
-and every one of `history/`. Only what nstbench names so itself is looked at, links are not
-followed, and what cannot be told for certain is kept.
+A run refers to its planned cells, and those to their fits and images. The latest run counts, and
+so does each run in `history/`. Only names that nstbench creates are considered, symbolic links are
+not followed, and files that a run may still need are kept.
 """
 
 from __future__ import annotations
@@ -21,116 +21,119 @@ from filelock import FileLock, Timeout
 from harness import filesystem
 from harness.errors import RecordError, StoreError
 from harness.records import Record
-from harness.store.store import ELSEWHERE, Store
+from harness.store.folder import OUT_HINT
+from harness.store.store import Store
 
 ID = re.compile(r"[0-9a-f]{12}")
-MOMENT = re.compile(r"\d.*\.json")
+HISTORY = re.compile(r"\d.*\.json")
 CHECKPOINT = re.compile(r"[0-9a-f]{12}\b.*")
 INPUT = re.compile(r"[^.].*-\d+-[0-9a-f]{12}\.png")
 
 DAY = 24 * 3600.0
-STALE_SECONDS = DAY
-"""Nothing takes so long to write: what another machine left half-written is abandoned by then."""
+MAX_WRITE_SECONDS = DAY
+"""An incomplete file of another machine is abandoned after this time."""
 
-RESUMED_SECONDS = 30 * DAY
-"""Who has not gone on with an interrupted cell by then does not mean to."""
+MAX_CHECKPOINT_SECONDS = 30 * DAY
+"""A checkpoint is abandoned after this time without progress."""
 
 
 @dataclass(frozen=True)
 class GarbageGroup:
-    """Rubbish of one kind."""
+    """Unreferenced files of one kind."""
 
     kind: str
     paths: Sequence[Path]
     megabytes: float
-    kept: str = ""  # why it stays, where it does
+    kept: str = ""  # why the files are not removed; empty if they are
 
 
 def find(
     store: Store, *, latest_only: bool = False, unreadable: bool = False
 ) -> list[GarbageGroup]:
-    """Return what nobody needs any more, by kind; nothing is removed.
+    """Return the files that no run refers to, by kind, without removing any.
 
     Args:
-        store: The suite's.
-        latest_only: Leave earlier runs out of account: they are rubbish themselves then.
-        unreadable: Take in cells whose record this version cannot read.
+        store: The results of a suite.
+        latest_only: Ignore earlier runs, and return their files too.
+        unreadable: Mark cells for removal whose record this version cannot read.
 
     Raises:
-        RecordError: There are no results, or what a run refers to cannot be read.
+        RecordError: There are no results, or the cells of a run cannot be read.
     """
-    moments = _moments(store)
-    forgotten = moments[:-1] if latest_only else []
+    history = _named(store, "history", HISTORY)  # the latest run last
+    ignored = history[:-1] if latest_only else []
     latest = _cells_of(_latest(store))
-    needed = {*latest, *(cell for p in moments if p not in forgotten for cell in _cells_of(p))}
+    needed = {*latest, *(cell for p in history if p not in ignored for cell in _cells_of(p))}
     cells = _named(store, "cells", ID)
     records = {path: record for path in cells if (record := _record(store, path.name))}
-    left = [path for path in cells if path.name not in needed]
-    broken = [path for path in left if path not in records]
+    unneeded = [path for path in cells if path.name not in needed]
+    broken = [path for path in unneeded if path not in records]
     kept = [record for path, record in records.items() if path.name in needed]
-    why = _doubt(cells, records, [] if not unreadable else broken, latest)
-    return [heap for heap in (
-        _heap("files of earlier runs",
-              [p for one in forgotten for p in (one, one.with_suffix(".yaml"))]),
-        _heap("cells", [path for path in left if path in records]),
-        _heap("cells that cannot be read", broken,
-              "" if unreadable else "--unreadable takes them too"),
-        _heap("fits", _exclude(_named(store, "fits", ID), {r.cell.fit_id for r in kept}), why),
-        _heap("inputs", _exclude(_named(store, "inputs", INPUT), _used(store, kept)), why),
-        _heap("checkpoints", _checkpoints(store, kept)),
-        _heap("half-written", [part for part in store.parts() if _abandoned(part)]),
-    ) if heap.paths]  # fmt: skip
+    reason = _reason_to_keep(cells, records, [] if not unreadable else broken, latest)
+    return [group for group in (
+        _group("files of earlier runs",
+               [p for path in ignored for p in (path, path.with_suffix(".yaml"))]),
+        _group("cells", [path for path in unneeded if path in records]),
+        _group("cells that cannot be read", broken,
+               "" if unreadable else "--unreadable removes them too"),
+        _group("fits", _exclude(_named(store, "fits", ID), {r.cell.fit_id for r in kept}), reason),
+        _group("inputs", _exclude(_named(store, "inputs", INPUT), _inputs(store, kept)), reason),
+        _group("checkpoints", _checkpoints(store, kept)),
+        _group("half-written", [part for part in store.partial_files() if _is_abandoned(part)]),
+    ) if group.paths]  # fmt: skip
 
 
-def remove(store: Store, heaps: Iterable[GarbageGroup]) -> None:
-    """Remove what was found.
+def remove(store: Store, groups: Iterable[GarbageGroup]) -> None:
+    """Remove the files of each group, except those that have a reason to be kept.
 
     Raises:
-        StoreError: The disk refuses.
+        StoreError: A file cannot be removed.
     """
-    with filesystem.writing(store.root, ELSEWHERE):
-        for heap in heaps:
-            for path in () if heap.kept else heap.paths:
+    with filesystem.writing(store.root, OUT_HINT):
+        for group in groups:
+            for path in () if group.kept else group.paths:
                 filesystem.remove(path)
 
 
-def alone(store: Store, *, writing: bool) -> AbstractContextManager[object]:
-    """Hold the lock of a suite, that no run begins meanwhile.
+def lock_or_raise(store: Store, *, writing: bool) -> AbstractContextManager[object]:
+    """Hold the lock of a suite without waiting for it, so that no run starts meanwhile.
+
+    Without `writing`, a folder that has no lock file, or that is read-only, is not locked.
 
     Raises:
-        StoreError: A run has it.
+        StoreError: A run has the lock.
     """
     path = store.root / ".lock"
     if not writing and not (path.exists() and os.access(path, os.W_OK)):
         return nullcontext()
     try:
-        with filesystem.writing(store.root, ELSEWHERE):
+        with filesystem.writing(store.root, OUT_HINT):
             return FileLock(path, timeout=0).acquire()
     except Timeout:
         raise StoreError(
-            f"{store.root}: a run is at work there. Wait for its end, then the same command does."
+            f"{store.root}: a run is in progress. Wait until it ends and repeat the command."
         ) from None
 
 
 def suites(out: Path) -> list[str]:
-    """Return the suites that have results in a folder."""
+    """Return the names of the suites that have results in a folder."""
     return sorted(path.parent.name for path in out.glob("*/run.json"))
 
 
-def _heap(kind: str, paths: Iterable[Path], kept: str = "") -> GarbageGroup:
-    there = [path for path in paths if path.exists() or path.is_symlink()]
-    return GarbageGroup(kind, there, sum(map(_size, there)) / 1e6, kept)
+def _group(kind: str, paths: Iterable[Path], kept: str = "") -> GarbageGroup:
+    existing = [path for path in paths if path.exists() or path.is_symlink()]
+    return GarbageGroup(kind, existing, sum(map(_size, existing)) / 1e6, kept)
 
 
 def _size(path: Path) -> int:
     inside = path.rglob("*") if path.is_dir() and not path.is_symlink() else ()
-    return sum(one.lstat().st_size for one in (path, *inside) if not one.is_dir())
+    return sum(entry.lstat().st_size for entry in (path, *inside) if not entry.is_dir())
 
 
 def _named(store: Store, folder: str, name: re.Pattern[str]) -> list[Path]:
-    """Return what is in a folder of the suite's under names of ours."""
-    inside = store.root / folder
-    paths = () if inside.is_symlink() else inside.glob("*")
+    """Return the entries of a folder of the suite whose names match a pattern, sorted."""
+    parent = store.root / folder
+    paths = () if parent.is_symlink() else parent.glob("*")
     return sorted(path for path in paths if name.fullmatch(path.name))
 
 
@@ -138,44 +141,39 @@ def _exclude(paths: Iterable[Path], needed: Collection[str]) -> list[Path]:
     return [path for path in paths if path.name not in needed]
 
 
-def _moments(store: Store) -> list[Path]:
-    """Return the files of the history's runs, the latest last."""
-    return _named(store, "history", MOMENT)
-
-
 def _latest(store: Store) -> Path:
     path = store.root / "run.json"
     if not path.exists():
-        store.run()  # raises, and says what to do
+        store.run()  # raises the error for a suite without results
     return path
 
 
-def _doubt(
+def _reason_to_keep(
     cells: Sequence[Path],
     records: Collection[Path],
     broken: Collection[Path],
     latest: Sequence[str],
 ) -> str:
-    """Say why nobody can tell which fits and images are needed; empty where one can."""
+    """Return why fits and inputs may still be needed; empty if they are not."""
     if any(path not in records and path not in broken for path in cells):
         return "a cell that cannot be read may need them"
     if not {path.name for path in cells}.issuperset(latest):
-        return "a cell that is yet to run may need them"
+        return "a cell that has not run yet may need them"
     return ""
 
 
 def _cells_of(path: Path) -> list[str]:
-    """Return the cells of a run, of whichever version."""
+    """Return the ids of a run's cells; works for runs of every schema version."""
     try:
-        found = json.loads(path.read_bytes())["cells"]
+        cells = json.loads(path.read_bytes())["cells"]
     except (ValueError, KeyError, TypeError):
-        found = None
-    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+        cells = None
+    if not isinstance(cells, list) or not all(isinstance(cell, str) for cell in cells):
         raise RecordError(
-            f"{path} cannot be read: what that run refers to is not known, so all is kept. "
-            "Delete the file where nobody needs that run."
+            f"{path} cannot be read, so it is unknown which files that run needs; nothing was "
+            "removed. Delete the file if the run is no longer needed."
         )
-    return found
+    return cells
 
 
 def _record(store: Store, cell_id: str) -> Record | None:
@@ -185,7 +183,7 @@ def _record(store: Store, cell_id: str) -> Record | None:
         return None
 
 
-def _used(store: Store, records: Iterable[Record]) -> set[str]:
+def _inputs(store: Store, records: Iterable[Record]) -> set[str]:
     return {
         store.input_path(image, record.cell.size).name
         for record in records
@@ -194,20 +192,21 @@ def _used(store: Store, records: Iterable[Record]) -> set[str]:
 
 
 def _checkpoints(store: Store, kept: Iterable[Record]) -> Iterator[Path]:
-    """Yield those of what has come to its end, and those that nobody went on from for long."""
-    ended = {record.cell.id for record in kept if record.ok}
-    ended |= {path.name for path in _named(store, "fits", ID)}
+    """Yield the checkpoints of completed cells and fits, and those without recent progress."""
+    completed = {record.cell.id for record in kept if record.ok}
+    completed |= {path.name for path in _named(store, "fits", ID)}
     for path in _named(store, "checkpoints", CHECKPOINT):
-        if path.name.partition(".")[0] in ended or _age(path) > RESUMED_SECONDS:
+        if path.name.partition(".")[0] in completed or _age(path) > MAX_CHECKPOINT_SECONDS:
             yield path
 
 
-def _abandoned(part: Path) -> bool:
-    return filesystem.abandoned(part) or _age(part) > STALE_SECONDS
+def _is_abandoned(part: Path) -> bool:
+    return filesystem.abandoned(part) or _age(part) > MAX_WRITE_SECONDS
 
 
 def _age(path: Path) -> float:
+    """Return seconds since the last change; 0 if the file was completed and renamed meanwhile."""
     try:
         return time.time() - path.lstat().st_mtime
-    except FileNotFoundError:  # finished by now
+    except FileNotFoundError:
         return 0

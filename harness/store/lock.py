@@ -1,7 +1,6 @@
-"""One run at a time in a suite's folder: whoever comes second waits, then finds the work done.
+"""The lock of a suite's folder: one run at a time, since two would disturb each other's timings.
 
-Two runs that shared the work would disturb each other's clocks. The lock is the system's own: it is
-free again when its holder dies, however that happens.
+The operating system releases the lock when its process ends, even by a crash.
 """
 
 from __future__ import annotations
@@ -15,28 +14,31 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from harness import filesystem
-from harness.store.store import ELSEWHERE
+from harness.store.folder import OUT_HINT
 
 POLL_SECONDS = 0.3
 
 
 @contextmanager
-def turn(folder: Path, on_wait: Callable[[str], None]) -> Iterator[bool]:
-    """Hold the folder for a block; yields whether somebody else had it first.
+def lock_suite(folder: Path, on_wait: Callable[[str], None]) -> Iterator[bool]:
+    """Hold the lock of a suite for a block; yield whether it had to wait for another process.
 
     Args:
-        folder: Of a suite's results.
-        on_wait: Is told once who has it.
+        folder: The folder of the suite's results; created if it does not exist.
+        on_wait: Called once with a description of the process that has the lock.
+
+    Raises:
+        StoreError: The folder cannot be written.
     """
     lock, holder = FileLock(folder / ".lock"), folder / ".holder"
     waited = False
     try:
-        with filesystem.writing(folder, ELSEWHERE):
+        with filesystem.writing(folder, OUT_HINT):
             folder.mkdir(parents=True, exist_ok=True)
             lock.acquire(blocking=False)
     except Timeout:
         waited = True
-        on_wait(_read(holder))
+        on_wait(_read_holder(holder))
         lock.acquire(poll_interval=POLL_SECONDS)
     try:
         holder.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
@@ -46,8 +48,8 @@ def turn(folder: Path, on_wait: Callable[[str], None]) -> Iterator[bool]:
         lock.release()
 
 
-def _read(holder: Path) -> str:
+def _read_holder(path: Path) -> str:
     try:
-        return holder.read_text(encoding="utf-8") or "another process"
-    except FileNotFoundError:  # it has the lock, and is about to say so
+        return path.read_text(encoding="utf-8") or "another process"
+    except FileNotFoundError:  # between taking the lock and writing the file
         return "another process"

@@ -1,4 +1,4 @@
-"""The files of a run: sent, looked at again by name and size, and read."""
+"""The files of an MLflow run: sent, verified by name and size, and read."""
 
 from __future__ import annotations
 
@@ -15,65 +15,65 @@ CHUNK = 2**16
 
 
 def send(folder: Path, uri: str, tracking_uri: str) -> str:
-    """Send what is in a folder, and return what `contents` has to say of it from now on."""
-    _at(uri, tracking_uri).log_artifacts(str(folder))
-    return contents(folder.as_uri(), tracking_uri)
+    """Send the files in a folder to `uri`, and return what `contents_digest` returns for them."""
+    _repository(uri, tracking_uri).log_artifacts(str(folder))
+    return contents_digest(folder.as_uri(), tracking_uri)
 
 
-def contents(uri: str, tracking_uri: str) -> str:
-    """Return a digest of the names and sizes of all files at a place."""
-    return _digest(_listed(_at(uri, tracking_uri)))
+def contents_digest(uri: str, tracking_uri: str) -> str:
+    """Return a digest of the names and sizes of all files at `uri`."""
+    return _digest(_walk(_repository(uri, tracking_uri)))
 
 
 class Files:
-    """The files of a run, as they were listed; read into memory, one by one."""
+    """The files of a run, listed once and read into memory one by one."""
 
     def __init__(self, uri: str, tracking_uri: str, folders: Iterable[str]) -> None:
-        """List what is at `uri` itself and in those of the folders that are there."""
-        self._place = _at(uri, tracking_uri)
-        top = list(self._place.list_artifacts())
-        there = [item.path for item in top if item.is_dir and item.path in folders]
-        found = [*top, *(item for path in there for item in self._place.list_artifacts(path))]
-        self.sizes = {item.path: item.file_size or 0 for item in found if not item.is_dir}
+        """List the files at `uri` itself, and in each of `folders` that exists there."""
+        self._repository = _repository(uri, tracking_uri)
+        top = list(self._repository.list_artifacts())
+        present = [item.path for item in top if item.is_dir and item.path in folders]
+        inside = (item for path in present for item in self._repository.list_artifacts(path))
+        self.sizes = {item.path: item.file_size or 0 for item in (*top, *inside) if not item.is_dir}
 
-    def contents(self) -> str:
-        """Return what `contents` does."""
+    def contents_digest(self) -> str:
+        """Return a digest of the names and sizes of the listed files."""
         return _digest(self.sizes.items())
 
-    def read(self, path: str, most: int) -> bytes:
-        """Return the bytes of a file that was listed.
+    def read(self, path: str, max_bytes: int) -> bytes:
+        """Return the bytes of a listed file.
 
         Raises:
-            RecordError: It was not, or is larger than `most` bytes.
+            RecordError: The file is not listed, or larger than `max_bytes`.
         """
         if path not in self.sizes:
             raise RecordError(f"{path} is missing")
-        data = self._read(path, most) if self.sizes[path] <= most else b""
-        if max(self.sizes[path], len(data)) > most:
-            raise RecordError(f"{path} has more than the {most:,} bytes that it may have")
+        data = self._read(path, max_bytes) if self.sizes[path] <= max_bytes else b""
+        if max(self.sizes[path], len(data)) > max_bytes:
+            raise RecordError(f"{path} is larger than the limit of {max_bytes:,} bytes")
         return data
 
-    def _read(self, path: str, most: int) -> bytes:
+    def _read(self, path: str, max_bytes: int) -> bytes:
         from mlflow.store.artifact.http_artifact_repo import HttpArtifactRepository
 
-        if isinstance(self._place, HttpArtifactRepository):
-            return streamed(self._place.artifact_uri, path, most)
+        if isinstance(self._repository, HttpArtifactRepository):
+            return download(self._repository.artifact_uri, path, max_bytes)
         with TemporaryDirectory(prefix="nstbench-mlflow-") as folder:
-            return Path(self._place.download_artifacts(path, folder)).read_bytes()
+            return Path(self._repository.download_artifacts(path, folder)).read_bytes()
 
 
-def streamed(uri: str, path: str, most: int) -> bytes:
-    """Return a server's file, or so much of it that one can tell that it is too large."""
+def download(uri: str, path: str, max_bytes: int) -> bytes:
+    """Return a file of a server; of a larger one, little more than the first `max_bytes` bytes."""
     from mlflow.utils.credentials import get_default_host_creds
     from mlflow.utils.request_utils import augmented_raise_for_status
     from mlflow.utils.rest_utils import http_request
 
     data = bytearray()
-    with http_request(get_default_host_creds(uri), f"/{path}", "GET", stream=True) as answer:
-        augmented_raise_for_status(answer)
-        for chunk in answer.iter_content(CHUNK):
+    with http_request(get_default_host_creds(uri), f"/{path}", "GET", stream=True) as response:
+        augmented_raise_for_status(response)
+        for chunk in response.iter_content(CHUNK):
             data += chunk
-            if len(data) > most:
+            if len(data) > max_bytes:
                 break
     return bytes(data)
 
@@ -82,16 +82,16 @@ def _digest(files: Iterable[tuple[str, int]]) -> str:
     return hashlib.sha256(json.dumps(sorted(files)).encode()).hexdigest()
 
 
-def _listed(artifacts: Any, folder: str | None = None) -> Iterator[tuple[str, int]]:
-    for item in artifacts.list_artifacts(folder):
+def _walk(repository: Any, folder: str | None = None) -> Iterator[tuple[str, int]]:
+    for item in repository.list_artifacts(folder):
         if item.is_dir:
-            yield from _listed(artifacts, item.path)
+            yield from _walk(repository, item.path)
         else:
             yield item.path, item.file_size or 0
 
 
-def _at(uri: str, tracking_uri: str) -> Any:
-    """Return what the client itself uses, after asking the server for the run that we hold."""
+def _repository(uri: str, tracking_uri: str) -> Any:
+    """Return the repository that MlflowClient uses, without its request for the run."""
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     return get_artifact_repository(uri, tracking_uri=tracking_uri)

@@ -1,4 +1,4 @@
-"""The tracker in a thread of its own: results never wait for MLflow, and it never costs one."""
+"""A tracker in a background thread: results never wait for MLflow, and none is lost to it."""
 
 from __future__ import annotations
 
@@ -16,126 +16,133 @@ from harness.records import Record, Run
 from harness.store import Store
 from harness.tracking.tracker import Tracker
 
-MAX_WAITING = 1000
-"""Records that wait; cells that are faster than MLflow for longer have to wait for it."""
+MAX_PENDING = 1000
+"""Length of the queue; when it is full, cells wait for MLflow."""
 
-GRACE_SECONDS = 5.0
-"""After Ctrl-C, for the record that is being mirrored; a server that hangs is left alone."""
+STOP_SECONDS = 5.0
+"""How long `stop` waits for the record that is being sent; then it leaves the thread behind."""
 
 MOMENT_SECONDS = 10.0
-SETTLE_SECONDS = 30.0
-"""After that the cells begin all the same: a server may be slow to answer."""
+"""How long `summary` waits before it calls `on_slow`."""
 
-GIVING_WAY = 10
-"""How much nicer than the cells the thread is to others, where the system knows of threads."""
+CONNECT_SECONDS = 30.0
+"""How long `wait_until_connected` waits; after that, cells start without a connection."""
+
+NICENESS = 10
+"""Increment of the thread's nice value; only Linux has one per thread."""
 
 Step: TypeAlias = Callable[[Tracker], object]
 
 
-class Mirror:
-    """Takes records at once and mirrors them by and by, in the order they came.
+class BackgroundTracker:
+    """Queues records and sends them to MLflow in order, in a background thread.
 
-    The first fault is told once, with what to do; after it nothing more is mirrored.
+    The first TrackingError is reported once, with the command that fixes it; nothing is sent
+    after it.
     """
 
     def __init__(self, store: Store, uri: str, warn: Callable[[str], None]) -> None:
+        """Start the thread and connect; an empty `uri` turns tracking off."""
         self._store, self._uri, self._warn = store, uri, warn
-        self._steps: queue.Queue[Step | None] = queue.Queue(MAX_WAITING)
-        self._ended = threading.Event()  # nothing more is mirrored
-        self._settled = threading.Event()  # connected, or never will be
+        self._steps: queue.Queue[Step | None] = queue.Queue(MAX_PENDING)
+        self._ended = threading.Event()  # nothing more is sent
+        self._connected = threading.Event()  # or failed to
         self._bug: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
         if uri:
             self._thread.start()
         else:
             self._ended.set()
-            self._settled.set()
+            self._connected.set()
 
-    def settle(self) -> None:
-        """Wait until MLflow is imported and its database made: seconds that no clock should see."""
-        self._settled.wait(SETTLE_SECONDS)
+    def wait_until_connected(self) -> None:
+        """Wait until MLflow is imported and its database created, which would disturb timings."""
+        self._connected.wait(CONNECT_SECONDS)
 
     @property
     def working(self) -> bool:
-        """True while all that was given has been mirrored, or will be."""
+        """True while every queued record has been sent or will be."""
         return not self._ended.is_set()
 
     @property
-    def waiting(self) -> int:
-        """How many records are yet to be mirrored."""
+    def pending(self) -> int:
+        """Number of records that are not sent yet."""
         return self._steps.qsize()
 
     def cell(self, record: Record) -> None:
-        """Mirror a record, if there is a tracker."""
-        self._give(lambda tracker: tracker.cell(record))
+        """Queue a record."""
+        self._put(lambda tracker: tracker.cell(record))
 
     def summary(
         self,
         run: Run,
         records: Sequence[Record],
         paths: Sequence[Path],
-        slow: Callable[[], object] = lambda: None,
+        on_slow: Callable[[], object] = lambda: None,
     ) -> None:
-        """Mirror the variants and the page, if there is a tracker, and wait until all is done.
+        """Queue the variants and the page, and wait until everything is sent.
 
         Args:
-            run: The invocation.
+            run: The run.
             records: All of its records.
             paths: The page and its tables.
-            slow: Is called where it takes more than a moment.
+            on_slow: Called if that takes longer than MOMENT_SECONDS.
         """
-        self._give(lambda tracker: tracker.variants(records))
-        self._give(lambda tracker: tracker.report(run, records, paths))
-        self._give(None)
+        self._put(lambda tracker: tracker.variants(records))
+        self._put(lambda tracker: tracker.report(run, records, paths))
+        self._put(None)
         if self._thread.is_alive():
             self._thread.join(MOMENT_SECONDS)
         if self._thread.is_alive():
-            slow()
+            on_slow()
             self._thread.join()
-        self._raise()
+        self._raise_bug()
 
     def stop(self) -> int:
-        """Leave out what is waiting, or hangs, and return how many that are: for `sync`."""
-        waiting = self.waiting
+        """Stop without sending queued records; return how many were not sent, for `sync`.
+
+        A record whose sending does not end in STOP_SECONDS counts as not sent.
+        """
+        pending = self.pending
         self._ended.set()
         if self._thread.is_alive():
             with suppress(queue.Full):
-                self._steps.put_nowait(None)  # it may be waiting for the next record
-            self._thread.join(GRACE_SECONDS)
-        return waiting + self._thread.is_alive()
+                self._steps.put_nowait(None)  # wakes the thread if the queue is empty
+            self._thread.join(STOP_SECONDS)
+        return pending + self._thread.is_alive()
 
-    def _give(self, step: Step | None) -> None:
-        self._raise()
+    def _put(self, step: Step | None) -> None:
+        self._raise_bug()
         if self.working:
             self._steps.put(step)
 
-    def _raise(self) -> None:
-        """Pass on what only a bug can raise: it is not the server's fault, and not to be hidden."""
+    def _raise_bug(self) -> None:
+        """Raise what the thread raised, if it was anything but TrackingError."""
         if self._bug is not None:
             raise self._bug
 
     def _work(self) -> None:
-        _give_way()
+        _lower_priority()
         try:
             tracker = Tracker(self._store, self._uri)
-            self._settled.set()
+            self._connected.set()
             while (step := self._steps.get()) is not None and self.working:
                 step(tracker)
         except TrackingError as error:
             self._ended.set()
             self._warn(
-                f"{error}\nResults are safe on disk; when that is mended, `nstbench sync` brings "
-                "MLflow up to date."
+                f"{error}\nAll results are stored on disk. Once MLflow works again, run "
+                "`nstbench sync` to bring it up to date."
             )
         except BaseException as error:
             self._ended.set()
             self._bug = error
-        self._settled.set()
-        while not self._steps.empty():  # whoever waits to give another one may go on
+        self._connected.set()
+        while not self._steps.empty():  # unblocks a `put` that waits for room
             self._steps.get_nowait()
 
 
-def _give_way() -> None:
-    """Let the cells go first where both want the processor; only Linux has this for threads."""
+def _lower_priority() -> None:
+    """Give the cells precedence over this thread."""
     if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), GIVING_WAY)
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

@@ -1,4 +1,4 @@
-"""The way to MLflow: tried briefly, given up in bounded time, and what was wrong in one line."""
+"""Connections to MLflow, with bounded time for failures and errors of one line."""
 
 from __future__ import annotations
 
@@ -12,40 +12,40 @@ from typing import Any
 
 from harness.errors import TrackingError
 
-KNOBS = {
+ENV_DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # and one request less for each run
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # saves a request per run
     "GIT_PYTHON_REFRESH": "quiet",
-    # A call gives up after four times 20 s and 15 s between, whatever a server asks to wait.
+    # A call fails after four attempts of 20 s, 15 s apart, whatever Retry-After says.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_HTTP_RESPECT_RETRY_AFTER_HEADER": "false",
 }
-"""Of MLflow's; whoever has set one before is obeyed."""
+"""Settings of MLflow; variables that are set already stay."""
 
 BRIEF_SECONDS = 5
 LOCK_SECONDS = 30
 
 
 def set_env_defaults() -> None:
-    """Set MLflow's knobs: it decides while it is imported whether it reports to its makers."""
-    for knob, value in KNOBS.items():
-        os.environ.setdefault(knob, value)
+    """Set MLflow's environment variables; call it before importing MLflow, for the telemetry."""
+    for name, value in ENV_DEFAULTS.items():
+        os.environ.setdefault(name, value)
 
 
 def connect(uri: str) -> Any:
-    """Return a client, after a server has answered or a file was found to be a database."""
+    """Return a client, after checking that a server answers or that a file is a database."""
     set_env_defaults()
     from mlflow import MlflowClient
 
-    for name in ("mlflow", "alembic"):  # migrations of a fresh database are nobody's news
+    for name in ("mlflow", "alembic"):  # hides the migrations of a new database
         logging.getLogger(name).setLevel(logging.WARNING)
-    # It prints the traceback of what it raises all the same.
+    # It prints the traceback of errors that it also raises.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     if uri.startswith("sqlite:"):
-        with _made_by_one(_path(uri)) as path:
-            sqlite3.connect(path).close()  # what cannot be opened MLflow would try for two minutes
+        with _create_once(_path(uri)) as path:
+            sqlite3.connect(path).close()  # MLflow would retry for two minutes
             return MlflowClient(tracking_uri=uri)
     client = MlflowClient(tracking_uri=uri)
     if uri.startswith("http"):
@@ -55,17 +55,17 @@ def connect(uri: str) -> Any:
 
 
 def reason(error: Exception) -> str:
-    """Return why a call failed, in one line, without all that was tried before giving up."""
-    gave_up = next(iter(getattr(error.__context__, "args", ())), None)
-    if (cause := getattr(gave_up, "reason", None)) is not None:
-        path = str(getattr(gave_up, "url", "")).partition("?")[0]
+    """Return why a call failed, in one line, without the history of its retries."""
+    retry_error = next(iter(getattr(error.__context__, "args", ())), None)
+    if (cause := getattr(retry_error, "reason", None)) is not None:
+        path = str(getattr(retry_error, "url", "")).partition("?")[0]
         return f"{str(cause).rpartition('): ')[2]} ({path})"
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 @contextmanager
 def reported(uri: str) -> Iterator[None]:
-    """Turn what MLflow or its transport raises into one error of ours."""
+    """Turn errors of MLflow and its transport into TrackingError."""
     set_env_defaults()
     import alembic.util
     import mlflow.exceptions
@@ -76,8 +76,8 @@ def reported(uri: str) -> Iterator[None]:
         yield
     except alembic.util.CommandError as error:
         raise TrackingError(
-            f"MLflow at {uri}: {error}. Another MLflow than {mlflow.__version__} made it, most "
-            "likely a newer one: upgrade MLflow here, or track elsewhere with --tracking-uri."
+            f"MLflow at {uri}: {error}. The database is not of MLflow {mlflow.__version__}, but "
+            "probably of a newer one: upgrade MLflow, or pass another --tracking-uri."
         ) from error
     except (
         mlflow.exceptions.MlflowException, requests.RequestException,
@@ -88,13 +88,13 @@ def reported(uri: str) -> Iterator[None]:
 
 @contextmanager
 def briefly(retries: int) -> Iterator[None]:
-    """Have MLflow try for 5 s at a time: by default it would for four minutes."""
-    brief = {
+    """Limit each attempt of MLflow to 5 s, and their number; its default takes four minutes."""
+    limits = {
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": str(retries),
         "MLFLOW_HTTP_REQUEST_TIMEOUT": str(BRIEF_SECONDS),
     }
-    before = {knob: os.environ[knob] for knob in brief}
-    os.environ.update(brief)
+    before = {name: os.environ[name] for name in limits}
+    os.environ.update(limits)
     try:
         yield
     finally:
@@ -108,21 +108,21 @@ def _path(uri: str) -> Path:
 
 
 @contextmanager
-def _made_by_one(path: Path) -> Iterator[Path]:
-    """Let one process make a database: of two that make its tables at once, one fails."""
+def _create_once(path: Path) -> Iterator[Path]:
+    """Let only one process create a database: two that create its tables at once would fail."""
     from filelock import FileLock
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.lock")
-    if path.exists() and not beside.exists():
+    lock_path = path.with_name(f".{path.name}.lock")
+    if path.exists() and not lock_path.exists():
         yield path
         return
-    lock = FileLock(beside)
-    with suppress(OSError):  # where no lock can be written, no database can be made
+    lock = FileLock(lock_path)
+    with suppress(OSError):  # where a lock cannot be created, neither can the database
         lock.acquire(timeout=LOCK_SECONDS)
     try:
         yield path
     finally:
         if lock.is_locked:
-            beside.unlink(missing_ok=True)  # it is made: nobody needs to wait any more
+            lock_path.unlink(missing_ok=True)  # only the creation needs it
             lock.release()

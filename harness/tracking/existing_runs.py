@@ -1,4 +1,4 @@
-"""What MLflow holds of a suite already, one run of each key; what the dead left there is closed."""
+"""Runs of a suite that MLflow has already, one per key; runs of crashed processes are closed."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 STALE_SECONDS = 3600
-"""No cell takes so long to mirror. Of processes elsewhere there is no other sign that they died."""
+"""Age at which an open run of another machine counts as crashed; sending a cell takes less."""
 
 
 @dataclass(frozen=True)
 class ExistingRun:
-    """A run that is there."""
+    """A run that MLflow has."""
 
     run_id: str
-    digest: str  # of what it mirrors; empty where it was not completed
+    digest: str  # of the record that was sent; empty if sending did not complete
     status: str
-    artifacts: str  # where its files are
-    contents: str  # digest of their names and sizes
+    artifacts: str  # URI of its files
+    contents: str  # digest of the files' names and sizes
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
-def marks() -> dict[str, str]:
-    """Return the tags by which another process can tell whether a run is still being written."""
+def process_tags() -> dict[str, str]:
+    """Return tags from which another process can tell whether a run is still being written."""
     return {
         "nst.host": socket.gethostname(),
         "nst.pid": str(os.getpid()),
@@ -35,34 +35,48 @@ def marks() -> dict[str, str]:
     }
 
 
-def kept(client: Any, experiment: str) -> dict[str, ExistingRun]:
-    """Return the runs of an experiment by key.
+def reconcile_runs(client: Any, experiment: str) -> dict[str, ExistingRun]:
+    """Return the runs of an experiment by key, after closing and deleting stale ones.
 
-    What a dead process left RUNNING is set KILLED. Of several runs with one key a complete one
-    stays, the others are deleted: where the answer to a creation was lost, MLflow asks once more,
-    and has two. What another process is writing is left alone.
+    Open runs of crashed processes are set to KILLED. Of several runs with one key, the complete
+    one stays and the others are deleted: after a lost response MLflow repeats the request, and
+    creates a second run. Runs that another process is writing stay as they are.
     """
-    found: dict[str, ExistingRun] = {}
-    for run in sorted(_runs(client, experiment), key=_worth, reverse=True):
+    by_key: dict[str, ExistingRun] = {}
+    for run in sorted(_runs(client, experiment), key=_completeness, reverse=True):
         run_id, tags = run.info.run_id, run.data.tags
-        running = run.info.status == "RUNNING"
-        another_s = running and _is_written_elsewhere(tags)
-        if running and not another_s:
+        is_open = run.info.status == "RUNNING"
+        in_use = is_open and _is_written_elsewhere(tags)
+        if is_open and not in_use:
             client.set_terminated(run_id, "KILLED")
-        if tags["nst.key"] not in found and ("nst.record" in tags or not another_s):
-            found[tags["nst.key"]] = _kept(run)
-        elif not another_s:
+        if tags["nst.key"] not in by_key and ("nst.record" in tags or not in_use):
+            by_key[tags["nst.key"]] = _existing_run(run)
+        elif not in_use:
             client.delete_run(run_id)
-    return found
+    return by_key
 
 
-def complete(client: Any, experiment: str) -> dict[str, ExistingRun]:
-    """Return the complete runs of an experiment by key; changes nothing there."""
+def complete_runs(client: Any, experiment: str) -> dict[str, ExistingRun]:
+    """Return the complete runs of an experiment by key, without changing any."""
     runs = (run for run in _runs(client, experiment) if "nst.record" in run.data.tags)
-    return {run.data.tags["nst.key"]: _kept(run) for run in sorted(runs, key=_worth)}
+    return {run.data.tags["nst.key"]: _existing_run(run) for run in sorted(runs, key=_completeness)}
 
 
-def _kept(run: Any) -> ExistingRun:
+def delete_orphans(client: Any, experiment: str) -> None:
+    """Delete open runs of this process; call it after all runs that it knows of are closed.
+
+    They exist where MLflow created a run and the response was lost.
+    """
+    own = process_tags()
+    query = " AND ".join(
+        ["attributes.status = 'RUNNING'"]
+        + [f"tags.`{key}` = '{own[key]}'" for key in ("nst.host", "nst.pid")]
+    )
+    for run in list(_runs(client, experiment, query)):
+        client.delete_run(run.info.run_id)
+
+
+def _existing_run(run: Any) -> ExistingRun:
     tags = run.data.tags
     return ExistingRun(
         run_id=run.info.run_id,
@@ -74,47 +88,36 @@ def _kept(run: Any) -> ExistingRun:
     )
 
 
-def forget_lost(client: Any, experiment: str) -> None:
-    """Delete what this process began and never heard of, once all that it knows of is ended."""
-    own = marks()
-    among = " AND ".join(
-        ["attributes.status = 'RUNNING'"]
-        + [f"tags.`{key}` = '{own[key]}'" for key in ("nst.host", "nst.pid")]
-    )
-    for run in list(_runs(client, experiment, among)):
-        client.delete_run(run.info.run_id)
-
-
-def _runs(client: Any, experiment: str, among: str = "") -> Iterator[Any]:
+def _runs(client: Any, experiment: str, query: str = "") -> Iterator[Any]:
     token = None
     while True:
-        page = client.search_runs([experiment], among, max_results=1000, page_token=token)
+        page = client.search_runs([experiment], query, max_results=1000, page_token=token)
         yield from (run for run in page if "nst.key" in run.data.tags)
         if not (token := page.token):
             return
 
 
-def _worth(run: Any) -> tuple[bool, int]:
-    """Order runs of one key: complete before incomplete, then by when they were ended."""
+def _completeness(run: Any) -> tuple[bool, int]:
+    """Order runs of one key: incomplete before complete, then by end time."""
     return "nst.record" in run.data.tags, run.info.end_time or 0
 
 
 def _is_written_elsewhere(tags: dict[str, str]) -> bool:
-    """Tell whether another process than this, one that lives, may be at it."""
+    """Return whether another process that may be running is writing the run."""
     if time.time() - float(tags.get("nst.begun", 0)) > STALE_SECONDS:
         return False
     if tags["nst.host"] != socket.gethostname():
         return True
-    return tags["nst.pid"] != str(os.getpid()) and _lives(int(tags["nst.pid"]))
+    return tags["nst.pid"] != str(os.getpid()) and _is_alive(int(tags["nst.pid"]))
 
 
-def _lives(pid: int) -> bool:
+def _is_alive(pid: int) -> bool:
     if sys.platform == "win32":
-        return True  # to ask is to end it
+        return True  # os.kill would end the process
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass  # another user's
+        pass  # a process of another user
     return True

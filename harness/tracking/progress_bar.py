@@ -1,4 +1,4 @@
-"""How far something has come that takes long: a bar on a terminal, else one line."""
+"""Progress of a long operation: a bar on a terminal, otherwise one line."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def shown(what: str, items: Iterable[T], total: int) -> Iterator[T]:
-    """Pass items on, showing on stderr how many of them have passed."""
+def with_progress(label: str, items: Iterable[T], total: int) -> Iterator[T]:
+    """Yield the items, and show on stderr how many were taken."""
     if not sys.stderr.isatty():
         if total:
-            print(f"{what}: {total}", file=sys.stderr, flush=True)
+            print(f"{label}: {total}", file=sys.stderr, flush=True)
         yield from items
         return
     from rich.console import Console
     from rich.progress import track
 
-    yield from track(items, what, total, console=Console(stderr=True), transient=True)
+    yield from track(items, label, total, console=Console(stderr=True), transient=True)

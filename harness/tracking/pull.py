@@ -1,7 +1,6 @@
-"""MLflow -> store: what anyone mirrored is taken back, as far as it is not here; only reads there.
+"""Copy results from MLflow into a store, as far as it lacks them; MLflow is only read.
 
-Nothing that comes is trusted: see `vetting`. A file is named by what is known here of its cell,
-never by what it is called there.
+All data is validated by `untrusted`, and no path is made from a name that MLflow sent.
 """
 
 from __future__ import annotations
@@ -22,23 +21,25 @@ from PIL import Image as Pillow
 from harness.errors import NstbenchError, RecordError, TrackingError, UsageError, listed, nearest
 from harness.records import ImageUse, Record, Run, TracePoint
 from harness.store import Store
-from harness.tracking import progress_bar, untrusted
+from harness.tracking import untrusted
 from harness.tracking.artifacts import Files
 from harness.tracking.client import connect, reported
-from harness.tracking.existing_runs import ExistingRun, complete
-from harness.tracking.tracker import INPUTS, REPORT, SNAPSHOTS
+from harness.tracking.existing_runs import ExistingRun, complete_runs
+from harness.tracking.progress_bar import with_progress
+from harness.tracking.run_contents import INPUTS, REPORT, SNAPSHOTS
 
 WORKERS, AHEAD = 8, 32
-"""Cells that are downloaded at a time, and that may wait to be written."""
+"""Cells that are downloaded at once, and cells in memory that wait to be written."""
 
-MAX_FAULTS = 5
-"""Runs that the server cannot give; with more it is the server that is at fault."""
+MAX_SERVER_ERRORS = 5
+"""Runs that the server may fail to send; more than these end the pull."""
 
 MAX_BYTES = 64_000_000
-"""Of a record, a run, a curve, and all images on the way; others by their pixels."""
+"""Limit for a record, a run, a curve, and all snapshots; other images have limits by size."""
 
 NO_RUN = (
-    "the run: an earlier nstbench mirrored it; `nstbench sync` where its results are completes it"
+    "the run: an earlier version of nstbench sent it; run `nstbench sync` where the results are "
+    "stored to complete it"
 )
 IMAGE = re.compile(r"images/stylized\+step\+(\d{1,9})\+[^/]*\.png")
 T = TypeVar("T")
@@ -46,53 +47,54 @@ U = TypeVar("U")
 
 
 @dataclass
-class Pulled:
-    """What came of it."""
+class PullSummary:
+    """The outcome of a pull."""
 
-    cells: int = 0  # that came
-    there: int = 0  # that were there before, and stay as they are
+    cells: int = 0  # that were copied
+    existing: int = 0  # that the store had; they are unchanged
     runs: int = 0
-    bare: int = 0  # of the cells, without their images on the way
-    trained: bool = False  # some of the methods train, and their nets are not on the server
-    left_out: list[RecordError] = field(default_factory=list)  # what could not be taken, and why
-    faults: int = 0  # of the server, among these
+    without_snapshots: int = 0  # copied cells with no snapshots in MLflow
+    trained: bool = False  # a copied cell is of a method that trains
+    left_out: list[RecordError] = field(default_factory=list)  # with the reasons
+    server_errors: int = 0  # among these
 
     def lines(self, suite: str) -> Iterator[str]:
-        """Say what came, what was there, what new contents cost, what was left out and why."""
+        """Yield the lines to print."""
         yield (
-            f"{suite}: cells: {self.cells} came, {self.there} were here already; "
-            f"runs: {self.runs} came"
+            f"{suite}: cells: {self.cells} copied, {self.existing} already present; "
+            f"runs: {self.runs} copied"
         )
-        if self.bare:
+        if self.without_snapshots:
             yield (
-                f"{self.bare} came without their images on the way, since an earlier nstbench "
-                "mirrored them: `nstbench sync` where they are completes it, for a new folder."
+                f"{self.without_snapshots} cells lack their intermediate images, since an earlier "
+                "version of nstbench sent them. Run `nstbench sync` where they are stored, then "
+                "pull into a new folder."
             )
         if self.trained:
-            yield "Fitted nets are not on the server: new contents of a trained style train anew."
+            yield "MLflow has no trained networks: new contents of a trained style train again."
         yield from (f"! left out: {error}" for error in self.left_out)
 
 
 @dataclass(frozen=True)
-class Parcel:
-    """A cell as it came, with nothing in it that was not looked at."""
+class DownloadedCell:
+    """A cell from MLflow, validated."""
 
     record: Record
     png: bytes | None
     trace: list[TracePoint]
     snapshots: Mapping[int, bytes]
-    bare: bool  # there were images on the way, and they were not sent for us
+    lacks_snapshots: bool  # it had intermediate images, and MLflow does not have them all
 
 
 class Remote:
-    """A suite on an MLflow server, or in a file."""
+    """A suite in MLflow, on a server or in a database file."""
 
     def __init__(self, suite: str, uri: str) -> None:
-        """Find its complete runs.
+        """Find the complete runs of the suite.
 
         Raises:
-            TrackingError: The server cannot be reached, or the file is not there.
-            UsageError: It has no such experiment, or one of somebody else's.
+            TrackingError: The server cannot be reached, or the file does not exist.
+            UsageError: There is no such experiment, or nstbench did not create it.
         """
         self.suite, self.uri = suite, uri
         _ensure_file(uri)
@@ -102,10 +104,10 @@ class Remote:
             summary = self._runs(f"{suite}-summary").items()
             self.pages = {key: run for key, run in summary if key.startswith(REPORT)}
             if not (self.cells or self.pages):
-                raise UsageError(self._unknown())
+                raise UsageError(self._describe_missing())
 
     def ensure_alive(self) -> None:
-        """Raise TrackingError if it does not answer any more."""
+        """Raise TrackingError if the server does not respond."""
         with reported(self.uri):
             connect(self.uri)
 
@@ -113,31 +115,31 @@ class Remote:
         """Return the files of a run.
 
         Raises:
-            RecordError: They are not those that were sent.
+            RecordError: They differ from those that were sent.
         """
-        with _answering(self.uri):
+        with _reported(self.uri):
             files = Files(run.artifacts, self.uri, folders)
-        if run.contents and run.contents != files.contents():
-            raise RecordError("its files are not those that were sent")
+        if run.contents and run.contents != files.contents_digest():
+            raise RecordError("its files differ from those that were sent")
         return files
 
-    def read(self, files: Files, path: str, most: int = MAX_BYTES) -> bytes:
-        """Return what a file holds, if it is not too large."""
-        with _answering(self.uri):
-            return files.read(path, most)
+    def read(self, files: Files, path: str, max_bytes: int = MAX_BYTES) -> bytes:
+        """Return the bytes of a file. Raise RecordError if it is larger than `max_bytes`."""
+        with _reported(self.uri):
+            return files.read(path, max_bytes)
 
     def _runs(self, name: str) -> dict[str, ExistingRun]:
-        found = self._client.get_experiment_by_name(name)
-        if found is None or found.lifecycle_stage == "deleted":
+        experiment = self._client.get_experiment_by_name(name)
+        if experiment is None or experiment.lifecycle_stage == "deleted":
             return {}
-        runs = complete(self._client, found.experiment_id)
+        runs = complete_runs(self._client, experiment.experiment_id)
         return {key: run for key, run in runs.items() if run.tags.get("nst.suite") == self.suite}
 
-    def _unknown(self) -> str:
+    def _describe_missing(self) -> str:
         names = {experiment.name for experiment in self._client.search_experiments()}
         ours = sorted(name for name in names if f"{name}-summary" in names)
         if not ours:
-            return f"{self.uri} has no results of nstbench: `nstbench sync SUITE` sends them there."
+            return f"{self.uri} has no results of nstbench. `nstbench sync SUITE` sends them there."
         what = "no results of nstbench in" if self.suite in names else "no experiment"
         return (
             f"{self.uri} has {what} {self.suite!r}; it has {listed(ours)}."
@@ -146,121 +148,122 @@ class Remote:
 
 
 def tracking_uri(out: Path, given: str) -> str:
-    """Return where to pull from.
+    """Return `given`, else MLFLOW_TRACKING_URI.
 
     Raises:
-        UsageError: Nobody said where.
+        UsageError: Neither is set.
     """
     uri = given or os.environ.get("MLFLOW_TRACKING_URI", "")
     if not uri:
         raise UsageError(
-            f"Where from? Give --tracking-uri, or set MLFLOW_TRACKING_URI. {out / 'mlflow.db'}, "
-            "where runs are tracked without either, mirrors this very folder: it has nothing new."
+            "No MLflow to pull from. Pass --tracking-uri, or set MLFLOW_TRACKING_URI. The default "
+            f"of `run`, {out / 'mlflow.db'}, only has results of this folder."
         )
     return uri
 
 
-def pull(remote: Remote, store: Store) -> Pulled:
-    """Take what is not here yet: cells, then runs with their contents and styles.
+def pull(remote: Remote, store: Store) -> PullSummary:
+    """Copy cells that the store lacks, then runs with their content and style images.
 
-    Finished records stay as they are. What is broken is left out, the rest is taken.
+    Finished cells in the store stay unchanged. Invalid data is left out and reported.
 
     Raises:
-        TrackingError: The server stopped answering; what came until then is kept.
+        TrackingError: The server stopped responding; the store keeps what was copied.
         StoreError: The folder cannot be written.
     """
-    pulled = Pulled()
+    summary = PullSummary()
     store.begin()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)  # sizes are looked at
-        _pull_cells(remote, store, pulled)
+        warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)  # `untrusted` checks sizes
+        _pull_cells(remote, store, summary)
         if not remote.pages:
-            pulled.left_out.append(RecordError(NO_RUN))
+            summary.left_out.append(RecordError(NO_RUN))
         for key, run in remote.pages.items():
-            with _left_out(remote, key, pulled):
-                pulled.runs += _pull_run(remote, store, run, pulled)
-    return pulled
+            with _collect_errors(remote, key, summary):
+                summary.runs += _pull_run(remote, store, run, summary)
+    return summary
 
 
-def _pull_cells(remote: Remote, store: Store, pulled: Pulled) -> None:
-    wanted = {key: run for key, run in remote.cells.items() if _is_wanted(store, key, run)}
-    pulled.there = len(remote.cells) - len(wanted)
-    parcels = _ahead(lambda item: _parcel(remote, *item), wanted.items())
-    for (key, _), parcel in progress_bar.shown("pulling cells", parcels, len(wanted)):
-        with _left_out(remote, key, pulled):
-            came = parcel.result()
-            store.write(came.record, came.png, came.trace, came.snapshots)
-            pulled.cells += 1
-            pulled.bare += came.bare
-            pulled.trained |= came.record.cell.training is not None
+def _pull_cells(remote: Remote, store: Store, summary: PullSummary) -> None:
+    missing = {key: run for key, run in remote.cells.items() if _is_missing(store, key, run)}
+    summary.existing = len(remote.cells) - len(missing)
+    downloads = _ahead(lambda item: _download_cell(remote, *item), missing.items())
+    for (key, _), download in with_progress("pulling cells", downloads, len(missing)):
+        with _collect_errors(remote, key, summary):
+            cell = download.result()
+            store.write(cell.record, cell.png, cell.trace, cell.snapshots)
+            summary.cells += 1
+            summary.without_snapshots += cell.lacks_snapshots
+            summary.trained |= cell.record.cell.training is not None
 
 
-def _is_wanted(store: Store, key: str, run: ExistingRun) -> bool:
-    """Tell whether a cell is not here, or has no result here and has one there."""
+def _is_missing(store: Store, key: str, run: ExistingRun) -> bool:
+    """Return whether the store lacks a cell, or has a failed one and MLflow a finished one."""
     own = store.read(key) if untrusted.CELL_ID.fullmatch(key) else None
     return own is None or (not own.ok and run.tags.get("nst.status") == "done")
 
 
-def _parcel(remote: Remote, key: str, run: ExistingRun) -> Parcel:
+def _download_cell(remote: Remote, key: str, run: ExistingRun) -> DownloadedCell:
     files = remote.files(run, "images")
-    record = untrusted.record(remote.read(files, "record.json"), key)
-    curve = "trace.csv" in files.sizes
-    trace = untrusted.trace(remote.read(files, "trace.csv")) if curve else []
-    on_the_way = SNAPSHOTS in files.sizes
-    snapshots = untrusted.snapshots(remote.read(files, SNAPSHOTS)) if on_the_way else {}
-    bare = not on_the_way and len(_shown(files)) > 1
-    return Parcel(record, _image(remote, files, record), trace, snapshots, bare)
+    record = untrusted.parse_cell_record(remote.read(files, "record.json"), key)
+    has_curve = "trace.csv" in files.sizes
+    trace = untrusted.parse_curve(remote.read(files, "trace.csv")) if has_curve else []
+    has_snapshots = SNAPSHOTS in files.sizes
+    snapshots = untrusted.unpack_snapshots(remote.read(files, SNAPSHOTS)) if has_snapshots else {}
+    lacks_snapshots = not has_snapshots and len(_grid_images(files)) > 1
+    png = _download_image(remote, files, record)
+    return DownloadedCell(record, png, trace, snapshots, lacks_snapshots)
 
 
-def _image(remote: Remote, files: Files, record: Record) -> bytes | None:
-    """Return the stylized image: of those that a cell's grid shows the last."""
+def _download_image(remote: Remote, files: Files, record: Record) -> bytes | None:
+    """Return the stylized image, the last one in the cell's image grid."""
     if not record.image_sha256:
         return None
-    found = _shown(files)
-    if not found:
+    images = _grid_images(files)
+    if not images:
         raise RecordError("its image is missing")
-    png = remote.read(files, found[max(found)], _most_bytes(record.width, record.height))
-    if not untrusted.is_image_of(record, png):
-        raise RecordError("its image is not the one that its record is about")
+    png = remote.read(files, images[max(images)], _max_png_bytes(record.width, record.height))
+    if not untrusted.matches_image(record, png):
+        raise RecordError("its image does not match the digest in its record")
     return png
 
 
-def _shown(files: Files) -> dict[int, str]:
-    """Return the images of a cell's grid by their steps."""
-    found = (match for match in map(IMAGE.fullmatch, files.sizes) if match)
-    return {int(match[1]): match[0] for match in found}
+def _grid_images(files: Files) -> dict[int, str]:
+    """Return the paths of the images in the cell's image grid, by step."""
+    matches = (match for match in map(IMAGE.fullmatch, files.sizes) if match)
+    return {int(match[1]): match[0] for match in matches}
 
 
-def _pull_run(remote: Remote, store: Store, page: ExistingRun, pulled: Pulled) -> bool:
-    """Take a run and its images if they are not here; tell whether it was new."""
+def _pull_run(remote: Remote, store: Store, page: ExistingRun, summary: PullSummary) -> bool:
+    """Copy a run and its images if the store lacks them; return whether the run was new."""
     files = remote.files(page, INPUTS)
-    run = untrusted.run(remote.read(files, "run.json"), store.suite)
+    run = untrusted.parse_suite_run(remote.read(files, "run.json"), store.suite)
     for path, (use, size) in _inputs(store, run).items():
         name = f"{INPUTS}/{path.name}"
         if not path.exists() and name in files.sizes:
-            with _left_out(remote, name, pulled):
-                png = remote.read(files, name, _most_bytes(size, size))
-                store.write_input(use, size, untrusted.resized_input(png, size))
-    if run.started in store.began():
+            with _collect_errors(remote, name, summary):
+                png = remote.read(files, name, _max_png_bytes(size, size))
+                store.write_input(use, size, untrusted.check_input(png, size))
+    if run.started in store.start_times():
         return False
     suite = remote.read(files, "suite.yaml") if "suite.yaml" in files.sizes else b""
-    store.take_in(run, untrusted.text(suite, "suite.yaml"))
+    store.add_run(run, untrusted.decode_text(suite, "suite.yaml"))
     return True
 
 
 def _inputs(store: Store, run: Run) -> dict[Path, tuple[ImageUse, int]]:
-    """Return the contents and styles of a run and their sizes, by where they go."""
+    """Return the content and style images of a run and their sizes, by their paths in the store."""
     cells = [record.cell for record in store.records(run)]
     return {store.input_path(i, c.size): (i, c.size) for c in cells for i in (c.content, c.style)}
 
 
-def _most_bytes(width: int, height: int) -> int:
-    """Return what a PNG of a size may have: a little more than its pixels."""
+def _max_png_bytes(width: int, height: int) -> int:
+    """Return the limit for a PNG of a size: a little more than its pixels."""
     return min(4 * width * height, 2**30) + 2**16
 
 
 def _ahead(work: Callable[[T], U], items: Iterable[T]) -> Iterator[tuple[T, Future[U]]]:
-    """Work on several items at a time, and not too far ahead: what waits is in memory."""
+    """Process several items at once, but few in advance, since results wait in memory."""
     with ThreadPoolExecutor(WORKERS) as pool:
         waiting: deque[tuple[T, Future[U]]] = deque()
         try:
@@ -274,23 +277,23 @@ def _ahead(work: Callable[[T], U], items: Iterable[T]) -> Iterator[tuple[T, Futu
 
 
 @contextmanager
-def _left_out(remote: Remote, name: str, pulled: Pulled) -> Iterator[None]:
-    """Note what cannot be taken, and why; but not that the server is gone."""
+def _collect_errors(remote: Remote, name: str, summary: PullSummary) -> Iterator[None]:
+    """Record errors of one item and continue, unless the server does not respond any more."""
     try:
         yield
     except RecordError as error:
-        pulled.left_out.append(RecordError(f"{name}: {error}"))
+        summary.left_out.append(RecordError(f"{name}: {error}"))
     except TrackingError as error:
-        pulled.left_out.append(RecordError(f"{name}: {error}"))
-        pulled.faults += 1
-        if pulled.faults > MAX_FAULTS:
+        summary.left_out.append(RecordError(f"{name}: {error}"))
+        summary.server_errors += 1
+        if summary.server_errors > MAX_SERVER_ERRORS:
             raise
         remote.ensure_alive()
 
 
 @contextmanager
-def _answering(uri: str) -> Iterator[None]:
-    """Turn whatever the keeper of files raises into one error: each kind of store has its own."""
+def _reported(uri: str) -> Iterator[None]:
+    """Turn any error into TrackingError: each kind of artifact store raises its own."""
     try:
         with reported(uri):
             yield
@@ -301,7 +304,7 @@ def _answering(uri: str) -> Iterator[None]:
 
 
 def _ensure_file(uri: str) -> None:
-    """See that a file is there: MLflow would make a new one."""
+    """Raise TrackingError if a database file does not exist; MLflow would create it."""
     scheme = "sqlite:///"
     if uri.startswith(scheme) and not Path(uri.removeprefix(scheme)).exists():
-        raise TrackingError(f"There is no file {uri.removeprefix(scheme)}.")
+        raise TrackingError(f"{uri.removeprefix(scheme)} does not exist.")

@@ -1,4 +1,4 @@
-"""What one MLflow run will hold, put together before any of it is sent."""
+"""The contents of one MLflow run, collected before any of it is sent."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from zipfile import ZipFile
 from PIL import Image as Pillow
 
 Point: TypeAlias = tuple[str, float, int, int]
-"""Key, value, step, milliseconds since the start."""
+"""A metric's key, value, step, and milliseconds since the start of the run."""
 
 PREVIEW_PIXELS = 256
 
 
 @dataclass
 class RunPayload:
-    """Parameters, points and tags; and a folder whose files become the artifacts."""
+    """Parameters, metrics and tags, and a folder whose files become the artifacts."""
 
     folder: Path
     params: dict[str, str] = field(default_factory=dict)
@@ -30,12 +30,12 @@ class RunPayload:
     tags: dict[str, str] = field(default_factory=dict)
 
     def file(self, path: Path, folder: str = "") -> None:
-        """Add a file under its own name, in a folder where one is given."""
+        """Add a copy of a file under its own name, in a subfolder if one is given."""
         (self.folder / folder).mkdir(exist_ok=True)
         shutil.copyfile(path, self.folder / folder / path.name)
 
     def bundle(self, name: str, paths: Iterable[Path]) -> None:
-        """Add files as one, a zip file that compresses nothing."""
+        """Add files as one zip archive without compression."""
         with ZipFile(self.folder / name, "w") as file:
             for path in paths:
                 file.write(path, path.name)
@@ -47,18 +47,18 @@ class RunPayload:
     def image(self, picture: Pillow.Image, key: str, step: int, file: Path | None = None) -> None:
         """Add an image as `MlflowClient.log_image` would, for the UI's image grids.
 
-        Not by that call: it asks the server four times over, and encodes the PNG anew.
+        That call sends four requests per image and encodes the PNG again.
 
         Args:
-            picture: What is shown.
-            key: Which chart it belongs to; letters, digits, `_`, `-`.
-            step: Where it stands in that chart.
-            file: The same as a PNG file, where there is one.
+            picture: The image.
+            key: The chart that it belongs to; letters, digits, `_`, `-`.
+            step: Its position on the chart's slider.
+            file: The same image as a PNG file, if it exists.
         """
         images = self.folder / "images"
         images.mkdir(exist_ok=True)
         now = round(time.time() * 1000)
-        key = re.sub(r"[^\w.-]", "_", key)  # of a stranger's record it may be a path
+        key = re.sub(r"[^\w.-]", "_", key)  # a record of another machine may hold a path
         name = f"{key}+step+{step}+timestamp+{now}+{uuid.uuid4()}"
         if file is not None:
             shutil.copyfile(file, images / f"{name}.png")

@@ -1,8 +1,8 @@
-"""Saved views of the MLflow UI: all pairs and variants as one grid of images, cells by variant.
+"""Saved views of the MLflow UI: a grid of images by pair and variant, and cells by variant.
 
-MLflow does not document them. What is written is what its UI (3.17) writes when a person saves a
-view: an experiment's tag that holds a name and the state of the page. Best effort: a UI that knows
-nothing of such tags leaves them alone, and a view that cannot be written costs nothing else.
+The format is undocumented. It is what the UI of MLflow 3.17 writes when a user saves a view: a tag
+of the experiment with a name and the state of the page. Other versions ignore such tags, and errors
+while writing them are only logged.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ OURS = f"{TAG}nst-"
 PAIRS, BY_VARIANT = "nst-pairs", "nst-by-variant"
 
 RUNS_WITH_IMAGES = 10
-"""The UI shows images of so many runs, however many it lists: more variants, more views."""
+"""Number of runs whose images the UI shows at once; further variants get further views."""
 
 RUNS_LOADED = 100
-"""The UI takes so many runs into its charts until somebody asks for more."""
+"""Number of runs in the UI's charts before the user clicks *load more*."""
 
 GRID_PIXELS = 700
-"""How high the grid is: its bars for scrolling stay on a laptop's screen."""
+"""Height of the grid, so that its scroll bars fit on the screen of a laptop."""
 
 State = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class View:
-    """A name for the menu, and what the UI keeps of a page; what it lacks is as by default."""
+    """A name for the menu, and the state of the page; missing keys have the UI's defaults."""
 
     name: str
     state: State
 
     def tag(self, now: int) -> str:
-        """Return the value of the tag that holds the view; `now` in milliseconds."""
+        """Return the value of the view's tag; `now` is in milliseconds."""
         return json.dumps({"name": self.name, "createdAt": now, "updatedAt": now,
                            "state": self._packed()})  # fmt: skip
 
     def same(self, tag: str) -> bool:
-        """Tell whether a tag holds this very view, whenever it was written."""
-        held = json.loads(tag)
-        return (held.get("name"), held.get("state")) == (self.name, self._packed())
+        """Return whether a tag holds this view, regardless of when it was written."""
+        stored = json.loads(tag)
+        return (stored.get("name"), stored.get("state")) == (self.name, self._packed())
 
     def _packed(self) -> str:
         state = zlib.compress(json.dumps({**_ALWAYS, **self.state}).encode())
@@ -59,30 +59,30 @@ class View:
 def write(
     client: Any, cells: str, summary: str, records: Sequence[Record], runs: Mapping[str, str]
 ) -> None:
-    """Write the views of both experiments in place of earlier ones; people's own are left alone.
+    """Write the views of both experiments in place of earlier ones; views of users stay.
 
     Args:
         client: An MlflowClient.
         cells: Id of the experiment with a run per cell.
         summary: Id of the experiment with a run per variant.
-        records: What the latest run holds.
-        runs: Ids of the summary's runs by variant.
+        records: The records of the latest run.
+        runs: Ids of the runs in `summary`, by variant.
     """
     try:
         _replace(client, cells, {BY_VARIANT: by_variant(records)})
         _replace(client, summary, pairs(records, runs))
-    except Exception as error:  # whatever it is: all results are there without the views
-        logging.getLogger(__name__).debug("no saved views in MLflow", exc_info=error)
+    except Exception as error:  # results do not depend on the views
+        logging.getLogger(__name__).debug("could not write saved views to MLflow", exc_info=error)
 
 
 def pairs(records: Sequence[Record], runs: Mapping[str, str]) -> dict[str, View]:
     """Return the grids of images: a row per pair, a column per variant, ten variants a view."""
     variants, first = _variants(records), min(record.cell.seed for record in records)
-    grid = _chart("IMAGE", "grid", imageKeys=_each(r.cell.pair for r in records), step=first)
+    grid = _chart("IMAGE", "grid", imageKeys=_distinct(r.cell.pair for r in records), step=first)
     views = {}
     last = max(0, len(variants) - RUNS_WITH_IMAGES)
     for place in range(0, len(variants), RUNS_WITH_IMAGES):
-        start = min(place, last)  # the last view is as wide as the others
+        start = min(place, last)  # the last view shows as many variants as the others
         shown = variants[start : start + RUNS_WITH_IMAGES]
         part = f" {start + 1}–{start + len(shown)}" if last else ""
         ids = ", ".join(f"'{runs[variant]}'" for variant in shown)
@@ -103,11 +103,12 @@ def pairs(records: Sequence[Record], runs: Mapping[str, str]) -> dict[str, View]
 
 
 def by_variant(records: Sequence[Record]) -> View:
-    """Return the cells in groups: scores as bars, the objective as curves, style against content.
+    """Return the cells by variant: scores as bars, losses as curves, style against content loss.
 
-    Of more cells than the UI loads, those of the first pairs: then each variant has its share.
+    With more cells than the UI loads, it shows those of the first pairs, so that each variant has
+    equally many.
     """
-    few = len(records) <= RUNS_LOADED
+    all_loaded = len(records) <= RUNS_LOADED
     finals = [f"final/{name}" for name in _scores(records)]
     bars = [_chart("BAR", "scores", metricKey=key) for key in finals]
     curve = _chart("LINE", "curves", metricKey="loss/total", scaleType="log",
@@ -122,7 +123,7 @@ def by_variant(records: Sequence[Record]) -> View:
                 "groupByKeys": [{"mode": "param", "groupByData": "variant"}],
             },
             "groupsExpanded": {f"param.variant.{name}": False for name in _variants(records)},
-            "orderByKey": "attributes.start_time" if few else "params.`pair`",
+            "orderByKey": "attributes.start_time" if all_loaded else "params.`pair`",
             "orderByAsc": True,
             "selectedColumns": [f"metrics.`{key}`" for key in (*finals, "time/total_s")],
             "compareRunSections": [
@@ -139,9 +140,9 @@ def by_variant(records: Sequence[Record]) -> View:
 
 
 _ALWAYS: State = {
-    "runsHiddenMode": "SHOW_ALL",  # else all but ten are hidden
-    "isAccordionReordered": True,  # else our sections are sorted in between the UI's own
-    "columnOrder": ["attributes.`Run Name`"],  # only columns in this list take their width
+    "runsHiddenMode": "SHOW_ALL",  # by default all but ten are hidden
+    "isAccordionReordered": True,  # keeps our sections before the UI's own
+    "columnOrder": ["attributes.`Run Name`"],  # widths apply only to columns in this list
     "columnWidths": {"attributes.`Run Name`": 300},
 }
 
@@ -149,7 +150,7 @@ _ALWAYS: State = {
 def _replace(client: Any, experiment: str, views: Mapping[str, View]) -> None:
     now = round(time.time() * 1000)
     tags = client.get_experiment(experiment).tags
-    for place, (key, view) in enumerate(views.items()):  # the menu has the newest first
+    for place, (key, view) in enumerate(views.items()):  # the menu lists the newest first
         if not view.same(tags.get(TAG + key, "{}")):
             client.set_experiment_tag(experiment, TAG + key, view.tag(now - place))
     for tag in {tag for tag in tags if tag.startswith(OURS)} - {TAG + key for key in views}:
@@ -172,12 +173,12 @@ def _metric(key: str) -> State:
 
 
 def _variants(records: Iterable[Record]) -> list[str]:
-    return _each(record.cell.variant for record in records)
+    return _distinct(record.cell.variant for record in records)
 
 
 def _scores(records: Iterable[Record]) -> list[str]:
-    return _each(s.name for record in records for s in record.scores if s.value is not None)
+    return _distinct(s.name for record in records for s in record.scores if s.value is not None)
 
 
-def _each(names: Iterable[str]) -> list[str]:
+def _distinct(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(names))

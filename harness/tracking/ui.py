@@ -1,4 +1,4 @@
-"""The MLflow UI on a database of results, at 127.0.0.1."""
+"""The MLflow UI for a database of results, at 127.0.0.1."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from harness.errors import UsageError
 from harness.tracking.saved_views import OURS
 
 HOST = "127.0.0.1"
-QUIET = {
+SERVER_ENV = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    # Eight processes of a quarter of a gigabyte each, for judges of language models.
+    # Avoids eight processes of 250 MB each, for evaluating language models.
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
 }
 
 
 def check(uri: str, port: int) -> None:
-    """See that there is something to show and somewhere to show it.
+    """Check that the database exists and that the port is free.
 
     Raises:
-        UsageError: Nothing was tracked there, a server has its own UI, or the port is taken.
+        UsageError: `uri` is a server, its database does not exist, or the port is in use.
     """
     if uri.startswith(("http://", "https://")):
-        raise UsageError(f"{uri} is a server and has a UI of its own: open it in the browser.")
+        raise UsageError(f"{uri} is a server and has its own UI: open it in the browser.")
     database = _database(uri)
     if database is not None and not database.exists():
         raise UsageError(
-            f"{database} does not exist: nothing was tracked there yet. `nstbench run SUITE` makes "
-            "it, `nstbench sync SUITE` fills it from what is stored; --out names another folder."
+            f"{database} does not exist. `nstbench run SUITE` creates it; `nstbench sync SUITE` "
+            "does so from stored results; --out selects another folder."
         )
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server itself does
@@ -43,13 +43,13 @@ def check(uri: str, port: int) -> None:
             probe.bind((HOST, port))
         except OSError as error:
             raise UsageError(
-                f"Port {port} of {HOST} cannot be had: {error.strerror}. Is a UI running already? "
-                f"`--port {port + 1 if port < 65535 else 5000}` takes another."
+                f"Port {port} of {HOST} is not available: {error.strerror}. Is a UI running? "
+                f"`--port {port + 1 if port < 65535 else 5000}` selects another port."
             ) from None
 
 
 def links(uri: str, port: int) -> Iterator[tuple[str, str]]:
-    """Yield what there is to open, and its address: all experiments first, then our saved views."""
+    """Yield the title and address of each page: all experiments first, then our saved views."""
     base, kind = f"http://{HOST}:{port}/#/experiments", "workflowType=machine_learning"
     yield "all experiments (one opens as GenAI? Choose Model training, top left)", f"{base}?{kind}"
     for number, experiment, key, view in _views(uri):
@@ -58,24 +58,24 @@ def links(uri: str, port: int) -> Iterator[tuple[str, str]]:
 
 
 def serve(uri: str, port: int) -> int:
-    """Run the server until it ends, and return its exit code; KeyboardInterrupt ends it too."""
-    # In a group of its own: of a Ctrl-C at the terminal it would make two tracebacks.
+    """Run the server until it exits or KeyboardInterrupt, and return its exit code."""
+    # In its own process group, since it prints two tracebacks on Ctrl-C.
     server = subprocess.Popen(
         [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri,
          "--host", HOST, "--port", str(port), "--workers", "1"],
-        env={**QUIET, **os.environ}, process_group=0,
+        env={**SERVER_ENV, **os.environ}, process_group=0,
     )  # fmt: skip
     try:
         return server.wait()
     finally:
-        server.terminate()  # it takes its own children with it
+        server.terminate()  # it ends its child processes
         server.wait()
 
 
 def _views(uri: str) -> list[tuple[int, str, str, str]]:
-    """Return experiment, its name, and key and name of each of our views.
+    """Return id and name of the experiment, and key and name of the view, for each of our views.
 
-    Read past MLflow, whose import takes longer than all the rest; other databases are not asked.
+    Reads SQLite directly, since importing MLflow is slow; other databases yield no views.
     """
     if (database := _database(uri)) is None:
         return []
@@ -88,7 +88,7 @@ def _views(uri: str) -> list[tuple[int, str, str, str]]:
             (number, experiment, tag.rpartition(".")[2], json.loads(value)["name"])
             for number, experiment, tag, value in rows
         ]
-    except (sqlite3.Error, ValueError, KeyError):  # the UI starts all the same
+    except (sqlite3.Error, ValueError, KeyError):  # the UI works without links to views
         return []
 
 

@@ -1,4 +1,4 @@
-"""What somebody else's server sent, taken only where it is what it says it is."""
+"""Validate what a server sent; reject files that are not what their names say."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from harness.store import SAVED_COLUMNS, TRACE_COLUMNS, dump, parse_record, pars
 
 CELL_ID = re.compile(r"[0-9a-f]{12}")
 STARTED = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]{8,15}(\+00:00)?")
-HEADS = [",".join(TRACE_COLUMNS), ",".join((*TRACE_COLUMNS, *SAVED_COLUMNS))]
+TRACE_HEADERS = [",".join(TRACE_COLUMNS), ",".join((*TRACE_COLUMNS, *SAVED_COLUMNS))]
 SNAPSHOT = re.compile(r"(\d{6,9})\.webp")
 MAX_STEPS, MAX_SNAPSHOTS = 2**31, 100
 
 
-def record(text: bytes, cell_id: str) -> Record:
+def parse_cell_record(text: bytes, cell_id: str) -> Record:
     """Return the record of a cell.
 
     Raises:
-        RecordError: It is none, or of another cell, or cannot be stored and mirrored again.
+        RecordError: It is not a record, of another cell, or cannot be stored and sent again.
     """
     found = parse_record(text, "record.json")
     if found.cell.id != cell_id:
@@ -37,111 +37,111 @@ def record(text: bytes, cell_id: str) -> Record:
     return found
 
 
-def run(text: bytes, suite: str) -> Run:
+def parse_suite_run(text: bytes, suite: str) -> Run:
     """Return a run of a suite.
 
     Raises:
-        RecordError: It is none, or of another suite, or its cells cannot be cells.
+        RecordError: It is not a run, of another suite, or has invalid cell ids.
     """
     found = parse_run(text, "run.json")
     if found.suite != suite:
         raise RecordError(f"run.json is of suite {quoted(found.suite)}")
     if not all(map(CELL_ID.fullmatch, found.cells)):
-        raise RecordError("run.json names cells by what no cell is called")
+        raise RecordError("run.json has cell ids that are not 12 hexadecimal digits")
     if not STARTED.fullmatch(found.started):
-        raise RecordError(f"run.json says that it began at {quoted(found.started)}")
+        raise RecordError(f"run.json has the invalid start time {quoted(found.started)}")
     _check(found, found.started)
     return found
 
 
-def text(data: bytes, name: str) -> str:
+def decode_text(data: bytes, name: str) -> str:
     """Return a text.
 
     Raises:
-        RecordError: It is none.
+        RecordError: It is not UTF-8.
     """
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:
-        raise RecordError(f"{name} is no text") from None
+        raise RecordError(f"{name} is not UTF-8 text") from None
 
 
-def trace(data: bytes) -> list[TracePoint]:
+def parse_curve(data: bytes) -> list[TracePoint]:
     """Return a loss curve.
 
     Raises:
-        RecordError: It is none.
+        RecordError: It is not a loss curve.
     """
-    lines = text(data, "trace.csv").splitlines()
-    if not lines or lines[0] not in HEADS:
-        raise RecordError("trace.csv has other columns than a loss curve")
+    lines = decode_text(data, "trace.csv").splitlines()
+    if not lines or lines[0] not in TRACE_HEADERS:
+        raise RecordError("trace.csv does not have the columns of a loss curve")
     try:
         points = parse_trace(lines)
-    except Exception as error:  # of csv's, of float's, of too few columns
-        raise RecordError(f"trace.csv holds no loss curve: {error}") from None
+    except Exception as error:  # csv, float and unpacking raise various errors
+        raise RecordError(f"trace.csv is not a loss curve: {error}") from None
     if not all(math.isfinite(p.seconds) and 0 <= p.index < MAX_STEPS for p in points):
-        raise RecordError("trace.csv has steps or seconds that no curve has")
+        raise RecordError("trace.csv has steps or seconds out of range")
     return points
 
 
-def is_image_of(found: Record, png: bytes) -> bool:
-    """Tell whether a PNG has the very pixels that a record was written about.
+def matches_image(record: Record, png: bytes) -> bool:
+    """Return whether a PNG has the pixels whose digest is in a record.
 
     Raises:
-        RecordError: It is no PNG of that size.
+        RecordError: It is not a PNG of the record's size.
     """
-    own = (found.width, found.height)
-    picture = _decoded(png, "PNG", lambda *size: size == own)
-    return hashlib.sha256(picture.tobytes()).hexdigest() == found.image_sha256
+    expected = (record.width, record.height)
+    picture = _decode(png, "PNG", lambda *size: size == expected)
+    return hashlib.sha256(picture.tobytes()).hexdigest() == record.image_sha256
 
 
-def snapshots(data: bytes) -> dict[int, bytes]:
-    """Return the images on the way that a zip file holds, by step.
+def unpack_snapshots(data: bytes) -> dict[int, bytes]:
+    """Return the intermediate images in a zip archive, by step.
 
     Raises:
-        RecordError: It is none, or holds something else.
+        RecordError: It is not such an archive.
     """
     try:
         with ZipFile(io.BytesIO(data)) as file:
-            # Compressed they would be images of another size than the file has.
-            kept = [entry for entry in file.infolist() if entry.compress_type == ZIP_STORED]
-            if sum(entry.file_size for entry in kept) > len(data):
-                raise RecordError("they lie on top of each other")
-            names = [SNAPSHOT.fullmatch(entry.filename) for entry in kept[:MAX_SNAPSHOTS]]
+            # A compressed entry could expand to far more than the size of the file.
+            entries = [entry for entry in file.infolist() if entry.compress_type == ZIP_STORED]
+            if sum(entry.file_size for entry in entries) > len(data):
+                raise RecordError("entries overlap")
+            names = [SNAPSHOT.fullmatch(entry.filename) for entry in entries[:MAX_SNAPSHOTS]]
             found = {int(name[1]): file.read(name[0]) for name in names if name}
-    except Exception as error:  # a broken file makes decoders raise anything
-        raise RecordError(f"the images on the way cannot be read: {error}") from None
+    except Exception as error:  # decoders raise various errors for broken files
+        raise RecordError(f"the intermediate images cannot be read: {error}") from None
     for webp in found.values():
-        _decoded(webp, "WEBP", lambda *size: max(size) <= SNAPSHOT_EDGE)
+        _decode(webp, "WEBP", lambda *size: max(size) <= SNAPSHOT_EDGE)
     return found
 
 
-def resized_input(png: bytes, size: int) -> bytes:
-    """Return a content or style image with a long edge of `size` pixels.
+def check_input(png: bytes, size: int) -> bytes:
+    """Return a content or style image, a PNG with a long edge of `size` pixels.
 
     Raises:
-        RecordError: It is none.
+        RecordError: It is not such an image.
     """
-    _decoded(png, "PNG", lambda *found: max(found) == size)
+    _decode(png, "PNG", lambda *found: max(found) == size)
     return png
 
 
 def _check(found: Record | Run, started: str) -> None:
-    """See that what was read can be written, and its time be told."""
+    """Raise RecordError if a record or run cannot be stored, or its start time is invalid."""
     try:
         dump(found)
         datetime.fromisoformat(started or "2000-01-01")
     except ValueError as error:
-        raise RecordError(f"it cannot be kept: {error}") from None
+        raise RecordError(f"it cannot be stored: {error}") from None
 
 
-def _decoded(data: bytes, kind: str, fits: Callable[[int, int], bool]) -> Pillow.Image:
-    """Return a picture of a kind, which is decoded only if its size fits."""
+def _decode(data: bytes, kind: str, size_allowed: Callable[[int, int], bool]) -> Pillow.Image:
+    """Decode a picture of a format, if its size is allowed."""
     try:
         with Pillow.open(io.BytesIO(data), formats=(kind,)) as picture:
             width, height = picture.size
-            if fits(width, height) and width * height <= MAX_PIXELS:
+            if size_allowed(width, height) and width * height <= MAX_PIXELS:
                 return picture.convert("RGB")
-    except Exception as error:  # a broken file makes decoders raise anything
+    except Exception as error:  # decoders raise various errors for broken files
         raise RecordError(f"an image cannot be read: {error}") from None
-    raise RecordError(f"an image has {width} x {height} pixels, which it cannot have")
+    raise RecordError(f"an image has {width} x {height} pixels, which is not allowed")

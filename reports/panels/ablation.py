@@ -13,8 +13,8 @@ from markupsafe import Markup
 
 from harness.analysis.claims import ClaimRow, compared, evaluate_claims
 from harness.analysis.claims.comparisons import varied
-from harness.analysis.claims.judge import factors
 from harness.analysis.claims.pairing import CONDITIONS, PARAM, chosen
+from harness.analysis.claims.rows import describe_factors
 from harness.records import Claim
 from reports.formatting import effects
 from reports.formatting.effects import Verdict
@@ -128,7 +128,7 @@ def _study(view: View, footnotes: Footnotes) -> Study | None:
         ],
         rows=rows,
         untested=[
-            f"{claim.method} {factors(claim)}"
+            f"{claim.method} {describe_factors(claim)}"
             for claim in changes
             if not any(claim.id in table for table in tables.values())
         ],

@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from harness.records import Cell, ImageUse
-from harness.store.redaction import redact
+from harness.store import redact
 from reports.images import Picture
 from reports.templating import fill
 from reports.view_model import View

@@ -7,7 +7,7 @@ from collections import Counter
 from markupsafe import Markup
 
 from harness.records import Run
-from harness.store.redaction import redact
+from harness.store import redact
 from reports.formatting.numbers import duration
 from reports.templating import fill
 from reports.view_model import View

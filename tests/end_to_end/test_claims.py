@@ -90,7 +90,7 @@ def test_factors_can_be_compared_without_a_claim(out: Path) -> None:
 def test_unknown_metrics_and_missing_results_are_reported(out: Path) -> None:
     done = nstbench("compare", "upsamplers", "--out", out, "--metric", "lpips")
     assert done.returncode == 2
-    assert "--metric lpips: there is checkerboard_db, " in done.stderr
+    assert "--metric lpips: no such score or cost. Available: checkerboard_db, " in done.stderr
     done = nstbench("compare", "nothing", "--out", out)
     assert done.returncode == 2
     assert "holds no results" in done.stderr

@@ -1,4 +1,4 @@
-"""A real MLflow server on this machine, and a proxy of our own before it that can misbehave."""
+"""A real MLflow server on this machine, and a proxy in front of it that injects faults."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ WRITES = (
 
 @dataclass
 class Server:
-    """`mlflow server` with a database and a folder of artifacts; can be killed and started anew."""
+    """`mlflow server` with a database and a folder of artifacts; it can be killed and restarted."""
 
     folder: Path
     port: int = 0
     process: subprocess.Popen[bytes] | None = None
-    backend: str = ""  # a file of its own unless given
+    backend: str = ""  # a database file in `folder` if empty
 
     @property
     def database(self) -> str:
         return self.backend or f"sqlite:///{self.folder / 'server.db'}"
 
     def start(self) -> None:
-        """Begin to start, if it has not; `wait` says when it answers."""
+        """Start the process if it is not running; `wait` returns when it responds."""
         if self.process is not None:
             return
         self.folder.mkdir(exist_ok=True)
@@ -50,12 +50,12 @@ class Server:
              "--port", str(self.port), "--backend-store-uri", self.database, "--workers", "1",
              "--artifacts-destination", str(self.folder / "artifacts")],
             stdout=log, stderr=log, start_new_session=True,
-            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},  # half its start
+            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
         )  # fmt: skip
         log.close()
 
     def wait(self, seconds: float = 180) -> None:
-        """Wait until it answers."""
+        """Wait until the server responds."""
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             with suppress(OSError):
@@ -65,7 +65,7 @@ class Server:
         raise TimeoutError((self.folder / "server.log").read_text(errors="replace")[-2000:])
 
     def kill(self) -> None:
-        """End it and its workers as a power cut would."""
+        """Kill the server and its workers without a shutdown."""
         if self.process is not None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
@@ -74,7 +74,7 @@ class Server:
 
 @contextmanager
 def serving(server: Server) -> Iterator[Server]:
-    """Have a server answer, and end it whatever happens."""
+    """Start a server, wait until it responds, and kill it at the end of the block."""
     server.start()
     try:
         server.wait()
@@ -85,10 +85,10 @@ def serving(server: Server) -> Iterator[Server]:
 
 @dataclass
 class Proxy:
-    """Passes requests on to a server, unless `plan` names a fault for one."""
+    """Forwards requests to a server, except those for which `plan` returns a fault."""
 
     port: int  # of the server
-    plan: Plan = lambda number, request: None  # well
+    plan: Plan = lambda number, request: None  # no faults
     asked: list[str] = field(default_factory=list)  # `POST /api/2.0/mlflow/runs/create`
     closing: threading.Event = field(default_factory=threading.Event)
     _server: http.server.ThreadingHTTPServer | None = None
@@ -100,11 +100,11 @@ class Proxy:
 
     @property
     def writes(self) -> list[str]:
-        """What was asked for that changes something."""
+        """The requests that change data."""
         return [text for text in self.asked if text.startswith("PUT") or text.endswith(WRITES)]
 
     def up(self) -> None:
-        """Listen, on the same port as before."""
+        """Listen, after `down` on the same port as before."""
         handler = type("Handler", (Passing,), {"proxy": self})
         self.closing = threading.Event()
         self._server = _Listener(("127.0.0.1", self._own), handler)
@@ -112,7 +112,7 @@ class Proxy:
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def down(self) -> None:
-        """Refuse connections from now on; requests that hang are let go."""
+        """Refuse connections, and end requests that hang."""
         self.closing.set()
         if self._server is not None:
             self._server.shutdown()
@@ -125,7 +125,7 @@ class _Listener(http.server.ThreadingHTTPServer):
     block_on_close = False
 
     def handle_error(self, *_: object) -> None:
-        """Take no notice of clients that left."""
+        """Ignore clients that closed the connection."""
 
 
 class Passing(http.server.BaseHTTPRequestHandler):
@@ -141,10 +141,10 @@ class Passing(http.server.BaseHTTPRequestHandler):
         self.proxy.asked.append(request)
         (self.proxy.plan(len(self.proxy.asked), request) or pass_on)(self)
 
-    do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815 - the names that are called
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815 - names that http.server calls
 
     def answer(self) -> tuple[int, str, bytes]:
-        """Return what the server answers."""
+        """Return the response of the server."""
         connection = http.client.HTTPConnection("127.0.0.1", self.proxy.port, timeout=60)
         try:
             headers = {k: v for k, v in self.headers.items() if k.lower() != "connection"}
@@ -155,7 +155,7 @@ class Passing(http.server.BaseHTTPRequestHandler):
             connection.close()
 
     def send(self, status: int, kind: str, body: bytes, most: int | None = None) -> None:
-        """Send an answer, or no more than the beginning of one."""
+        """Send a response, or only its first `most` bytes."""
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
@@ -170,20 +170,20 @@ class Passing(http.server.BaseHTTPRequestHandler):
 
 Fault: TypeAlias = Callable[[Passing], None]
 Plan: TypeAlias = Callable[[int, str], Fault | None]
-"""What to do to which request: its number, from 1, and `POST /api/2.0/...`."""
+"""Returns the fault for a request, given its number, from 1, and `POST /api/2.0/...`."""
 
 
 def well(number: int, request: str) -> Fault | None:
-    """Do nothing to any."""
+    """Plan no faults."""
 
 
 def after(most: int, fault: Fault) -> Plan:
-    """Do something to every request but the first ones."""
+    """Plan a fault for every request after the first `most`."""
     return lambda number, request: fault if number > most else None
 
 
 def some(fault: Fault, *which: str) -> Plan:
-    """Do something to every third request of a kind."""
+    """Plan a fault for every third request of each kind in `which`."""
     asked = Counter[str]()
 
     def plan(number: int, request: str) -> Fault | None:
@@ -195,51 +195,51 @@ def some(fault: Fault, *which: str) -> Plan:
 
 
 def pass_on(request: Passing) -> None:
-    """Do what a proxy does."""
+    """Forward the request and its response."""
     try:
         answer = request.answer()
     except (OSError, http.client.HTTPException):
-        request.close_connection = True  # the server is not there: nor are we
+        request.close_connection = True  # behave like a server that is down
         return
     request.send(*answer)
 
 
 def hang(request: Passing) -> None:
-    """Take the request and say nothing until the proxy goes down."""
+    """Accept the request and do not respond until the proxy goes down."""
     request.close_connection = True
     request.proxy.closing.wait(600)
 
 
 def lose(request: Passing) -> None:
-    """Break off without a word; the server never hears of it."""
+    """Close the connection without forwarding the request."""
     request.close_connection = True
 
 
 def lose_answer(request: Passing) -> None:
-    """Have it done, and break off without telling."""
+    """Forward the request, and close the connection without a response."""
     request.answer()
     request.close_connection = True
 
 
 def keep_answer(request: Passing) -> None:
-    """Have it done, and say nothing until the proxy goes down."""
+    """Forward the request, and do not respond until the proxy goes down."""
     request.answer()
     hang(request)
 
 
 def cut_answer(request: Passing) -> None:
-    """Have it done, and break off in the middle of the answer."""
+    """Forward the request, and close the connection in the middle of the response."""
     status, kind, body = request.answer()
     request.send(status, kind, body, len(body) // 2)
 
 
 def status(code: int) -> Fault:
-    """Answer with an error in place of the server."""
+    """Respond with an error without forwarding the request."""
     return lambda request: request.send(code, "text/plain", b"no")
 
 
 def kill(server: Server, when: str, *, anew: bool) -> Fault:
-    """End the server before it hears of the request, amid its work, or after; start it anew."""
+    """Kill the server before, amid or after the request, and restart it if `anew`."""
 
     def fault(request: Passing) -> None:
         request.close_connection = True
@@ -258,12 +258,12 @@ def kill(server: Server, when: str, *, anew: bool) -> Fault:
 
 
 def say(body: bytes, kind: str = "text/html") -> Fault:
-    """Answer something of another kind, as another web server at this port would."""
+    """Respond with `body`, as a different kind of server at this address would."""
     return lambda request: request.send(200, kind, body)
 
 
 def late(seconds: float) -> Fault:
-    """Pass on after a while."""
+    """Forward the request after a delay."""
 
     def fault(request: Passing) -> None:
         request.proxy.closing.wait(seconds)
@@ -274,7 +274,7 @@ def late(seconds: float) -> Fault:
 
 @contextmanager
 def proxied(port: int) -> Iterator[Proxy]:
-    """Run a proxy before the server at a port."""
+    """Run a proxy in front of the server at a port."""
     proxy = Proxy(port)
     proxy.up()
     try:
@@ -284,7 +284,7 @@ def proxied(port: int) -> Iterator[Proxy]:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens at."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

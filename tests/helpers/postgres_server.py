@@ -43,7 +43,7 @@ def running() -> Iterator[str]:
 def _programs() -> Path:
     found = sorted(PACKAGED.glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     if not found:
-        skip_or_fail("there is no PostgreSQL here: apt-get install postgresql")
+        skip_or_fail("PostgreSQL is not installed: apt-get install postgresql")
     pytest.importorskip("psycopg2") if not os.environ.get("CI") else None
     return found[-1].parent
 

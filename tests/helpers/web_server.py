@@ -1,4 +1,4 @@
-"""A real web server on this machine that can also misbehave."""
+"""A real web server on this machine that can inject faults."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from urllib.parse import unquote
 
 @dataclass
 class Web:
-    """Files by name, and what to do instead of answering with them."""
+    """The files of a server by name, and the faults for some of them."""
 
     url: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
     faults: dict[str, Callable[[Answer], None]] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)  # names, and the range where one was asked for
+    asked: list[str] = field(default_factory=list)  # names, with the range of a partial request
     closing: threading.Event = field(default_factory=threading.Event)
 
 
 class Answer(http.server.BaseHTTPRequestHandler):
-    """One request; a fault takes it over, again and again until it is removed."""
+    """One request; a fault for its file replaces the response until the fault is removed."""
 
     web: Web
 
@@ -42,11 +42,11 @@ class Answer(http.server.BaseHTTPRequestHandler):
 
     @property
     def body(self) -> bytes:
-        """What is left of the file."""
+        """The requested rest of the file."""
         return self.web.files[self.name][self.start :]
 
     def head(self, status: int | None = None) -> None:
-        """Send the head of a right answer."""
+        """Send the status and headers of a valid response."""
         self.send_response(status or (206 if self.start else 200))
         self.send_header("Content-Length", str(len(self.body)))
         if self.start:
@@ -59,17 +59,17 @@ class Answer(http.server.BaseHTTPRequestHandler):
 
 
 def status(code: int) -> Callable[[Answer], None]:
-    """Answer with an error."""
+    """Respond with an error."""
     return lambda answer: answer.send_error(code)
 
 
 def never(answer: Answer) -> None:
-    """Take the request and say nothing until the test is over."""
+    """Accept the request and do not respond until the test ends."""
     answer.web.closing.wait(30)
 
 
 def cut(after: int, times: int = 1) -> Callable[[Answer], None]:
-    """Break off after some bytes, as often as said; then answer rightly."""
+    """Close the connection after some bytes, `times` times; then respond correctly."""
     left = [times]
 
     def fault(answer: Answer) -> None:
@@ -81,7 +81,7 @@ def cut(after: int, times: int = 1) -> Callable[[Answer], None]:
 
 
 def trickle(size: int, seconds: float) -> Callable[[Answer], None]:
-    """Send the file in pieces of `size` bytes, with a rest after each."""
+    """Send the file in pieces of `size` bytes, with a pause after each."""
 
     def fault(answer: Answer) -> None:
         answer.head()
@@ -100,7 +100,7 @@ def running() -> Iterator[Web]:
     web = Web()
     handler = type("Handler", (Answer,), {"web": web})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients that left
+        server.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients that closed the connection
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         web.url = f"http://127.0.0.1:{server.server_port}"

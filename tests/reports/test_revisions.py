@@ -24,7 +24,7 @@ def test_the_history_contains_the_runs_that_can_be_reported(tmp_path: Path) -> N
     store = Store(tmp_path, "s")
 
     def starts() -> list[str]:
-        return [run.started for run in store.moments()]
+        return [run.started for run in store.revisions()]
 
     store.write_suite("first")
     store.write_run(run_of("2026-11-01T10:00:00+00:00", "a", finished=False))
@@ -37,7 +37,7 @@ def test_the_history_contains_the_runs_that_can_be_reported(tmp_path: Path) -> N
     store.write_run(run_of("2026-11-04T10:00:00+00:00", "b"))
     store.write_run(run_of("2026-11-05T10:00:00+00:00", "a", reused=1))  # the plan of the first run
     assert starts() == [f"2026-11-0{day}T10:00:00+00:00" for day in (2, 4, 5)]
-    first, second, _ = store.moments()
+    first, second, _ = store.revisions()
     assert (store.at(first).suite_text(), store.at(second).suite_text()) == ("first", "second")
     assert store.at(first).run() == first
     store.write_run(run_of("2026-11-06T10:00:00+00:00", "a", claims=(CLAIM,), reused=1))
@@ -49,9 +49,9 @@ def test_a_store_without_history_files_still_lists_its_run(tmp_path: Path) -> No
     store.write_run(run_of("2026-11-01T10:00:00+00:00", "a"))
     for path in store.root.glob("history/*"):
         path.unlink()
-    assert [run.cells for run in store.moments()] == [("a",)]
+    assert [run.cells for run in store.revisions()] == [("a",)]
     store.write_run(run_of("2026-11-02T10:00:00+00:00", "b"))
-    assert [run.cells for run in store.moments()] == [("a",), ("b",)]
+    assert [run.cells for run in store.revisions()] == [("a",), ("b",)]
 
 
 @pytest.mark.parametrize(
@@ -70,8 +70,8 @@ def test_an_earlier_run_is_selected_by_number_or_date(tmp_path: Path, name: str,
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("artists~2", "artists~2: there are not so many runs"),
-        ("artists@2026-11-18", "artists@2026-11-18: no run began by 2026-11-18"),
+        ("artists~2", "artists~2: there are not that many runs"),
+        ("artists@2026-11-18", "artists@2026-11-18: no run started by 2026-11-18"),
     ],
 )
 def test_an_unknown_run_lists_the_available_ones(tmp_path: Path, name: str, reason: str) -> None:
@@ -79,7 +79,7 @@ def test_an_unknown_run_lists_the_available_ones(tmp_path: Path, name: str, reas
     with pytest.raises(UsageError) as caught:
         revisions.find(name, tmp_path)
     assert str(caught.value) == (
-        f"{reason}. What one can go back to:\n"
+        f"{reason}. Available runs:\n"
         "    artists    artists@2026-11-20T23:59:59\n"
         "    artists~1  artists@2026-11-19T08:00:00"
     )
@@ -88,7 +88,7 @@ def test_an_unknown_run_lists_the_available_ones(tmp_path: Path, name: str, reas
 @pytest.mark.parametrize("name", ["artists~x", "artists@yesterday", "artists@2026-1", "artists@"])
 def test_an_invalid_run_name_explains_the_format(tmp_path: Path, name: str) -> None:
     two_runs(tmp_path)
-    with pytest.raises(UsageError, match=r"behind [~@] stands .*, as in suite[~@]"):
+    with pytest.raises(UsageError, match=r"[~@] needs .*, as in suite[~@]"):
         revisions.find(name, tmp_path)
 
 

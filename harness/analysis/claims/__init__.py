@@ -1,21 +1,22 @@
-"""From results to verdicts: which change matters, by how much, and how sure that is.
+"""From results to verdicts: which change matters, by how much, and with which confidence.
 
-    blocks      results -> a matrix of paired differences, styles by contents
-    rows        claims -> one row each: effect, interval, verdict
-    compare     claims that nobody wrote down: every level against a baseline
-    tables      rows -> Markdown, CSV, LaTeX, JSON
-    terminal    rows -> the terminal
-    found       what is stored of a suite
-    variance    what scores owe their differences to
-    check       what is wrong with a claim, before anything runs
+    pairing      results -> a matrix of paired differences, styles by contents
+    judge        claims -> rows with effect, interval and verdict
+    rows         the row of a claim
+    comparisons  claims for a comparison: each level against a baseline
+    export       rows -> Markdown, CSV, LaTeX, JSON
+    dataset      the stored results of a suite as a table
+    variance     shares of style, content and variant in the variance of scores
+    feasibility  claims that a plan cannot test
 
-All of it works on the flat rows of results.csv, so that anyone can do it again by hand.
+All modules use the flat rows of results.csv, so that results can be reproduced from that file.
 """
 
 from harness.analysis.claims.comparisons import compared
 from harness.analysis.claims.dataset import ClaimDataset
 from harness.analysis.claims.feasibility import impossible
-from harness.analysis.claims.judge import ClaimRow, evaluate_claims, failed_controls
+from harness.analysis.claims.judge import evaluate_claims, failed_controls
+from harness.analysis.claims.rows import ClaimRow
 from harness.analysis.claims.variance import shares
 
 __all__ = [

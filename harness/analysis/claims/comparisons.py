@@ -1,4 +1,4 @@
-"""Claims that nobody wrote down: every variant, or every level of a factor, against a baseline."""
+"""Claims for a comparison: each variant, or each level of a factor, against a baseline."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from harness.registry.quantities import measure
 def compared(
     results: pd.DataFrame, metrics: Sequence[str], *, by: str = "", baseline: str = ""
 ) -> list[Claim]:
-    """Return a claim for each change: that it makes each metric better.
+    """Return a claim per level and metric: that the level improves the metric.
 
     Args:
         results: As `harness.analysis.table.frame` makes them.
-        metrics: What to look at.
-        by: A factor, each level of which is compared with its baseline, all else equal; without
-            one, variants are compared as they stand.
-        baseline: A level, or a variant; the first there is unless given.
+        metrics: The metrics to compare.
+        by: A factor whose levels are compared, all else equal; if empty, whole variants are
+            compared.
+        baseline: A level or a variant; the first one if empty.
 
     Raises:
-        UsageError: There is no such factor, no such level, or nothing to look at.
+        UsageError: There is no such factor or level, or there are no metrics.
     """
     if not metrics:
-        raise UsageError("There is no score yet that could be compared.")
+        raise UsageError("There are no scores to compare yet.")
     groups = _of_factor(results, by) if by else {"": list(contenders(results)["variant"].unique())}
     factor = by or "variant"
     claims = [
@@ -39,27 +39,27 @@ def compared(
     ]
     if not claims:
         known = [level for levels in groups.values() for level in levels]
-        raise UsageError(f"--baseline {baseline}: {factor} is one of {', '.join(known)}."
+        raise UsageError(f"--baseline {baseline}: not a {factor}. Choose from {', '.join(known)}."
                          f"{nearest(baseline, known)}")  # fmt: skip
     return claims
 
 
 def varied(results: pd.DataFrame) -> list[str]:
-    """Return the factors that some method varies."""
+    """Return the factors that at least one method varies."""
     names = [*(c.removeprefix(PARAM) for c in results if c.startswith(PARAM)), "encoder", "seed"]
-    there = [column(name) for name in names if column(name) in results]
-    several = (results.groupby("label")[there].nunique() > 1).any()
-    return [name for name in names if several.get(column(name), default=False)]
+    columns = [column(name) for name in names if column(name) in results]
+    is_varied = (results.groupby("label")[columns].nunique() > 1).any()
+    return [name for name in names if is_varied.get(column(name), default=False)]
 
 
 def _of_factor(results: pd.DataFrame, factor: str) -> dict[str, list[str]]:
-    """Return the labels that vary a factor, each with its levels."""
+    """Return the levels of a factor, by the label of each method that varies it."""
     if factor not in (known := varied(results)):
-        raise UsageError(f"--by {factor}: what is varied is {', '.join(known) or 'nothing'}."
-                         f"{nearest(factor, known)}")  # fmt: skip
+        raise UsageError(f"--by {factor}: no method varies it. Choose from "
+                         f"{', '.join(known) or 'nothing'}.{nearest(factor, known)}")  # fmt: skip
     labels = results["label"].dropna().unique()
-    found = {str(label): _levels(results, label, factor) for label in labels}
-    return {label: levels for label, levels in found.items() if len(levels) > 1}
+    levels_of = {str(label): _levels(results, label, factor) for label in labels}
+    return {label: levels for label, levels in levels_of.items() if len(levels) > 1}
 
 
 def _levels(results: pd.DataFrame, label: str, factor: str) -> list[str]:

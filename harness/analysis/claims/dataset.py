@@ -1,4 +1,4 @@
-"""What is stored of a suite, as comparisons take it."""
+"""The stored results of a suite as a table."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from harness.store import Store
 
 @dataclass(frozen=True)
 class ClaimDataset:
-    """The latest run of a suite, flat."""
+    """One run of a suite, with one table row per cell."""
 
     run: Run
     frame: pd.DataFrame
-    lenses: dict[str, str]  # the network that each score looks through
+    lenses: dict[str, str]  # the network that each score uses
 
     @classmethod
     def of(cls, store: Store) -> ClaimDataset:
-        """Read what there is by now."""
+        """Read the records that exist so far."""
         run = store.run()
         records = list(store.records(run))
         frame = table.frame(table.rows(records, run.skipped))
         return cls(run, frame, table.lenses(records))
 
-    def metrics(self, wanted: Sequence[str] = ()) -> list[str]:
-        """Return the columns to compare: those wanted, or all scores that there are.
+    def metrics(self, names: Sequence[str] = ()) -> list[str]:
+        """Return the metrics to compare: `names`, or all scores of the suite that have values.
 
         Raises:
-            UsageError: One that is wanted is not there.
+            UsageError: One of `names` has no values.
         """
-        there = [name for name in self.frame if known(name) and self.frame[name].notna().any()]
-        for name in wanted:
-            if name not in there:
-                what = f"--metric {name}: there is {', '.join(there)}."
-                raise UsageError(what + nearest(name, there))
-        return list(wanted) or [name for name in self.run.metrics if name in there]
+        available = [name for name in self.frame if known(name) and self.frame[name].notna().any()]
+        for name in names:
+            if name not in available:
+                what = f"--metric {name}: no such score or cost. Available: {', '.join(available)}."
+                raise UsageError(what + nearest(name, available))
+        return list(names) or [name for name in self.run.metrics if name in available]

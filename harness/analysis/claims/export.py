@@ -1,4 +1,4 @@
-"""Rows -> what people paste: Markdown, CSV, LaTeX, JSON; and the words of one cell."""
+"""Format the rows of claims as Markdown, CSV, LaTeX and JSON, and single cells as text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
-from harness.analysis.claims.judge import ClaimRow
+from harness.analysis.claims.rows import ClaimRow
 
 HEADINGS = (
     "claim",
@@ -32,14 +32,14 @@ GLYPHS = {
 
 
 def number(value: float | None) -> str:
-    """Write three significant digits; a dash for what there is not."""
+    """Return a number with three significant digits, and None as a dash."""
     if value is None:
         return "–"
     return f"{value:.3g}" if value == 0 or abs(value) < 1000 else f"{value:.0f}"
 
 
 def interval(row: ClaimRow) -> str:
-    """Write `+0.31 [0.22, 0.40]`, or a ratio as `×1.42 [1.31, 1.54]`."""
+    """Return an effect as `+0.31 [0.22, 0.40]`, or a ratio as `×1.42 [1.31, 1.54]`."""
     if row.estimate is None:
         return "–"
     ratio = row.unit == "×"
@@ -51,7 +51,7 @@ def interval(row: ClaimRow) -> str:
 
 
 def size(row: ClaimRow, times: str = "×") -> str:
-    """Write n as styles x contents x seeds, or as pairs that were picked."""
+    """Return n as styles x contents x seeds, or as a number of pairs if those are not crossed."""
     if row.n_pair:
         return f"{row.n_pair} pair{'s' * (row.n_pair > 1)}"
     counts = (row.n_style, row.n_content, row.n_seed)
@@ -59,12 +59,12 @@ def size(row: ClaimRow, times: str = "×") -> str:
 
 
 def glyph(row: ClaimRow) -> str:
-    """Return one sign for a verdict, to be seen beside its words."""
+    """Return a symbol for a verdict, to show before its words."""
     return GLYPHS.get(row.verdict.split(" ")[0], "–")
 
 
 def cells(row: ClaimRow) -> tuple[str, ...]:
-    """Return a row's cells under HEADINGS."""
+    """Return the cells of a row, in the order of HEADINGS."""
     first, second = row.level_means or (None, None)
     return (
         row.claim_id,
@@ -80,56 +80,58 @@ def cells(row: ClaimRow) -> tuple[str, ...]:
 
 
 def markdown(rows: Sequence[ClaimRow]) -> str:
-    """Return a table for a README or an issue."""
+    """Return a Markdown table with footnotes."""
     lines = [HEADINGS, ("---",) * len(HEADINGS), *map(cells, rows)]
-    text = "\n".join("| " + " | ".join(map(_marked_down, line)) + " |" for line in lines)
-    notes = "\n".join(f"- {_marked_down(line)}" for line in footnotes(rows))
+    text = "\n".join("| " + " | ".join(map(_escape_markdown, line)) + " |" for line in lines)
+    notes = "\n".join(f"- {_escape_markdown(line)}" for line in footnotes(rows))
     return "\n\n".join(filter(None, (text, notes)))
 
 
 def latex(rows: Sequence[ClaimRow]) -> str:
-    """Return a tabular for a paper; needs booktabs."""
+    """Return a LaTeX tabular; it needs the package booktabs."""
     lines = [*map(cells, rows)]
-    body = [" & ".join(map(_tex, line)) + r" \\" for line in lines]
-    head = " & ".join(map(_tex, HEADINGS)) + r" \\"
+    body = [" & ".join(map(_escape_tex, line)) + r" \\" for line in lines]
+    head = " & ".join(map(_escape_tex, HEADINGS)) + r" \\"
     spec = "lll" + "r" * (len(HEADINGS) - 4) + "l"
-    notes = [f"% {_tex(line)}" for line in footnotes(rows)]
+    notes = [f"% {_escape_tex(line)}" for line in footnotes(rows)]
     return "\n".join([rf"\begin{{tabular}}{{{spec}}}", r"\toprule", head, r"\midrule", *body,
                       r"\bottomrule", r"\end{tabular}", *notes])  # fmt: skip
 
 
 def comma_separated(rows: Sequence[ClaimRow]) -> str:
-    """Return every field of every row; maps and lists as JSON."""
+    """Return all fields of all rows as CSV, with maps and lists as JSON."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     names = [f.name for f in fields(ClaimRow)]
     writer.writerow(names)
     for row in rows:
-        writer.writerow([_flat(value) for value in asdict(row).values()])
+        writer.writerow([_csv_value(value) for value in asdict(row).values()])
     return buffer.getvalue().rstrip("\n")
 
 
 def as_json(rows: Sequence[ClaimRow]) -> str:
-    """Return every field of every row."""
+    """Return all fields of all rows as JSON."""
     return json.dumps([asdict(row) for row in rows], indent=1, ensure_ascii=False)
 
 
 def footnotes(rows: Sequence[ClaimRow]) -> list[str]:
-    """Return the conditions that all rows share, and each note with the claims that it is of."""
-    found: dict[str, list[str]] = {}
+    """Return the conditions of the rows, and each note with the claims that have it."""
+    claims: dict[str, list[str]] = {}
     for row in rows:
         for note in row.notes:
-            found.setdefault(note, []).append(
+            claims.setdefault(note, []).append(
                 row.claim_id if row.primary else f"{row.claim_id} by {row.metric}"
             )
-    lines = [f"{note} ({', '.join(_once(ids))})" for note, ids in found.items()]
-    conditions = dict.fromkeys(_written(row.circumstances) for row in rows if row.conditions)
-    circular = ["◦ judged through the network that was optimised"] * any(r.circular for r in rows)
+    lines = [f"{note} ({', '.join(_without_repeats(ids))})" for note, ids in claims.items()]
+    conditions = dict.fromkeys(
+        _describe_conditions(row.circumstances) for row in rows if row.conditions
+    )
+    circular = ["◦ judged by the network whose loss was minimised"] * any(r.circular for r in rows)
     return [*(f"conditions: {text}" for text in conditions), *circular, *lines]
 
 
-def _once(ids: Sequence[str]) -> list[str]:
-    """Leave out a claim's other metrics where its own has the same note."""
+def _without_repeats(ids: Sequence[str]) -> list[str]:
+    """Drop the secondary metrics of a claim if its own metric has the same note."""
     return [
         one for one in dict.fromkeys(ids) if one.split(" by ")[0] not in ids or " by " not in one
     ]
@@ -143,15 +145,15 @@ FORMATS: dict[str, Callable[[Sequence[ClaimRow]], str]] = {
 }
 
 
-def _written(conditions: Any) -> str:
+def _describe_conditions(conditions: Any) -> str:
     return ", ".join(f"{v} px" if name == "size" else f"{v}" for name, v in conditions.items())
 
 
-def _marked_down(text: str) -> str:
+def _escape_markdown(text: str) -> str:
     return text.replace("|", r"\|").replace("<", "&lt;").replace("\n", " ")
 
 
-def _flat(value: Any) -> Any:
+def _csv_value(value: Any) -> Any:
     if isinstance(value, (dict, list, tuple)):
         return json.dumps(value, ensure_ascii=False)
     return "" if value is None else value
@@ -165,5 +167,5 @@ _TEX = str.maketrans({
 })  # fmt: skip
 
 
-def _tex(text: str) -> str:
+def _escape_tex(text: str) -> str:
     return text.translate(_TEX)

@@ -1,4 +1,4 @@
-"""What is wrong with a claim, found before anything runs."""
+"""Claims that a plan cannot test, found before any cell runs."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ from harness.records import RECIPES, Cell, Claim
 
 
 def impossible(claims: Iterable[Claim], cells: Sequence[Cell]) -> list[tuple[str, str]]:
-    """Return the claims that no two cells could test, each with the reason.
+    """Return id and reason of each claim that no two cells can test.
 
-    A level that a profile leaves out is no mistake: the claim is not tested there. Where both
-    levels are, there must be cells that differ in the factor and in nothing else.
+    A profile may leave a level out; then the claim is merely not tested. If both levels are
+    planned, there have to be cells that differ in nothing but the factor.
     """
     planned = table.frame([table.planned(cell) for cell in cells])
-    found = []
+    problems = []
     for claim in claims:
         sides = chosen(planned, claim)
         if sides.empty or sides["side0"].nunique() < 2 or claim.factor in RECIPES:
             continue
         if pairs(sides, claim).empty:
             levels = f"{claim.factor} {claim.levels[0]} and {claim.levels[1]}"
-            found.append((claim.id, f"no cells of {claim.method} with {levels} agree in all else"))
-    return found
+            problems.append(
+                (claim.id, f"no cells of {claim.method} with {levels} agree in all else")
+            )
+    return problems

@@ -1,7 +1,7 @@
-"""Results -> paired differences: a style a row, a content a column, all else equal.
+"""Paired differences of results, styles by contents, all else equal.
 
-Two cells are a pair where they agree in everything but the factor: every other parameter, seed,
-size, encoder, precision and device. So a difference has one cause, or there is none to be had.
+Two cells are a pair if they differ in the factor only, and agree in every other parameter, seed,
+size, encoder, precision and device. So each difference has one cause.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from harness.registry.quantities import Measure
 from harness.registry.quantities import measure as measure_of
 
 CONDITIONS = ("size", "encoder", "precision", "device")
-"""A verdict holds under these; results under others are never merged with it."""
+"""A verdict is limited to these; results under different conditions are never merged."""
 
 ENCODERS_VARY = ("encoder", *RECIPES)
 
-ASIDE = ("cell", "name", "method", "version", "pair", "reason", "image_sha256", "width", "height",
-         "started", "fit", "noisy", "load", "peak_of", "repeats", "shared_by",
-         "warm_up_seconds", "pass_ms_25", "pass_ms_75", "calibration_ms")  # fmt: skip
+UNUSED_COLUMNS = ("cell", "name", "method", "version", "pair", "reason", "image_sha256", "width",
+                  "height", "started", "fit", "noisy", "load", "peak_of", "repeats",
+                  "shared_by", "warm_up_seconds", "pass_ms_25", "pass_ms_75",
+                  "calibration_ms")  # fmt: skip
 
 PLACE = ["style", "content", "key"]
 PARAM = "param."
@@ -34,61 +35,61 @@ PARAM = "param."
 
 @dataclass(frozen=True)
 class Pairs:
-    """All cells of a claim that have partners, under one set of conditions."""
+    """The cells of a claim that have partners, under one set of conditions."""
 
     conditions: Mapping[str, Any]
-    cells: pd.DataFrame  # with a `key` that partners share, and the `side` of each
-    tuned: tuple[str, str] = ("", "")  # at which value of the tuned parameter each level was taken
+    cells: pd.DataFrame  # `key` is shared by partners, `side0`, ... are their levels
+    tuned: tuple[str, str] = ("", "")  # value of the tuned parameter used for each level
 
 
 @dataclass(frozen=True)
 class Differences:
-    """What the two levels of a factor are to each block: styles x contents; NaN is missing.
+    """Values and differences of two levels per block, styles x contents; NaN is missing.
 
-    Averaged over seeds and other factors; logarithms, where the measure compares by ratio.
+    Averaged over seeds and other factors; logarithms if the measure compares by ratio.
     """
 
     of_levels: tuple[pd.DataFrame, pd.DataFrame]
-    contrast: pd.DataFrame  # second less first; for an interaction, the difference of differences
-    crossed: bool  # every style was planned with every content
+    contrast: pd.DataFrame  # second minus first; the difference of differences for an interaction
+    crossed: bool  # whether every style was planned with every content
     seeds: int
-    failed: tuple[int, int]  # cells of either level that came to nothing
-    passes: tuple[float, float]  # medians: the budget of either level
-    fits: tuple[float, float]  # median seconds of a fit at either level
-    encoders: tuple[str, ...]  # whose losses were minimised
+    failed: tuple[int, int]  # failed cells of each level
+    passes: tuple[float, float]  # median of each level: its budget
+    fits: tuple[float, float]  # median seconds of a fit at each level
+    encoders: tuple[str, ...]  # their losses were minimised
 
 
 def paired(results: pd.DataFrame, claim: Claim) -> Iterator[Pairs]:
-    """Yield the pairs of a claim, once for each set of conditions.
+    """Yield the pairs of a claim for each set of conditions.
 
     Args:
         results: As `harness.analysis.table.frame` makes them.
-        claim: What differs in what.
+        claim: The claim.
     """
-    held = [name for name in CONDITIONS if name not in _varied(claim)]
+    held = [name for name in CONDITIONS if name not in _varying_columns(claim)]
     for under, cells in chosen(results, claim).groupby(held, sort=False):
-        cells, tuned = _at_their_best(cells, claim)
+        cells, tuned = _at_best_value(cells, claim)
         partners = pairs(cells, claim)
         if not partners.empty:
             yield Pairs(dict(zip(held, under, strict=True)), partners, tuned)
 
 
 def chosen(results: pd.DataFrame, claim: Claim) -> pd.DataFrame:
-    """Return the cells that a claim is about, sides coded 0 and 1 in columns `side0`, `side1`..."""
+    """Return the cells of a claim, with levels as 0 and 1 in columns `side0`, `side1`, ..."""
     if claim.factor not in RECIPES:
         results = results[results["label"] == claim.method]
     for name, value in claim.where.items():
-        results = results[_is(results, name, value)]
+        results = results[_has_level(results, name, value)]
     for index, (name, (one, other)) in enumerate(_factors(claim).items()):
-        is_one, is_other = _is(results, name, one), _is(results, name, other)
+        is_one, is_other = _has_level(results, name, one), _has_level(results, name, other)
         side = pd.Series(np.where(is_other, 1, 0), index=results.index)
         results = results.assign(**{f"side{index}": side})[is_one | is_other]
     return results
 
 
 def pairs(cells: pd.DataFrame, claim: Claim) -> pd.DataFrame:
-    """Return the cells that have a partner on every side; what they agree in is their `key`."""
-    agreeing = cells.groupby(_agreeing(cells, claim), dropna=False, sort=False)
+    """Return the cells that have a partner on every side, with a `key` that partners share."""
+    agreeing = cells.groupby(_agreeing_columns(cells, claim), dropna=False, sort=False)
     keyed = cells.assign(key=agreeing.ngroup())
     sides = _sides(keyed)
     met = keyed[["key", *sides]].drop_duplicates().groupby("key").size()
@@ -96,17 +97,17 @@ def pairs(cells: pd.DataFrame, claim: Claim) -> pd.DataFrame:
 
 
 def narrowed(results: pd.DataFrame) -> pd.DataFrame:
-    """Leave out columns that no comparison looks at: a narrow table is quick to cut."""
-    return results.drop(columns=[*ASIDE], errors="ignore")
+    """Drop columns that no comparison uses, since selecting from a narrow table is faster."""
+    return results.drop(columns=[*UNUSED_COLUMNS], errors="ignore")
 
 
 def contenders(results: pd.DataFrame) -> pd.DataFrame:
-    """Return the cells that compete: no anchors, nothing that was skipped."""
+    """Return the cells that are neither anchors nor skipped."""
     return results[~results["anchor"].fillna(value=True).astype(bool)]
 
 
 def values(cells: pd.DataFrame, measure: Measure) -> pd.Series:
-    """Return what is compared; what failed, or has no logarithm, is NaN."""
+    """Return the compared values; NaN for failed cells and for values without a logarithm."""
     if measure.name not in cells:
         return pd.Series(np.nan, index=cells.index)
     found = cells[measure.name].astype(float).where(cells["status"] == "done")
@@ -118,7 +119,7 @@ def values(cells: pd.DataFrame, measure: Measure) -> pd.Series:
 
 
 def _of_one_kind(cells: pd.DataFrame) -> pd.Series:
-    """Tell which objectives compare: those of saved images, or of raw pixels where all are."""
+    """Return which objectives are comparable: those of saved images, or all if there are none."""
     if "objective_of" not in cells:
         return pd.Series(data=True, index=cells.index)
     saved = cells["objective_of"] == SAVED_IMAGE
@@ -136,16 +137,16 @@ def _factors(claim: Claim) -> dict[str, tuple[Any, Any]]:
     return {claim.factor: claim.levels, **claim.across}
 
 
-def _agreeing(cells: pd.DataFrame, claim: Claim) -> list[str]:
-    """Return the columns in which the cells of a pair have to agree."""
-    varied = _varied(claim)
+def _agreeing_columns(cells: pd.DataFrame, claim: Claim) -> list[str]:
+    """Return the columns in which the cells of a pair must agree."""
+    varied = _varying_columns(claim)
     own = [] if claim.factor in RECIPES else [c for c in cells if c.startswith(PARAM)]
     agreeing = [c for c in (*own, "seed", "encoder_sha256", *CONDITIONS) if c not in varied]
     varying = [c for c in agreeing if cells[c].nunique(dropna=False) > 1]
     return varying or agreeing[:1]
 
 
-def _varied(claim: Claim) -> set[str]:
+def _varying_columns(claim: Claim) -> set[str]:
     """Return the columns in which the cells of a pair may differ."""
     varied = {column(name) for name in (*_factors(claim), claim.tuned) if name}
     return varied | ({"encoder", "encoder_sha256"} if claim.factor in ENCODERS_VARY else set())
@@ -155,8 +156,8 @@ def _sides(cells: pd.DataFrame) -> list[str]:
     return [name for name in cells if name.startswith("side")]
 
 
-def _is(results: pd.DataFrame, factor: str, level: Any) -> pd.Series:
-    """Tell where a factor has a level; 5, 5.0 and "5" are one."""
+def _has_level(results: pd.DataFrame, factor: str, level: Any) -> pd.Series:
+    """Return where a factor has a level; 5, 5.0 and "5" are equal."""
     where = column(factor)
     if where not in results:
         return pd.Series(data=False, index=results.index)
@@ -173,12 +174,11 @@ def _number(level: Any) -> float | None:
         return None
 
 
-def _at_their_best(cells: pd.DataFrame, claim: Claim) -> tuple[pd.DataFrame, tuple[str, str]]:
-    """Keep each level at that value of the tuned parameter that serves it best on average.
+def _at_best_value(cells: pd.DataFrame, claim: Claim) -> tuple[pd.DataFrame, tuple[str, str]]:
+    """Keep each level at its best value of the tuned parameter, on average over cells.
 
-    Best by the claim's own metric, whichever is looked at. It is chosen on the very cells that
-    are compared, so a level with more values to choose from is flattered: give the predicted
-    winner the fewer.
+    The claim's own metric decides, also for secondary metrics. The value is chosen on the compared
+    cells, which favours a level with more values: give the predicted winner fewer.
     """
     if not claim.tuned:
         return cells, ("", "")
@@ -193,7 +193,7 @@ def _at_their_best(cells: pd.DataFrame, claim: Claim) -> tuple[pd.DataFrame, tup
 
 
 def differences(cells: pd.DataFrame, measure: Measure) -> Differences:
-    """Return what partners differ by in a measure."""
+    """Return the differences of partners in a measure."""
     sides = _sides(cells)
     measured = cells.assign(value=values(cells, measure))
     sided = measured.groupby([*PLACE, *sides])["value"].first().unstack(sides)
@@ -206,9 +206,9 @@ def differences(cells: pd.DataFrame, measure: Measure) -> Differences:
         contrast=_blocks(contrast),
         crossed=_crossed(cells),
         seeds=cells["seed"].nunique(),
-        failed=_of_both(cells, "status", lambda of: int((of != "done").sum())),
-        passes=_of_both(cells, "passes", lambda of: float(of.median())),
-        fits=_of_both(cells, "fit_seconds", lambda of: float(of.median())),
+        failed=_per_level(cells, "status", lambda of: int((of != "done").sum())),
+        passes=_per_level(cells, "passes", lambda of: float(of.median())),
+        fits=_per_level(cells, "fit_seconds", lambda of: float(of.median())),
         encoders=tuple(cells.loc[~cells["anchor"].astype(bool), "encoder"].unique()),
     )
 
@@ -219,12 +219,14 @@ def _crossed(cells: pd.DataFrame) -> bool:
 
 
 def _blocks(found: pd.Series) -> pd.DataFrame:
-    """Return styles x contents: the mean over keys, and NaN where a key is missing."""
+    """Return styles x contents: the mean over keys, NaN if a key is missing."""
     levels = [found.index.unique(name) for name in PLACE]
     whole = found.reindex(pd.MultiIndex.from_product(levels, names=PLACE))
     return whole.unstack("key").mean(axis=1, skipna=False).unstack()
 
 
-def _of_both(cells: pd.DataFrame, name: str, count: Any) -> tuple[Any, Any]:
-    found = cells.get(name, default=pd.Series(np.nan, index=cells.index))  # none where all failed
+def _per_level(cells: pd.DataFrame, name: str, count: Any) -> tuple[Any, Any]:
+    found = cells.get(
+        name, default=pd.Series(np.nan, index=cells.index)
+    )  # missing if all cells failed
     return count(found[cells["side0"] == 0]), count(found[cells["side0"] == 1])

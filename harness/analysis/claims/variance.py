@@ -1,4 +1,4 @@
-"""What the scores of a suite owe their differences to: the style, the content, or the variant?
+"""Shares of style, content and variant in the variance of scores.
 
 Source: Yeh, Tang, Bhattad, Forsyth 2019 (arXiv 1910.09447): the style explains most of it, and
     experimenters can be misguided by the styles they select.
@@ -18,14 +18,14 @@ from harness.registry.quantities import measure
 
 
 def shares(results: pd.DataFrame, metrics: Iterable[str]) -> pd.DataFrame:
-    """Return shares of variance, a metric a row; metrics that cannot be split have none.
+    """Return shares of variance, one row per metric; metrics that cannot be split have no row.
 
-    Variants are those that compete, seeds are averaged; of ratios it is the logarithm that varies.
-    Each share adds up with the others to 1, and is as rough as the styles are few.
+    Anchors are excluded, seeds are averaged, and metrics compared by ratio enter as logarithms. The
+    shares of a metric add up to 1; with few styles they are rough estimates.
     """
     cells = contenders(results)
-    found = {name: _shares(cells, name) for name in metrics}
-    return pd.DataFrame({name: row for name, row in found.items() if row}).T
+    rows = {name: _shares(cells, name) for name in metrics}
+    return pd.DataFrame({name: row for name, row in rows.items() if row}).T
 
 
 def _shares(cells: pd.DataFrame, name: str) -> dict[str, float]:
@@ -36,6 +36,6 @@ def _shares(cells: pd.DataFrame, name: str) -> dict[str, float]:
     names = [grid.columns.get_level_values(level).unique() for level in (0, 1)]
     grid = grid.reindex(columns=pd.MultiIndex.from_product(names))
     table = grid.to_numpy().reshape(len(grid), len(names[0]), len(names[1]))
-    _, styles, contents = complete(table.sum(-1))  # NaN where any variant is missing
+    _, styles, contents = complete(table.sum(-1))  # NaN if any variant is missing
     table = np.delete(np.delete(table, styles, 0), contents, 1)
     return variance_shares(table) if min(table.shape) > 1 else {}

@@ -1,7 +1,7 @@
 """From paired differences to an effect, an interval and a verdict.
 
-Styles and contents are both samples, crossed with one another: an interval speaks of styles and
-contents that were not run. No pandas, no torch: matrices go in, plain numbers come out.
+Styles and contents are both random samples, crossed with each other, so an interval generalises to
+styles and contents that were not run. Functions take matrices and return plain numbers.
 """
 
 from harness.analysis.statistics.anova import variance_shares

@@ -1,4 +1,4 @@
-"""Tables with holes: the analysis is of complete ones, and nothing is filled in."""
+"""Complete-case analysis: tables with missing cells are reduced, never filled in."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from harness.analysis.statistics.anova import Array
 def complete(d: Array) -> tuple[Array, list[int], list[int]]:
     """Drop whole styles (rows) or contents (columns) until no cell is NaN.
 
-    One after the other, whichever holds the largest share of missing cells; contents go first
-    where shares are equal, for styles are what there is too little of. What is dropped because
-    a level failed on it flatters that level: tell the reader which.
+    Drops the one with the largest share of missing cells first; contents before styles if shares
+    are equal, since studies have fewer styles. A level benefits from dropping what it failed on,
+    so callers should report what was dropped.
 
     Returns:
-        The rest, perhaps empty, and the indices in `d` of rows and of columns that are not in it.
+        The remaining table, which may be empty, and the indices of dropped rows and columns of `d`.
     """
     rows, columns = list(range(d.shape[0])), list(range(d.shape[1]))
-    while (holes := np.isnan(d[np.ix_(rows, columns)])).any():
-        of_rows, of_columns = holes.mean(1), holes.mean(0)
+    while (missing := np.isnan(d[np.ix_(rows, columns)])).any():
+        of_rows, of_columns = missing.mean(1), missing.mean(0)
         if of_rows.max() > of_columns.max():
             del rows[int(of_rows.argmax())]
         else:

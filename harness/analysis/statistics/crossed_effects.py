@@ -1,8 +1,8 @@
-"""The mean of tables whose rows and columns are both samples: how far it may be trusted.
+"""The mean of tables whose rows and columns are both random samples, and its uncertainty.
 
 A difference is d[s, c] = mean + style[s] + content[c] + rest[s, c], all three random. Its mean
-over S x C blocks has variance style / S + content / C + rest / (S C), far more than the blocks'
-own spread over S C: blocks that share a style or a content are not independent.
+over S x C blocks has variance style / S + content / C + rest / (S C), more than the variance
+of the blocks over S C: blocks that share a style or a content are not independent.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from harness.analysis.statistics.anova import Array, Factors, MeanSquare, mean_s
 
 CONFIDENCE, POWER = 0.95, 0.80
 STYLE, CONTENT = ("style",), ("content",)
-FACTORS = REST = STYLE + CONTENT  # what both do together is all that is left
+FACTORS = REST = STYLE + CONTENT  # the residual is the interaction of both
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class Crossed:
     squares: Mapping[Factors, MeanSquare]
 
     def interval(self, confidence: float = CONFIDENCE) -> tuple[Array, Array]:
-        """Return the limits of the mean over all styles and contents there might be."""
+        """Return the confidence limits of the mean over all styles and contents."""
         half = _quantile(self.df, confidence) * self.standard_error
         return self.mean - half, self.mean + half
 
     def p(self) -> Array:
-        """Return the two-sided p of a mean of zero; without any spread it is 1 at zero, else 0."""
+        """Return the two-sided p of a mean of zero; without variance it is 1 at zero, else 0."""
         with np.errstate(divide="ignore", invalid="ignore"):
             t = np.abs(self.mean) / self.standard_error
         p: Array = np.where(self.mean == 0, 1.0, 2 * special.stdtr(self.df, -t))
@@ -47,7 +47,7 @@ class Crossed:
         return sd
 
     def styles_differ_p(self) -> Array:
-        """Return the p of styles that differ no more than blocks do by chance (an exact F-test)."""
+        """Return the p of an exact F-test that styles do not differ beyond chance."""
         style, rest = self.squares[STYLE], self.squares[REST]
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = style.value / rest.value
@@ -55,38 +55,39 @@ class Crossed:
         return p
 
     def new_style(self, confidence: float = CONFIDENCE) -> tuple[Array, Array]:
-        """Return where the mean of one more style would be found, measured on these contents.
+        """Return the prediction interval of the mean of one more style on these contents.
 
-        Exact for normal styles, whatever the components are: the new mean and the S old ones are
-        exchangeable. It includes the noise of measuring one, which more contents or seeds reduce.
-        Without that noise the interval would rest on the style component, which is a difference of
-        mean squares and often cut off at zero: a nominal 95 % then holds in 87 %.
+        Exact for normal styles with any components, since the new mean and the S others are
+        exchangeable. It includes measurement noise, which more contents or seeds reduce. An
+        interval without it would use the style component, a difference of mean squares that is
+        often set to zero, and a nominal 95 % would cover 87 %.
         """
         df = self.squares[STYLE].df
         half = _quantile(df, confidence) * self.style_sd() * np.sqrt(1 + 1 / (df + 1))
         return self.mean - half, self.mean + half
 
     def detectable(self) -> Array:
-        """Return the effect that the t-test of such a design finds with 80 % power.
+        """Return the effect that the t-test of this design detects with 80 % power.
 
-        From the noncentral t (the other tail is nothing at such power). It is an estimate itself:
-        the standard error comes from the same few styles.
+        Computed from the noncentral t, without the other tail, which is negligible. It is an
+        estimate, since the standard error comes from the same few styles.
         """
         critical = _quantile(self.df, CONFIDENCE)
-        found: Array = self.standard_error * special.nctdtrinc(self.df, 1 - POWER, critical)
-        return found
+        detectable: Array = self.standard_error * special.nctdtrinc(self.df, 1 - POWER, critical)
+        return detectable
 
 
 def crossed(tables: Array) -> Crossed:
     """Analyse a stack of tables (..., styles, contents).
 
-    The variance of the mean is the sum of its components, each at least zero: MS_S + MS_C - MS_SC
-    over S C where both styles and contents vary by more than the rest, and a mean square less
-    where one does not. Satterthwaite (1946) gives the degrees of freedom of the mean squares that
-    count; fewer than the smaller of S - 1 and C - 1 are a fault of that approximation.
+    The variance of the mean is the sum of its components, each at least zero. It is
+    (MS_S + MS_C - MS_SC) / (S C) if both styles and contents vary by more than the residual;
+    otherwise the mean square of the one that does not drops out. Degrees of freedom are from
+    Satterthwaite (1946), at least the smaller of S - 1 and C - 1, below which that approximation
+    is wrong.
 
     Raises:
-        ValueError: Where there are fewer than two styles or contents.
+        ValueError: There are fewer than two styles or contents.
     """
     squares = mean_squares(tables, FACTORS)
     style, content, rest = squares[STYLE], squares[CONTENT], squares[REST]
@@ -103,6 +104,6 @@ def crossed(tables: Array) -> Crossed:
 
 
 def _quantile(df: Array | int, confidence: float) -> Array:
-    """Return how many standard errors a two-sided interval reaches."""
+    """Return the half-width of a two-sided interval in standard errors."""
     quantile: Array = special.stdtrit(df, (1 + confidence) / 2)
     return quantile

@@ -1,4 +1,4 @@
-"""The effect of one level against another, from the paired differences of all blocks."""
+"""The effect of one level compared with another, from the paired differences of all blocks."""
 
 from __future__ import annotations
 
@@ -18,28 +18,27 @@ DIRECTIONS: Mapping[Sign, int] = MappingProxyType({"lower": -1, "higher": 1, "no
 class Effect:
     """A mean difference, second level minus first, in the units of the differences.
 
-    What generalises to other styles and contents is None with fewer than two of either: one says
-    nothing about others.
+    Fields that generalise to other styles and contents are None with fewer than two of either.
     """
 
     styles: int
     contents: int
     estimate: float
-    better: float  # share of blocks with the predicted sign (positive, for "none"); zeros half
-    agreeing_styles: float  # the same of style means
-    permutation_p: float  # a check on `p` without normality, see `resampling.flip_p`
+    better: float  # share of blocks with the predicted sign (positive for "none"); zeros count half
+    agreeing_styles: float  # the same for style means
+    permutation_p: float  # a check of `p` without assuming normality, see `resampling.flip_p`
     better_low: float | None = None  # 95 %, two-way bootstrap; None below eight styles
     better_high: float | None = None
     low: float | None = None  # 95 %, crossed random effects
     high: float | None = None
-    low90: float | None = None  # 90 %: inside the margins, two one-sided tests at 5 % reject
+    low90: float | None = None  # 90 %: within the margins, two one-sided tests at 5 % reject
     high90: float | None = None
     df: float | None = None  # Satterthwaite's
     standard_error: float | None = None
-    p: float | None = None  # two-sided, of the crossed t: below 0.05 where [low, high] excludes 0
+    p: float | None = None  # two-sided, of the crossed t: below 0.05 if [low, high] excludes 0
     d_z: float | None = None  # see `_standardised`
-    styles_differ_p: float | None = None  # of styles that differ by no more than chance
-    new_style_low: float | None = None  # 95 % prediction of one more style's mean
+    styles_differ_p: float | None = None  # of the hypothesis that styles do not differ
+    new_style_low: float | None = None  # 95 % prediction interval of the mean of one more style
     new_style_high: float | None = None
     detectable: float | None = None  # with 80 % power at 5 %, from the estimated components
     shares: Mapping[str, float] = field(default_factory=dict)  # of the variance of differences
@@ -49,7 +48,7 @@ def effect(d: Array, predicted: Sign) -> Effect:
     """Return the effect of differences (styles, contents), each averaged over its seeds.
 
     Raises:
-        ValueError: On NaN (see `complete`), or anything but a matrix.
+        ValueError: `d` is not a matrix, or contains NaN (see `complete`).
     """
     table = checked(d, FACTORS)
     direction, (styles, contents) = DIRECTIONS[predicted], table.shape
@@ -89,10 +88,10 @@ def _generalised(described: Effect, mean: Crossed) -> Effect:
 
 
 def _standardised(described: Effect, style_sd: float) -> float | None:
-    """Return the mean over the standard deviation of style means, less its bias (Hedges 1981).
+    """Return the mean over the standard deviation of style means, bias-corrected (Hedges 1981).
 
-    None with two styles, where the expectation is infinite, or where all style means are equal.
-    More contents or seeds raise it: compare it between studies of one design only.
+    None with two styles, for which the expectation is infinite, or if all style means are equal.
+    More contents or seeds raise it, so it is comparable only between studies of one design.
     """
     df = described.styles - 1
     if df < 2 or style_sd == 0:

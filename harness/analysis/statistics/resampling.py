@@ -1,4 +1,4 @@
-"""What can be said without normality: signs that flip, blocks that are drawn again."""
+"""Methods that do not assume normality: a sign-flip permutation test and a bootstrap."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ import numpy as np
 
 from harness.analysis.statistics.anova import Array
 
-SEED = 20070401  # of Owen's paper; any will do, but the same one every time
+SEED = 20070401  # fixed, so that results are reproducible
 EXACT, DRAWS = 14, 2000
-"""Up to so many means all 2^n signs are tried; so many tables are drawn for an interval."""
+"""Largest number of means for which all 2^n signs are tried; bootstrap draws of an interval."""
 
 MIN_STYLES = 8
-"""With fewer, two-way bootstrap intervals of a nominal 95 % hold in 88 % of cases at four."""
+"""Below this, two-way bootstrap intervals cover too little: 88 % instead of 95 % with four."""
 
 
 def flip_p(table: Array) -> float:
-    """Return the p of a mean of zero from flipped signs: of style means or content means.
+    """Return the p of a mean of zero by flipping the signs of style means or of content means.
 
-    The larger of the two. Flipping styles alone takes the contents for fixed: where contents vary
-    most, 5 % then rejects a true zero half of the time. The larger is a check too, no test of that
-    size: where both vary alike, each sees half of the variance, and 5 % rejects in 10 % of 12 x 10
-    tables. Its floor is 2^(1 - n) for the smaller number n of styles or contents.
+    The larger of both. Flipping styles only would treat contents as fixed, and where contents vary
+    most, a test at 5 % would reject a true zero half of the time. The larger is a check, not a test
+    of exact size: where both vary equally, it rejects at 5 % in 10 % of 12 x 10 tables. Its minimum
+    is 2^(1 - n) for the smaller number n of styles or contents.
     """
     return max(_flip_p(table.mean(1)), _flip_p(table.mean(0)))
 
 
 def _flip_p(means: Array) -> float:
     sums = np.abs(_signs(len(means)) @ means)
-    tied = (1 - 1e-9) * abs(means.sum())  # sums of the same numbers, in another order
+    tied = (1 - 1e-9) * abs(means.sum())  # allows for rounding in another order of summation
     return float(np.mean(sums >= tied))
 
 
 def _signs(n: int) -> Array:
-    """Return all sign vectors, or a sample in which the observed one is counted, as (2^k, n)."""
+    """Return all sign vectors, or a sample that includes the observed one, as (2^k, n)."""
     if n <= EXACT:
         bits = np.arange(2**n)[:, None] >> np.arange(n) & 1
     else:
@@ -42,16 +42,16 @@ def _signs(n: int) -> Array:
 
 
 def share(differences: Array, direction: int) -> float:
-    """Return how many have the sign of `direction`, as a share; zeros count half."""
+    """Return the share of differences with the sign of `direction`; zeros count half."""
     return float(_wins(differences, direction).mean())
 
 
 def share_interval(table: Array, direction: int) -> tuple[float, float] | None:
     """Return the 95 % two-way percentile bootstrap interval of `share`; None below 8 styles.
 
-    Styles and contents are drawn apart (the pigeonhole bootstrap, Owen 2007). Where all blocks
-    agree no draw can disagree; then the limit is what min(S, C) blocks that share neither style
-    nor content can say: all n agree with probability share^n, which is 2.5 % at 0.025^(1 / n).
+    Styles and contents are drawn separately (the pigeonhole bootstrap, Owen 2007). If all blocks
+    agree, so does every draw; the limit is then that of n = min(S, C) independent blocks: all
+    agree with probability share^n, which is 2.5 % at 0.025^(1 / n).
     """
     wins, (styles, contents) = _wins(table, direction), table.shape
     if styles < MIN_STYLES:

@@ -1,4 +1,4 @@
-"""What an effect says about a claim, in one of a few words."""
+"""The verdict of an effect on a claim."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ Verdict = Literal[
     "contradicted (style-dependent)",
     "inconclusive",
     "illustration",  # too few styles or contents for a verdict
-    "not tested",  # the suite has no such comparison; said by those who look for one
-    "unavailable",  # it has, and what it needs could not be had
+    "not tested",  # the suite has no such comparison; set by `claims.judge`
+    "unavailable",  # the suite has the comparison, but scores or a smallest effect are missing
 ]
 
 MIN_STYLES = MIN_CONTENTS = 6
-"""With fewer no sign test can reach 5 %, and images were as likely picked as sampled."""
+"""With fewer, no sign test reaches 5 %, and images are hardly a random sample."""
 
 ALPHA = 0.05
 
@@ -42,29 +42,30 @@ _STYLE_DEPENDENT: Mapping[Verdict, Verdict] = MappingProxyType(
 def verdict(
     effect: Effect, predicted: Sign, smallest: float, adjusted_p: float | None = None
 ) -> Verdict:
-    """Return what the effect says of the claim that the second level is lower, higher or equal.
+    """Return the verdict on the claim that the second level is lower, higher or equal.
 
-    `smallest` is the smallest effect of interest, in the effect's units. Where the claim is one of
-    a family, `adjusted_p` is what `holm` makes of the effect's p: above 5 %, an interval that
-    excludes zero is not enough.
+    `smallest` is the smallest effect of interest, in the units of the effect. `adjusted_p` is the
+    p of a claim corrected within its family: above 5 %, an interval that excludes zero is not
+    enough.
 
     Raises:
-        ValueError: Where `smallest` is not above zero: then nothing could ever be equivalent.
+        ValueError: `smallest` is not above zero, so that no effect could be equivalent.
     """
     if not smallest > 0:
         raise ValueError(f"the smallest effect of interest must be above 0, not {smallest}")
     if effect.styles < MIN_STYLES or effect.contents < MIN_CONTENTS:
         return "illustration"
-    found = _on_average(effect, predicted, smallest, adjusted_p)
-    return _STYLE_DEPENDENT[found] if _depends_on_style(effect, found, smallest) else found
+    average = _on_average(effect, predicted, smallest, adjusted_p)
+    return _STYLE_DEPENDENT[average] if _depends_on_style(effect, average, smallest) else average
 
 
 def _on_average(
     effect: Effect, predicted: Sign, smallest: float, adjusted_p: float | None
 ) -> Verdict:
-    """Equivalence comes first: an effect too small to matter is none, however surely it is there.
+    """Return the verdict on the average over styles.
 
-    "Beyond" means the whole interval. Where no effect is predicted, any that matters contradicts.
+    Equivalence comes first: an effect too small to matter counts as none, even if it is certain.
+    Where no effect is predicted, any that matters contradicts.
     """
     low, high = _towards(predicted, effect.low, effect.high)
     low90, high90 = _towards(predicted, effect.low90, effect.high90)
@@ -77,22 +78,26 @@ def _on_average(
     return "supported" if low >= smallest else "supported (small)"
 
 
-def _depends_on_style(effect: Effect, found: Verdict, smallest: float) -> bool:
-    """Tell whether one more style may well give another answer than the average over styles.
+def _depends_on_style(effect: Effect, average: Verdict, smallest: float) -> bool:
+    """Return whether one more style may well contradict the average over styles.
 
-    That is the other sign; or, for what is equivalent on average, an effect that matters. The
-    prediction is as wide where blocks are merely noisy: only styles that do differ are blamed.
+    That is by the other sign or, if the average is equivalent, by an effect that matters. Noisy
+    blocks widen the prediction interval too, so styles also have to differ significantly.
     """
-    if found == "inconclusive" or effect.styles_differ_p is None or effect.styles_differ_p > ALPHA:
+    if (
+        average == "inconclusive"
+        or effect.styles_differ_p is None
+        or effect.styles_differ_p > ALPHA
+    ):
         return False
     low, high = _towards("higher", effect.new_style_low, effect.new_style_high)
-    if found == "equivalent":
+    if average == "equivalent":
         return low <= -smallest or high >= smallest
     return low <= 0 <= high
 
 
 def _towards(predicted: Sign, low: float | None, high: float | None) -> tuple[float, float]:
-    """Return the limits with the predicted sign as the positive one."""
-    assert low is not None, "there is an interval wherever there are two styles and contents"
+    """Return the limits, negated if the predicted sign is negative."""
+    assert low is not None, "two styles and two contents always have an interval"
     assert high is not None
     return (low, high) if DIRECTIONS[predicted] > 0 else (-high, -low)

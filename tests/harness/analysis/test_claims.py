@@ -1,4 +1,4 @@
-"""From results to verdicts: what is paired with what, and what is said of it."""
+"""From results to verdicts: which cells are paired, and the rows that follow."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 from harness import suite
 from harness.analysis.claims import compared, evaluate_claims, shares
 from harness.analysis.claims.export import FORMATS
-from harness.analysis.claims.judge import LOOSE
+from harness.analysis.claims.judge import UNCROSSED
 from harness.analysis.claims.pairing import differences, paired
 from harness.errors import SuiteError, UsageError
 from harness.records import Claim
@@ -34,16 +34,16 @@ NORM = Claim(
 
 
 def wobble(style: str, content: str) -> float:
-    """A block's own level: between -0.05 and 0.05, the same at every level."""
+    """Return a deviation of a block between -0.05 and 0.05, the same at every level."""
     return ((int(style[1]) * 7 + int(content[1]) * 3) % 11 - 5) / 100
 
 
 def cells(
     value: Callable[..., float], *, styles: Any = STYLES, contents: Any = CONTENTS, **factors: Any
 ) -> pd.DataFrame:
-    """Results of every combination of the factors; `value(style, content, **levels)` is measured.
+    """Return results of each combination of factors, scored by `value(style, content, **levels)`.
 
-    `seed` and `size` are columns of their own, all else is a parameter.
+    `seed` and `size` are columns of their own; other factors are parameters.
     """
     found = []
     for style, content, *levels in itertools.product(styles, contents, *factors.values()):
@@ -61,7 +61,7 @@ def cells(
 
 
 def loss(style: str, content: str, *, norm: str = "batch", **rest: Any) -> float:
-    """Losses of 0.4, halved by instance normalisation, give or take a block's own level."""
+    """Return a loss of about 0.4, halved by instance normalisation, with deviations per block."""
     halved = 0.5 * (1 + wobble(style, content)) if norm == "instance" else 1.0
     return 0.4 * (1 + 5 * wobble(content, style)) * halved
 
@@ -93,7 +93,7 @@ def test_a_difference_stays_in_its_unit() -> None:
     assert row.verdict == "supported"
 
 
-def test_losses_of_saved_images_and_of_raw_pixels_never_compare() -> None:
+def test_losses_of_saved_images_and_of_raw_pixels_are_never_compared() -> None:
     claim = replace(NORM, metric="objective")
     results = cells(loss, norm=["batch", "instance"]).rename(columns={"style_loss": "objective"})
     raw = only(evaluate_claims(results.assign(objective_of="raw pixels"), [claim], {}))
@@ -120,12 +120,12 @@ def test_cells_that_differ_in_more_than_the_factor_are_no_pair() -> None:
     assert (row.verdict, row.notes) == ("not tested", ("no two cells differ in norm alone",))
 
 
-def test_a_level_that_did_not_run_is_not_tested_and_named() -> None:
+def test_a_level_that_did_not_run_is_named_in_a_row_that_is_not_tested() -> None:
     row = only(evaluate_claims(cells(loss, norm=["batch"]), [NORM], {}))
     assert (row.verdict, row.notes) == ("not tested", ("no cell of net has norm instance",))
 
 
-def test_a_score_that_nobody_has_is_unavailable() -> None:
+def test_a_score_that_no_cell_has_is_unavailable() -> None:
     results = cells(loss, norm=["batch", "instance"]).assign(style_loss=None)
     row = only(evaluate_claims(results, [NORM], {}))
     assert (row.verdict, row.notes) == (
@@ -135,7 +135,7 @@ def test_a_score_that_nobody_has_is_unavailable() -> None:
 
 
 def planned(style: str, content: str, norm: str, tv: float, **rest: Any) -> float:
-    """SSIM-like: 0.5, and 0.2 for instance, 0.1 for TV, 0.04 more for both together."""
+    """Return a score of 0.5, plus 0.2 for instance, 0.1 for TV, and 0.04 for both together."""
     instance, on = norm == "instance", tv > 0
     return 0.5 + wobble(style, content) + 0.2 * instance + 0.1 * on + 0.04 * (instance and on)
 
@@ -165,7 +165,7 @@ def test_an_interaction_is_a_difference_of_differences() -> None:
     assert row.estimate == pytest.approx(0.24 - 0.2)
 
 
-def test_seeds_are_averaged_and_count_as_no_blocks() -> None:
+def test_seeds_are_averaged_and_do_not_count_as_blocks() -> None:
     def seeded(style: str, content: str, seed: int, **rest: Any) -> float:
         return loss(style, content, **rest) * (1.1 if seed else 1)
 
@@ -194,13 +194,13 @@ def test_the_tuned_level_is_taken_at_its_best_value_on_average() -> None:
     fixed = (results["param.optimizer"] == "adam") & (results["param.rate"] == "null")
     claim = replace(NORM, factor="optimizer", levels=("adam", "lbfgs"), tuned="rate")
     results["ssim"] = -results["style_loss"]  # best where the claim's own metric is worst
-    row, besides = evaluate_claims(results[~free & ~fixed], [replace(claim, also=("ssim",))], {})
+    row, secondary = evaluate_claims(results[~free & ~fixed], [replace(claim, also=("ssim",))], {})
     assert row.estimate == pytest.approx(0.2 * 0.9 / 0.3)
     assert row.notes == ("each at its best: adam at rate 0.02, lbfgs at rate null",)
-    assert besides.notes == row.notes  # the same cells
+    assert secondary.notes == row.notes  # both rows are of the same cells
 
 
-def test_a_missing_cell_drops_a_whole_style_or_content_with_a_word() -> None:
+def test_a_missing_cell_drops_a_whole_style_or_content_and_is_noted() -> None:
     results = cells(loss, norm=["batch", "instance"])
     gone = (results["style"] == "s2") & (results["param.norm"] == "instance")
     results.loc[gone, ["status", "style_loss"]] = ["diverged", None]
@@ -214,7 +214,7 @@ def test_a_missing_cell_drops_a_whole_style_or_content_with_a_word() -> None:
     assert row.verdict == "illustration"  # five styles allow no verdict
 
 
-def test_pairs_that_were_picked_have_a_mean_and_no_interval() -> None:
+def test_pairs_that_are_not_crossed_have_a_mean_and_no_interval() -> None:
     results = cells(loss, norm=["batch", "instance"])
     diagonal = results[results["style"].str[1] == results["content"].str[1]]
     row = only(evaluate_claims(diagonal, [NORM], {}))
@@ -223,10 +223,10 @@ def test_pairs_that_were_picked_have_a_mean_and_no_interval() -> None:
     assert row.estimate == pytest.approx(math.exp(sum(logs) / 6))
     assert row.level_means[1] / row.level_means[0] == pytest.approx(row.estimate)
     assert (row.ci_lo, row.p) == (None, None)
-    assert row.notes == (LOOSE,)
+    assert row.notes == (UNCROSSED,)
 
 
-def test_a_failed_cell_has_no_score_even_where_one_was_taken() -> None:
+def test_a_score_of_a_failed_cell_is_ignored() -> None:
     results = cells(loss, norm=["batch", "instance"])
     results.loc[results.index[:1], "status"] = "diverged"
     (one,) = paired(results, NORM)
@@ -257,20 +257,20 @@ def test_few_styles_or_contents_allow_an_illustration_and_no_verdict() -> None:
     single = cells(loss, norm=["batch", "instance"], styles=STYLES[:1])
     row = only(evaluate_claims(single, [NORM], {}))
     assert row.verdict == "illustration"
-    assert (row.ci_lo, row.p) == (None, None)  # one style says nothing of others
+    assert (row.ci_lo, row.p) == (None, None)  # one style does not generalise
 
 
-def test_a_metric_that_says_no_smallest_effect_gets_no_verdict_but_its_numbers() -> None:
+def test_a_metric_without_a_smallest_effect_gets_numbers_and_no_verdict() -> None:
     results = cells(loss, norm=["batch", "instance"]).rename(columns={"ssim": "theirs"})
     row = only(evaluate_claims(results, [replace(NORM, metric="theirs")], {}))
     assert row.verdict == "unavailable"
     assert row.estimate == pytest.approx(0)
-    assert row.notes == ("theirs has no smallest effect of interest; a claim can give one",)
+    assert row.notes == ("theirs has no smallest effect of interest; set `smallest` in the claim",)
     row = only(evaluate_claims(results, [replace(NORM, metric="theirs", smallest=0.1)], {}))
     assert row.verdict == "equivalent"
 
 
-def test_unequal_budgets_are_said() -> None:
+def test_unequal_budgets_are_noted() -> None:
     results = cells(loss, norm=["batch", "instance"])
     results.loc[results["param.norm"] == "batch", "passes"] = 125
     assert only(evaluate_claims(results, [NORM], {})).notes == (
@@ -278,7 +278,7 @@ def test_unequal_budgets_are_said() -> None:
     )
 
 
-def test_recipes_may_differ_in_anything_the_encoder_too() -> None:
+def test_recipes_may_differ_in_anything_including_the_encoder() -> None:
     results = cells(loss, norm=["batch", "instance"])
     quick = results["param.norm"] == "instance"
     results.loc[quick, ["label", "encoder", "param.steps"]] = ["fast", "vgg16", "400"]
@@ -292,10 +292,10 @@ def test_recipes_may_differ_in_anything_the_encoder_too() -> None:
     # Geometric means: 7.3 s of training over what one image saves.
     saved = row.level_means[0] - row.level_means[1]
     images = math.ceil(7.3 / saved)
-    assert f"the quicker one pays for its fit from {images} images on" in row.notes
+    assert f"the faster one compensates its fit from {images} images on" in row.notes
 
 
-def test_a_judge_that_was_the_objective_is_marked() -> None:
+def test_a_score_by_the_optimised_network_is_marked_as_circular() -> None:
     results = cells(loss, norm=["batch", "instance"])
     assert only(evaluate_claims(results, [NORM], {"style_loss": "vgg19"})).circular
     assert not only(evaluate_claims(results, [NORM], {"style_loss": "alexnet"})).circular
@@ -332,24 +332,24 @@ def test_an_interval_clear_of_zero_is_explained_where_correction_makes_it_inconc
     assert alone.verdict.startswith("supported")
     corrected = evaluate_claims(results, [replace(claim, id=f"F{i}") for i in range(9)], {})
     assert {row.verdict for row in corrected} == {"inconclusive"}
-    assert corrected[0].notes == ("inconclusive once p is corrected",)
+    assert corrected[0].notes == ("inconclusive after correction of p",)
 
 
-def test_exploratory_metrics_ask_for_as_good_a_sign() -> None:
+def test_secondary_metrics_predict_an_equally_good_sign() -> None:
     results = cells(loss, norm=["batch", "instance"])
     for predicts, other in (("lower", "higher"), ("higher", "lower"), ("none", "none")):
         claim = replace(NORM, predicts=predicts, also=("ssim",))  # type: ignore[arg-type]
         assert evaluate_claims(results, [claim], {})[1].predicted_sign == other
 
 
-def test_a_control_that_fails_is_said_on_every_row() -> None:
+def test_a_failed_control_is_noted_on_every_row() -> None:
     results = cells(loss, norm=["batch", "instance"])
     null = replace(NORM, id="Z1", control="null", predicts="none")
     missed = replace(NORM, id="Z2", control="effect", predicts="higher")
     rows = evaluate_claims(results, [NORM, null, missed], {})
     assert rows[0].notes == (
         "the control Z1 found a difference where there is none",
-        "the control Z2 missed the effect that was planted",
+        "the control Z2 missed the known effect",
     )
     assert rows[1].notes == rows[2].notes == ()
 
@@ -372,13 +372,13 @@ def test_an_exact_repetition_is_equivalent() -> None:
     assert row.verdict == "equivalent"
 
 
-def test_variants_are_compared_with_the_first_unless_told() -> None:
+def test_variants_are_compared_with_the_first_by_default() -> None:
     results = cells(loss, norm=["batch", "instance"])
     made = compared(results, ["ssim"])
     assert [claim.levels for claim in made] == [("net[batch]", "net[instance]")]
-    (turned,) = compared(results, ["ssim"], baseline="net[instance]")
-    assert turned.levels == ("net[instance]", "net[batch]")
-    assert turned.predicts == "higher"  # the question is whether it is better
+    (reversed_,) = compared(results, ["ssim"], baseline="net[instance]")
+    assert reversed_.levels == ("net[instance]", "net[batch]")
+    assert reversed_.predicts == "higher"  # a comparison asks whether the level is better
     row = only(evaluate_claims(results, made, {}, exploratory=True))
     assert row.verdict == "equivalent"
     assert not row.primary
@@ -396,7 +396,7 @@ def test_seeds_can_be_compared() -> None:
     assert only(evaluate_claims(results, [claim], {})).verdict == "equivalent"
 
 
-def test_what_varies_most_has_the_largest_share() -> None:
+def test_the_factor_that_varies_most_has_the_largest_share() -> None:
     def by_style(style: str, content: str, norm: str, **rest: Any) -> float:
         return 10 ** int(style[1]) * (1 + wobble(style, content)) * (2 if norm == "batch" else 1)
 
@@ -411,10 +411,12 @@ def test_what_varies_most_has_the_largest_share() -> None:
     assert row["variant"] > row["residual"]
 
 
-def test_what_is_not_there_to_compare_is_told_with_what_is() -> None:
-    with pytest.raises(UsageError, match=r"--by nrom: what is varied is norm, tv\. Did you mean"):
+def test_errors_of_comparisons_list_the_valid_choices() -> None:
+    with pytest.raises(
+        UsageError, match=r"--by nrom: no method varies it\. Choose from norm, tv\. Did you mean"
+    ):
         compared(factorial(), ["ssim"], by="nrom")
-    with pytest.raises(UsageError, match=r"--baseline 7: tv is one of 0\.0, 5\.0"):
+    with pytest.raises(UsageError, match=r"--baseline 7: not a tv\. Choose from 0\.0, 5\.0"):
         compared(factorial(), ["ssim"], by="tv", baseline="7")
 
 
@@ -432,7 +434,7 @@ def test_every_format_has_every_row() -> None:
     )
 
 
-def test_every_metric_says_how_it_compares() -> None:
+def test_every_metric_has_a_kind_of_effect_and_a_smallest_one() -> None:
     for name in METRICS:
         what = quantities.measure(name)
         assert what.effect in {"difference", "ratio"}
@@ -456,7 +458,7 @@ claims:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ("factor: norm", "factor: nrom", "claims.F1.factor: 'nrom' is not a parameter of johnson:"),
         ("method: johnson", "method: jonson", "'jonson' is not one of the methods: johnson."),
@@ -466,22 +468,22 @@ claims:
         ("[batch, instance]", "[batch]", "claims.F1.levels: ['batch']"),
     ],
 )
-def test_a_mistake_in_a_claim_is_told_with_its_place(
-    write_suite: Callable[[str], Path], old: str, new: str, said: str
+def test_a_mistake_in_a_claim_is_reported_with_its_place(
+    write_suite: Callable[[str], Path], old: str, new: str, message: str
 ) -> None:
     head, claims = SUITE.split("claims:\n")
     path = write_suite(f"{head}claims:\n{claims.replace(old, new)}")
     with pytest.raises(SuiteError) as caught:
         suite.load(path)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
-def loaded(text: str, write_suite: Callable[[str], Path]) -> Mapping[str, Any]:
+def load_claims(text: str, write_suite: Callable[[str], Path]) -> Mapping[str, Any]:
     return {claim.id: claim for claim in suite.load(write_suite(text)).claims}
 
 
-def test_a_claim_is_kept_as_it_was_made(write_suite: Callable[[str], Path]) -> None:
-    claim = loaded(SUITE, write_suite)["F1"]
+def test_a_claim_is_loaded_as_written(write_suite: Callable[[str], Path]) -> None:
+    claim = load_claims(SUITE, write_suite)["F1"]
     assert claim == Claim(
         id="F1", statement="s", factor="norm", levels=("batch", "instance"), method="johnson",
         metric="style_loss", predicts="lower",

@@ -1,4 +1,4 @@
-"""Intervals that hold what they promise, and verdicts that follow from them."""
+"""Effects, the coverage of their intervals, and verdicts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from harness.records import Sign
 Array = NDArray[np.float64]
 
 TABLE = np.array([[1.0, 2.0], [3.0, 6.0]])
-"""Mean 3; style means 1.5 and 4.5; content means 2 and 4; what is left is 0.5, -0.5, -0.5, 0.5.
+"""Mean 3; style means 1.5 and 4.5; content means 2 and 4; the residuals are 0.5, -0.5, -0.5, 0.5.
 
 MS_S  = 2 contents x (1.5^2 + 1.5^2) / 1 = 9
 MS_C  = 2 styles x (1^2 + 1^2) / 1 = 4
@@ -58,7 +58,7 @@ def test_the_variance_of_the_mean_is_the_sum_of_its_components() -> None:
     assert found.shares == pytest.approx(planted)
 
 
-def test_effects_of_style_and_content_that_add_up_leave_no_rest() -> None:
+def test_additive_effects_of_style_and_content_have_no_residual() -> None:
     table = np.array([[0.0], [3.0], [6.0]]) + np.array([[-1.0, 0.0, 1.0]])
     found = effect(table, "higher")
     # MS_S = 3 x (9 + 0 + 9) / 2 = 27, MS_C = 3 x (1 + 0 + 1) / 2 = 3, MS_SC = 0
@@ -77,13 +77,13 @@ def test_a_component_below_zero_is_zero() -> None:
     assert found.df == 1  # those of style alone
 
 
-def test_noise_that_cancels_in_rows_and_columns_is_noise_still() -> None:
+def test_noise_that_cancels_in_row_and_column_means_still_widens_the_interval() -> None:
     # MS_S = MS_C = 0 and MS_SC = 4: the larger of MS_S and MS_C would be an interval [0, 0].
     found = effect(np.array([[1.0, -1.0], [-1.0, 1.0]]), "higher")
     assert found.standard_error == pytest.approx((4 / 4) ** 0.5)
 
 
-def test_copies_of_a_content_add_nothing_to_the_t_test_over_styles() -> None:
+def test_copies_of_a_content_give_the_t_test_over_styles() -> None:
     means = np.array([0.3, -0.1, 0.8, 0.5, 0.2])
     found = effect(np.repeat(means[:, None], 40, axis=1), "higher")
     expected = stats.ttest_1samp(means, 0)
@@ -94,13 +94,13 @@ def test_copies_of_a_content_add_nothing_to_the_t_test_over_styles() -> None:
     assert (found.low90, found.high90) == pytest.approx(tuple(narrow))
 
 
-def test_the_standardised_effect_is_of_style_means_and_corrected_for_few_of_them() -> None:
+def test_the_standardised_effect_uses_style_means_and_is_corrected_for_their_number() -> None:
     # Means 1, 2, 3: mean 2 over sd 1, times 1 - 3 / (4 x 2 - 1) = 4 / 7
     assert effect(np.array([[0, 2], [1, 3], [2.0, 4]]), "higher").d_z == pytest.approx(8 / 7)
     assert effect(TABLE, "higher").d_z is None  # two styles: 1 - 3 / (4 x 1 - 1) = 0
 
 
-def test_the_prediction_of_a_new_style_is_that_of_one_more_style_mean() -> None:
+def test_the_prediction_interval_of_a_new_style_by_hand() -> None:
     found = effect(TABLE, "higher")
     # Style means 1.5 and 4.5 have sd 3 / sqrt(2); t of one degree of freedom is 12.706
     half = 12.7062 * 3 / 2**0.5 * (1 + 1 / 2) ** 0.5
@@ -117,7 +117,7 @@ def test_shares_count_blocks_and_styles_with_the_predicted_sign_and_half_of_the_
     assert effect(table, "none").better == effect(table, "higher").better
 
 
-# Signs and blocks
+# Resampling
 
 
 @pytest.mark.parametrize("styles", [6, 9])
@@ -138,7 +138,7 @@ def test_many_signs_are_sampled_with_the_observed_ones_among_them() -> None:
     assert flip_p(np.ones((20, 20))) > 0
 
 
-def test_contents_that_vary_are_not_taken_for_fixed() -> None:
+def test_varying_contents_are_not_treated_as_fixed() -> None:
     tables = simulate(400, (12, 10), style=0.0, content=0.5, rest=0.5)
     # Signs of styles alone would reject 56 % of true zeros, since all style means share the error
     # of the contents' mean. The sd of a share of 5 % is sqrt(0.05 x 0.95 / 400) = 0.011.
@@ -150,7 +150,7 @@ def test_no_interval_of_a_share_below_eight_styles() -> None:
     assert effect(sample(8, 6), "higher").better_low is not None
 
 
-def test_blocks_that_all_agree_do_not_make_a_share_certain() -> None:
+def test_a_share_has_an_interval_even_if_all_blocks_agree() -> None:
     found = effect(np.ones((10, 8)), "higher")
     # Eight independent blocks all agree with probability 0.6306^8 = 0.025
     assert (found.better_low, found.better_high) == pytest.approx((0.6306, 1), abs=1e-4)
@@ -170,7 +170,7 @@ def test_the_interval_of_a_share_covers_it(mean: float) -> None:
 # Properties
 
 
-def test_units_do_not_matter() -> None:
+def test_effects_scale_with_their_unit() -> None:
     table = sample(mean=0.3)
     plain, scaled = effect(table, "higher"), effect(1000 * table, "higher")
     for name in ("low", "high90", "standard_error", "new_style_low", "detectable"):
@@ -187,7 +187,7 @@ def test_a_shift_moves_the_interval_and_nothing_else() -> None:
         assert getattr(moved, name) == pytest.approx(getattr(plain, name))
 
 
-def test_neither_order_nor_the_name_of_the_first_level_matters() -> None:
+def test_the_order_of_blocks_and_levels_does_not_matter() -> None:
     table, random = sample(mean=0.3), np.random.default_rng(1)
     plain = effect(table, "higher")
     mixed = effect(table[random.permutation(8)][:, random.permutation(8)], "higher")
@@ -209,7 +209,7 @@ def test_a_deterministic_level_against_itself_is_equivalent_with_certainty() -> 
     assert verdict(found, "lower", 1e-9) == "equivalent"
 
 
-def test_rounding_is_no_spread() -> None:
+def test_rounding_errors_do_not_count_as_variance() -> None:
     found = effect(np.full((9, 7), 0.3) - 0.2 + np.linspace(0, 1e-16, 63).reshape(9, 7), "higher")
     assert (found.standard_error, found.d_z, found.p) == (0, None, 0)
     assert sum(found.shares.values()) == 0
@@ -225,18 +225,18 @@ def test_one_style_or_one_content_has_no_interval(shape: tuple[int, int]) -> Non
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_a_hole_is_an_error_not_a_number(bad: float) -> None:
+def test_a_missing_value_is_an_error(bad: float) -> None:
     with pytest.raises(ValueError, match="1 of 4 cells"):
         effect(np.array([[1.0, bad], [2.0, 3.0]]), "higher")
 
 
 @pytest.mark.parametrize("shape", [(4,), (0, 4), (2, 3, 4)])
-def test_only_matrices_are_analysed(shape: tuple[int, ...]) -> None:
+def test_only_matrices_are_accepted(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="style x content"):
         effect(np.zeros(shape), "higher")
 
 
-def test_holes_cost_whole_styles_or_contents_and_are_never_filled() -> None:
+def test_missing_cells_drop_whole_styles_or_contents() -> None:
     table = np.arange(20.0).reshape(4, 5)
     table[1, :3] = table[3, 4] = np.nan
     # Style 1 lacks 3 of 5; then content 4 lacks 1 of 3, which is more than 1 of 5 of style 3.
@@ -245,13 +245,13 @@ def test_holes_cost_whole_styles_or_contents_and_are_never_filled() -> None:
     np.testing.assert_array_equal(rest, [[0, 1, 2, 3], [10, 11, 12, 13], [15, 16, 17, 18]])
 
 
-def test_where_a_hole_costs_the_same_either_way_the_content_goes() -> None:
+def test_a_content_is_dropped_before_a_style_if_shares_are_equal() -> None:
     table = np.zeros((6, 6))
     table[2, 3] = np.nan
     assert complete(table)[1:] == ([], [3])
 
 
-def test_nothing_is_left_of_nothing_and_nothing_is_dropped_from_all() -> None:
+def test_an_empty_table_stays_empty_and_a_full_one_complete() -> None:
     assert complete(np.full((2, 3), np.nan))[0].size == 0
     assert complete(TABLE)[1:] == ([], [])
 
@@ -259,13 +259,13 @@ def test_nothing_is_left_of_nothing_and_nothing_is_dropped_from_all() -> None:
 # Verdicts
 
 
-def found(
+def effect_with(
     interval: tuple[float, float],
     narrow: tuple[float, float] | None = None,
     new_style: tuple[float, float] | None = None,
     **changes: Any,
 ) -> Effect:
-    """Return an effect with these intervals: 95 %, 90 %, and of a new style; styles do differ."""
+    """Return an effect with these intervals: 95 %, 90 %, and of a new style; styles differ."""
     (low90, high90), (new_low, new_high) = narrow or interval, new_style or narrow or interval
     given = {"low": interval[0], "high": interval[1], "low90": low90, "high90": high90}
     given |= {"new_style_low": new_low, "new_style_high": new_high, "styles_differ_p": 0.001}
@@ -276,9 +276,14 @@ def found(
     ("interval", "higher", "lower", "none"),
     [
         ((1.1, 2.0), "supported", "contradicted", "contradicted"),
-        ((1.0, 2.0), "supported", "contradicted", "contradicted"),  # just what is of interest
+        (
+            (1.0, 2.0),
+            "supported",
+            "contradicted",
+            "contradicted",
+        ),  # exactly the smallest effect of interest
         ((0.1, 2.0), "supported (small)", "contradicted", "contradicted"),
-        ((0.1, 0.9), "equivalent", "equivalent", "equivalent"),  # surely there, and too small
+        ((0.1, 0.9), "equivalent", "equivalent", "equivalent"),  # significant, but too small
         ((-0.9, 0.9), "equivalent", "equivalent", "equivalent"),
         ((-0.1, 1.1), "inconclusive", "inconclusive", "inconclusive"),
         ((-3.0, 3.0), "inconclusive", "inconclusive", "inconclusive"),
@@ -286,60 +291,62 @@ def found(
         ((-2.0, -1.1), "contradicted", "supported", "contradicted"),
     ],
 )
-def test_verdicts_where_one_is_of_interest(
+def test_verdicts_with_a_smallest_effect_of_one(
     interval: tuple[float, float], higher: str, lower: str, none: str
 ) -> None:
     predictions: tuple[Sign, ...] = "higher", "lower", "none"
-    said = [verdict(found(interval), sign, smallest=1.0) for sign in predictions]
-    assert said == [higher, lower, none]
+    verdicts = [verdict(effect_with(interval), sign, smallest=1.0) for sign in predictions]
+    assert verdicts == [higher, lower, none]
 
 
-def test_equivalence_is_judged_by_two_tests_at_five_per_cent_each() -> None:
-    assert verdict(found((-1.1, 1.1), narrow=(-0.9, 0.9)), "none", 1.0) == "equivalent"
-    assert verdict(found((-1.3, 1.3), narrow=(-1.0, 1.0)), "none", 1.0) == "inconclusive"
+def test_equivalence_needs_two_one_sided_tests_at_five_per_cent() -> None:
+    assert verdict(effect_with((-1.1, 1.1), narrow=(-0.9, 0.9)), "none", 1.0) == "equivalent"
+    assert verdict(effect_with((-1.3, 1.3), narrow=(-1.0, 1.0)), "none", 1.0) == "inconclusive"
 
 
 @pytest.mark.parametrize(
-    ("interval", "new_style", "said"),
+    ("interval", "new_style", "expected"),
     [
         ((1.1, 2.0), (-0.1, 4.0), "supported (style-dependent)"),
         ((0.1, 2.0), (-1.0, 3.0), "supported (small) (style-dependent)"),
         ((-2.0, -0.1), (-3.0, 1.0), "contradicted (style-dependent)"),
         ((1.1, 2.0), (0.1, 4.0), "supported"),
-        ((-0.5, 3.0), (-2.0, 5.0), "inconclusive"),  # nothing is said, nothing depends
-        ((-0.2, 0.2), (-1.5, 1.5), "equivalent (style-dependent)"),  # on average only
+        ((-0.5, 3.0), (-2.0, 5.0), "inconclusive"),  # inconclusive anyway
+        ((-0.2, 0.2), (-1.5, 1.5), "equivalent (style-dependent)"),  # only on average
         ((-0.2, 0.2), (-0.8, 0.8), "equivalent"),
     ],
 )
-def test_what_a_new_style_may_overturn_is_style_dependent(
-    interval: tuple[float, float], new_style: tuple[float, float], said: str
+def test_a_verdict_that_a_new_style_may_change_is_style_dependent(
+    interval: tuple[float, float], new_style: tuple[float, float], expected: str
 ) -> None:
-    assert verdict(found(interval, new_style=new_style), "higher", 1.0) == said
+    assert verdict(effect_with(interval, new_style=new_style), "higher", 1.0) == expected
 
 
-def test_noise_is_not_blamed_on_styles() -> None:
-    noisy = found((1.1, 2.0), new_style=(-0.1, 4.0), styles_differ_p=0.2)
+def test_noise_alone_does_not_make_a_verdict_style_dependent() -> None:
+    noisy = effect_with((1.1, 2.0), new_style=(-0.1, 4.0), styles_differ_p=0.2)
     assert verdict(noisy, "higher", 1.0) == "supported"
 
 
-def test_an_interval_is_not_enough_where_a_family_of_claims_was_tested() -> None:
-    assert verdict(found((1.1, 2.0)), "higher", 1.0, adjusted_p=0.04) == "supported"
-    assert verdict(found((1.1, 2.0)), "higher", 1.0, adjusted_p=0.06) == "inconclusive"
-    assert verdict(found((0.1, 0.2)), "higher", 1.0, adjusted_p=0.06) == "equivalent"
+def test_a_verdict_needs_a_significant_adjusted_p() -> None:
+    assert verdict(effect_with((1.1, 2.0)), "higher", 1.0, adjusted_p=0.04) == "supported"
+    assert verdict(effect_with((1.1, 2.0)), "higher", 1.0, adjusted_p=0.06) == "inconclusive"
+    assert verdict(effect_with((0.1, 0.2)), "higher", 1.0, adjusted_p=0.06) == "equivalent"
 
 
-def test_six_styles_and_six_contents_are_the_least_for_a_verdict() -> None:
-    said = [verdict(effect(np.ones(n), "higher"), "higher", 0.1) for n in [(5, 9), (9, 5), (6, 6)]]
-    assert said == ["illustration", "illustration", "supported"]
+def test_a_verdict_needs_six_styles_and_six_contents() -> None:
+    verdicts = [
+        verdict(effect(np.ones(n), "higher"), "higher", 0.1) for n in [(5, 9), (9, 5), (6, 6)]
+    ]
+    assert verdicts == ["illustration", "illustration", "supported"]
 
 
 @pytest.mark.parametrize("smallest", [0.0, -1.0, np.nan])
-def test_something_must_be_too_small_to_matter(smallest: float) -> None:
+def test_the_smallest_effect_must_be_positive(smallest: float) -> None:
     with pytest.raises(ValueError, match="must be above 0"):
-        verdict(found((1.0, 2.0)), "higher", smallest)
+        verdict(effect_with((1.0, 2.0)), "higher", smallest)
 
 
-# Several claims, and what metrics vary with
+# Several claims, and variance shares
 
 
 def test_holm_by_hand() -> None:
@@ -358,13 +365,13 @@ def test_benjamini_and_hochberg_by_hand() -> None:
 
 
 @pytest.mark.parametrize("adjust", [statistics.holm, statistics.benjamini_hochberg])
-def test_only_probabilities_are_adjusted(adjust: Any) -> None:
+def test_values_that_are_not_probabilities_are_rejected(adjust: Any) -> None:
     for bad in (np.nan, -0.1, 1.1):
         with pytest.raises(ValueError, match="between 0 and 1"):
             adjust([0.1, bad])
 
 
-def test_shares_of_a_metric_by_hand() -> None:
+def test_variance_shares_by_hand() -> None:
     # 0/4 for the style, 0/2 for the variant, nothing else: deviations 2 and 1.
     # MS_style = 4 cells x (2^2 + 2^2) / 1 = 32, MS_variant = 4 x (1 + 1) / 1 = 8, the rest 0;
     # the components are 32 / 4 = 8 and 8 / 4 = 2.
@@ -376,7 +383,7 @@ def test_shares_of_a_metric_by_hand() -> None:
     assert sum(shares.values()) == pytest.approx(1)
 
 
-def test_planted_shares_of_a_metric_are_found() -> None:
+def test_variance_shares_recover_simulated_components() -> None:
     normal, shape = np.random.default_rng(3).standard_normal, (60, 50, 40)
     values = 2 * normal((60, 1, 1)) + normal((1, 1, 40)) + normal((60, 1, 40)) + normal(shape)
     planted = {"style": 4, "variant": 1, "style x variant": 1, "residual": 1}  # of 7
@@ -385,13 +392,13 @@ def test_planted_shares_of_a_metric_are_found() -> None:
         assert share == pytest.approx(planted.get(name, 0) / 7, abs=0.15), name
 
 
-def test_a_metric_that_never_varies_owes_it_to_nothing() -> None:
+def test_a_constant_metric_has_shares_of_zero() -> None:
     assert set(statistics.variance_shares(np.full((3, 3, 3), 0.1)).values()) == {0.0}
     with pytest.raises(ValueError, match="two levels"):
         statistics.variance_shares(np.zeros((3, 3, 1)))
 
 
-# What is promised, counted
+# Coverage in simulations
 
 TABLES = 10_000
 """A share of 95 % then has sd sqrt(0.95 x 0.05 / 10,000) = 0.002: ten of them are 0.02."""
@@ -419,7 +426,7 @@ def test_a_crossed_interval_of_95_per_cent_holds_in_92_to_98(design: Any) -> Non
 
 
 @each_design
-def test_a_bootstrap_over_pairs_does_not(design: Any) -> None:
+def test_a_bootstrap_over_pairs_covers_less(design: Any) -> None:
     shape, *variances = design
     pairs = simulate(1000, shape, *variances).reshape(1000, -1)
     n, random = pairs.shape[1], np.random.default_rng(1)
@@ -435,7 +442,7 @@ def test_a_bootstrap_over_pairs_does_not(design: Any) -> None:
     "variances",
     [(0, 0, 1), (1, 0, 0), (0, 1, 0), (0.5, 0.5, 0), (0.15, 0.5, 0.35), (0.05, 0.05, 0.9)],
 )
-def test_no_components_make_an_interval_break_its_promise(
+def test_the_interval_covers_with_any_variance_components(
     shape: tuple[int, int], variances: tuple[float, float, float]
 ) -> None:
     # Where neither styles nor contents vary it holds more often, 98.6 % with 6 x 6: few mean
@@ -444,19 +451,19 @@ def test_no_components_make_an_interval_break_its_promise(
 
 
 @pytest.mark.parametrize("variances", [(0.5, 0.15, 0.35), (0, 0.5, 0.5), (0.05, 0, 0.95)])
-def test_a_new_style_falls_where_it_is_predicted(variances: tuple[float, float, float]) -> None:
+def test_prediction_intervals_cover_a_new_style(variances: tuple[float, float, float]) -> None:
     tables = simulate(TABLES, (9, 10), *variances)
     low, high = crossed(tables[:, :8]).new_style()  # eight known, one new
     mean = tables[:, 8].mean(-1)
     assert np.mean((low <= mean) & (mean <= high)) == pytest.approx(0.95, abs=0.01)  # 4.6 sd
 
 
-def test_styles_that_do_not_differ_are_said_to_differ_once_in_twenty() -> None:
+def test_the_test_of_styles_rejects_a_true_null_in_five_per_cent() -> None:
     p = crossed(simulate(TABLES, (8, 6), 0, 0.5, 0.5)).styles_differ_p()
     assert np.mean(p <= 0.05) == pytest.approx(0.05, abs=0.01)
 
 
-def test_what_is_detectable_is_detected_four_times_in_five() -> None:
+def test_the_detectable_effect_is_detected_with_eighty_per_cent_power() -> None:
     # 10 x 10, 0.5 / 0.15 / 0.35: the mean has variance 0.05 + 0.015 + 0.0035, se 0.262. Expected
     # mean squares 5.35, 1.85 and 0.35 give df = 6.85^2 / (5.35^2/9 + 1.85^2/9 + 0.35^2/81) = 13.2,
     # and a noncentral t of 13.2 finds 3.03 se in 80 %: 0.79, the table's 0.8 with power 0.79.

@@ -1,4 +1,4 @@
-"""What no run refers to is found, and removed where that was said; what one refers to never is."""
+"""`nstbench gc` finds files that no run refers to, and removes them only with --yes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from filelock import FileLock
 from harness import filesystem
 from harness.records import Record
 from harness.store import Store
-from harness.store import gc as rubbish
+from harness.store import gc as garbage
 from tests.harness.test_filesystem import command, fill
 from tests.helpers.report_page import CAT, WAVE, cell, record, store_of
 
@@ -26,8 +26,8 @@ EARLIER = [LATEST[0], record(cell("johnson", style=OTHER))]
 NEVER = [record(cell("gatys[adam]", CAT, style=OTHER, seed=5, size=128))]
 
 
-def planned(store: Store, records: list[Record], name: str) -> None:
-    """Keep an earlier run in the history, as its run.json was."""
+def add_to_history(store: Store, records: list[Record], name: str) -> None:
+    """Add a run with these cells to the history."""
     data = json.loads((store.root / "run.json").read_text())
     data["cells"] = [one.cell.id for one in records]
     (store.root / "history").mkdir(exist_ok=True)
@@ -37,38 +37,38 @@ def planned(store: Store, records: list[Record], name: str) -> None:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    """A latest run, an earlier one, and a cell that neither of them planned; each with its fit."""
+    """A store with two runs and a cell of neither of them; each cell has a fit."""
     store_of(tmp_path, NEVER)
     store_of(tmp_path, EARLIER)
     store = store_of(tmp_path, LATEST)
-    shutil.rmtree(store.root / "history")  # of the runs above
-    planned(store, EARLIER, "2026-11-20T10-00-00+00-00")
-    planned(store, LATEST, "2026-11-21T10-00-00+00-00")
+    shutil.rmtree(store.root / "history")  # the runs above are replaced by those below
+    add_to_history(store, EARLIER, "2026-11-20T10-00-00+00-00")
+    add_to_history(store, LATEST, "2026-11-21T10-00-00+00-00")
     for one in (*LATEST, *EARLIER, *NEVER):
         store.write_fit(one.cell, b"tensors", {})
     return store
 
 
-def held(store: Store) -> dict[str, set[str]]:
+def files_of(store: Store) -> dict[str, set[str]]:
     folders = ("cells", "fits", "inputs", "history", "checkpoints")
     return {name: {p.name for p in (store.root / name).glob("*")} for name in folders}
 
 
 def gc(store: Store, *options: str) -> dict[str, set[str]]:
-    """What is left after it."""
+    """Run the command and return the remaining files."""
     done = command("gc", "artists", "--out", store.root.parent, *options)
     assert done.exit_code == 0, done.output
-    return held(store)
+    return files_of(store)
 
 
 def names(records: list[Record]) -> dict[str, set[str]]:
-    """What a run refers to."""
+    """Return the files that records refer to."""
     store, cells = Store(Path(), "artists"), [one.cell for one in records]
     images = {store.input_path(use, c.size).name for c in cells for use in (c.content, c.style)}
     return {"cells": {c.id for c in cells}, "fits": {c.fit_id for c in cells}, "inputs": images}
 
 
-def test_it_shows_and_touches_nothing_unless_it_is_told_to(store: Store) -> None:
+def test_without_yes_it_lists_files_and_removes_none(store: Store) -> None:
     before = sorted(store.root.rglob("*"))
     done = command("gc", "--out", store.root.parent)
     assert done.exit_code == 0
@@ -80,8 +80,8 @@ def test_it_shows_and_touches_nothing_unless_it_is_told_to(store: Store) -> None
     assert sorted(store.root.rglob("*")) == before
 
 
-def test_what_the_latest_or_an_earlier_run_refers_to_stays(store: Store) -> None:
-    before = held(store)
+def test_files_of_the_latest_and_of_earlier_runs_stay(store: Store) -> None:
+    before = files_of(store)
     after = gc(store, "--yes")
     for kind, needed in names([*LATEST, *EARLIER]).items():
         assert after[kind] == needed
@@ -89,10 +89,10 @@ def test_what_the_latest_or_an_earlier_run_refers_to_stays(store: Store) -> None
     assert after["history"] == before["history"]
     assert list(store.records(store.run())) != []
     assert command("report", "artists", "--out", store.root.parent).exit_code == 0
-    assert rubbish.find(store) == []
+    assert garbage.find(store) == []
 
 
-def test_it_makes_room_on_a_full_disk(small_disk: Path) -> None:
+def test_it_frees_space_on_a_full_disk(small_disk: Path) -> None:
     store_of(small_disk, NEVER)
     store = store_of(small_disk, LATEST)
     fill(small_disk)
@@ -100,7 +100,7 @@ def test_it_makes_room_on_a_full_disk(small_disk: Path) -> None:
     assert shutil.disk_usage(small_disk).free > 0
 
 
-def test_to_forget_earlier_runs_frees_what_only_they_refer_to(store: Store) -> None:
+def test_latest_only_removes_files_of_earlier_runs(store: Store) -> None:
     after = gc(store, "--yes", "--latest-only")
     for kind, needed in names(LATEST).items():
         assert after[kind] == needed
@@ -108,7 +108,7 @@ def test_to_forget_earlier_runs_frees_what_only_they_refer_to(store: Store) -> N
     assert after["history"] == {f"{latest}.json", f"{latest}.yaml"}
 
 
-def test_programs_get_every_path(store: Store) -> None:
+def test_json_lists_every_path(store: Store) -> None:
     done = command("gc", "artists", "--out", store.root.parent, "--json")
     found = {row["kind"]: row for row in json.loads(done.stdout)}
     (cell_path,) = found["cells"]["paths"]
@@ -119,49 +119,49 @@ def test_programs_get_every_path(store: Store) -> None:
                               "megabytes": size / 1e6, "kept": ""}  # fmt: skip
 
 
-def test_a_run_that_is_at_work_is_left_alone(store: Store) -> None:
-    before = held(store)
+def test_a_suite_with_a_run_in_progress_is_not_changed(store: Store) -> None:
+    before = files_of(store)
     with FileLock(store.root / ".lock"):
         for options in ((), ("--yes",)):
             done = command("gc", "artists", "--out", store.root.parent, *options)
             assert done.exit_code == 2
-            assert f"{store.root}: a run is at work there" in done.stderr
-    assert held(store) == before
+            assert f"{store.root}: a run is in progress" in done.stderr
+    assert files_of(store) == before
     assert gc(store, "--yes") != before
 
 
-def test_what_cannot_be_read_stays_with_all_that_it_may_need_unless_asked(store: Store) -> None:
+def test_unreadable_cells_and_files_that_they_may_need_stay_by_default(store: Store) -> None:
     (never,) = NEVER
     path = store.record_path(never.cell.id)
     path.write_text(path.read_text().replace('"variant"', '"variante"'))
-    before = held(store)
+    before = files_of(store)
     assert gc(store, "--yes") == before
-    kept = {heap.kind: heap.kept for heap in rubbish.find(store)}
+    kept = {group.kind: group.kept for group in garbage.find(store)}
     assert kept == {
-        "cells that cannot be read": "--unreadable takes them too",
+        "cells that cannot be read": "--unreadable removes them too",
         "fits": "a cell that cannot be read may need them",
         "inputs": "a cell that cannot be read may need them",
     }
     assert gc(store, "--yes", "--unreadable")["cells"] == names([*LATEST, *EARLIER])["cells"]
 
 
-def test_fits_stay_while_the_latest_run_has_cells_to_come(store: Store) -> None:
-    """A fit is kept before the first of its cells is: nobody can tell yet whose it is."""
+def test_fits_stay_while_the_latest_run_is_incomplete(store: Store) -> None:
+    """A fit is stored before the first of its cells, so its cell may be still to come."""
     run = store.run()
     store.write_run(replace(run, cells=(*run.cells, "0" * 12)))
-    before = held(store)
+    before = files_of(store)
     after = gc(store, "--yes")
     assert (after["fits"], after["inputs"]) == (before["fits"], before["inputs"])
     assert after["cells"] == names([*LATEST, *EARLIER])["cells"]
 
 
-def test_a_run_that_nobody_can_read_keeps_everything(store: Store) -> None:
+def test_an_unreadable_run_keeps_all_files(store: Store) -> None:
     (store.root / "history" / "2026-11-19T10-00-00+00-00.json").write_text('{"cells": 7}')
-    before = held(store)
+    before = files_of(store)
     done = command("gc", "artists", "--out", store.root.parent, "--yes")
     assert done.exit_code == 2
-    assert "what that run refers to is not known, so all is kept" in done.stderr
-    assert held(store) == before
+    assert "it is unknown which files that run needs; nothing was removed" in done.stderr
+    assert files_of(store) == before
 
 
 def aged(path: Path, seconds: float) -> Path:
@@ -171,7 +171,7 @@ def aged(path: Path, seconds: float) -> Path:
     return path
 
 
-def test_checkpoints_go_when_their_cell_has_ended_or_nobody_goes_on_for_a_month(
+def test_checkpoints_of_completed_cells_and_those_older_than_a_month_are_removed(
     store: Store,
 ) -> None:
     folder = store.root / "checkpoints"
@@ -183,7 +183,7 @@ def test_checkpoints_go_when_their_cell_has_ended_or_nobody_goes_on_for_a_month(
     assert not any(path.exists() for path in gone)
 
 
-def test_half_written_things_of_other_machines_go_after_a_day(store: Store) -> None:
+def test_incomplete_files_of_other_machines_are_removed_after_a_day(store: Store) -> None:
     part = f"{filesystem.PART}1@another-machine@"
     ours = filesystem.part_of(store.root / "x")
     old, young = aged(store.root / f"{part}old", 2 * DAY), aged(store.root / f"{part}young", 60)
@@ -195,7 +195,7 @@ def test_half_written_things_of_other_machines_go_after_a_day(store: Store) -> N
     ]  # fmt: skip
 
 
-def test_nothing_outside_of_the_suite_is_touched(store: Store, tmp_path: Path) -> None:
+def test_files_outside_the_suite_are_not_touched(store: Store, tmp_path: Path) -> None:
     (never,) = NEVER
     outside = tmp_path / "elsewhere"
     (store.root / "fits").rename(outside)
@@ -214,8 +214,8 @@ def test_nothing_outside_of_the_suite_is_touched(store: Store, tmp_path: Path) -
         assert command("gc", name, "--out", store.root, "--yes").exit_code == 2
 
 
-def test_a_suite_without_results_says_so_and_the_others_are_seen_to(store: Store) -> None:
+def test_a_suite_without_results_is_an_error_and_the_others_are_processed(store: Store) -> None:
     done = command("gc", "nothing", "artists", "--out", store.root.parent, "--yes")
     assert done.exit_code == 2
     assert "nothing holds no results" in done.stderr
-    assert rubbish.find(store) == []
+    assert garbage.find(store) == []

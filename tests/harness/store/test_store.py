@@ -50,7 +50,7 @@ def store(tmp_path: Path) -> Store:
     return Store(tmp_path, "s")
 
 
-def test_a_record_comes_back_as_it_went(store: Store) -> None:
+def test_a_record_is_read_as_written(store: Store) -> None:
     store.write(RECORD, b"png", TRACE)
     found = store.read(CELL.id)
     assert found is not None
@@ -68,7 +68,7 @@ def test_a_record_comes_back_as_it_went(store: Store) -> None:
     assert image.read_bytes() == b"png"
 
 
-def test_losses_of_saved_images_have_columns_where_there_are_any(store: Store) -> None:
+def test_losses_of_saved_images_have_columns_only_if_there_are_any(store: Store) -> None:
     last = TracePoint("stylize", 2, 0.2, {"total": 0.5}, {"total": 0.75, "style": 0.25})
     store.write(RECORD, None, [*TRACE, last])
     assert store.trace(CELL.id) == [*TRACE, last]
@@ -95,7 +95,7 @@ def test_a_record_of_schema_1_has_the_objective_of_raw_pixels(store: Store) -> N
     assert (found.schema, found.objective, found.objective_of) == (1, 0.5, "raw pixels")
 
 
-def test_an_interrupted_write_leaves_the_earlier_record_and_no_half_one(store: Store) -> None:
+def test_an_interrupted_write_leaves_the_earlier_record_and_no_incomplete_one(store: Store) -> None:
     store.write(RECORD, b"old", TRACE)
 
     class Broken:
@@ -111,22 +111,25 @@ def test_an_interrupted_write_leaves_the_earlier_record_and_no_half_one(store: S
     assert [p.name for p in (store.root / "cells").iterdir()] == [CELL.id]
 
 
-def test_a_record_of_another_schema_says_what_to_do(store: Store) -> None:
+def test_an_unreadable_record_is_an_error_with_a_remedy(store: Store) -> None:
     store.write(RECORD, None, [])
     path = store.record_path(CELL.id)
     path.write_text(path.read_text().replace('"variant"', '"variante"'))
     with pytest.raises(
-        RecordError, match=r"record\.json does not hold.*cell\.variant.*run the suite again"
+        RecordError,
+        match=r"record\.json cannot be read by this version.*cell\.variant.*run the suite again",
     ):
         store.read(CELL.id)
 
 
-def test_a_suite_without_results_says_how_to_make_them(store: Store) -> None:
+def test_a_suite_without_results_is_an_error_with_the_command_that_creates_them(
+    store: Store,
+) -> None:
     with pytest.raises(RecordError, match=r"holds no results\. `nstbench run suites/s\.yaml`"):
         store.run()
 
 
-def test_a_run_comes_back_and_yields_its_records_in_plan_order(store: Store) -> None:
+def test_a_run_is_read_as_written_and_yields_its_records_in_plan_order(store: Store) -> None:
     other = dataclasses.replace(CELL, seed=1)
     for cell in (CELL, other):
         store.write(Record(cell, "done"), None, [])
@@ -137,28 +140,28 @@ def test_a_run_comes_back_and_yields_its_records_in_plan_order(store: Store) -> 
     assert [r.cell.seed for r in store.records(store.run())] == [1, 0]
 
 
-def test_not_a_number_never_enters_a_record(store: Store) -> None:
+def test_a_record_with_nan_is_rejected(store: Store) -> None:
     bad = dataclasses.replace(RECORD, scores=(Score("s", float("nan"), "", "lower", "pixels"),))
     with pytest.raises(ValueError, match="not JSON compliant"):
         store.write(bad, None, [])
 
 
-def test_images_on_the_way_are_kept_with_their_cell(store: Store) -> None:
+def test_intermediate_images_are_stored_with_their_cell(store: Store) -> None:
     store.write(RECORD, b"png", TRACE, {100: b"late", 5: b"early"})
     found = store.snapshots(CELL.id)
     assert {step: path.read_bytes() for step, path in found.items()} == {5: b"early", 100: b"late"}
     assert list(found) == [5, 100]
-    store.write(RECORD, b"png", TRACE)  # of a run without any: none of the earlier one's are left
+    store.write(RECORD, b"png", TRACE)  # a new result without any removes the earlier ones
     assert store.snapshots(CELL.id) == {}
 
 
-def test_a_fit_is_kept_with_its_facts(store: Store) -> None:
+def test_a_fit_is_stored_with_its_facts(store: Store) -> None:
     assert store.fit(CELL.fit_id) is None
     store.write_fit(CELL, b"tensors", {"seconds": 1.5})
     assert store.fit(CELL.fit_id) == (b"tensors", {"seconds": 1.5})
 
 
-def test_trial_points_of_a_line_search_are_left_out_of_charts_and_an_explosion_is_not() -> None:
+def test_charts_drop_trial_points_of_a_line_search_but_not_a_divergence() -> None:
     from harness.records import without_trials
 
     def points(*totals: float) -> list[TracePoint]:

@@ -1,4 +1,4 @@
-"""MLflow in a thread of its own, on a real database."""
+"""The tracker in a background thread, with a real database."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from harness.resources.images import read, to_png
 from harness.store import Store
 from harness.tracking import background_thread, saved_views
 from harness.tracking import tracker as tracking
-from harness.tracking.background_thread import Mirror
+from harness.tracking.background_thread import BackgroundTracker
 from harness.tracking.run_payload import RunPayload
 
 ENCODER = EncoderUse("e", "w", "o")
@@ -62,23 +62,23 @@ def run_of(store: Store) -> Run:
     return Run("s", "", "", cells, (), ("ssim",), ENCODER, "cpu", "float32")
 
 
-def finish(mirror: Mirror, store: Store) -> None:
+def finish(tracker: BackgroundTracker, store: Store) -> None:
     page = store.write_report("<html></html>")
-    mirror.summary(run_of(store), [record(seed) for seed in range(5)], [page])
+    tracker.summary(run_of(store), [record(seed) for seed in range(5)], [page])
 
 
-def test_nothing_is_waited_for_and_all_is_there_in_the_end(
+def test_cells_do_not_wait_for_mlflow_and_all_runs_are_sent_in_the_end(
     store: Store, uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate, connect = threading.Event(), tracking.connect
     monkeypatch.setattr(tracking, "connect", lambda uri: (gate.wait(60), connect(uri))[1])
-    mirror = Mirror(store, uri, pytest.fail)
+    tracker = BackgroundTracker(store, uri, pytest.fail)
     for seed in range(5):
-        mirror.cell(record(seed))
-    assert mirror.waiting == 5  # MLflow has not been reached yet
+        tracker.cell(record(seed))
+    assert tracker.pending == 5  # MLflow has not been reached yet
     gate.set()
-    finish(mirror, store)
-    assert mirror.working
+    finish(tracker, store)
+    assert tracker.working
     found = runs(uri)
     assert {run.data.params["seed"] for run in found} == set("01234")
     assert all(run.data.tags["nst.record"] for run in found)
@@ -88,111 +88,119 @@ def test_nothing_is_waited_for_and_all_is_there_in_the_end(
     assert len(client.get_metric_history(found[0].info.run_id, "loss/total")) == 200
 
 
-def test_a_fault_is_told_once_and_takes_nothing_else_down(
+def test_a_tracking_error_is_reported_once_and_does_not_end_the_run(
     store: Store, uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said: list[str] = []
-    told = threading.Event()
-    monkeypatch.setattr(background_thread, "MAX_WAITING", 2)
+    warnings: list[str] = []
+    warned = threading.Event()
+    monkeypatch.setattr(background_thread, "MAX_PENDING", 2)
 
     def fail(self: Any, record: Record) -> None:
         raise background_thread.TrackingError("MLflow at x: the disk is full")
 
     monkeypatch.setattr(tracking.Tracker, "cell", fail)
-    mirror = Mirror(store, uri, lambda text: (said.append(text), told.set())[0])
-    for seed in (*range(5), *range(5)):  # more than may wait: whoever gives is not held up
-        mirror.cell(record(seed))
-    assert told.wait(60)
-    finish(mirror, store)
-    assert not mirror.working
-    assert len(said) == 1
-    assert "the disk is full" in said[0]
-    assert "nstbench sync" in said[0]
+    tracker = BackgroundTracker(store, uri, lambda text: (warnings.append(text), warned.set())[0])
+    for seed in (*range(5), *range(5)):  # more than the queue holds, and `cell` does not block
+        tracker.cell(record(seed))
+    assert warned.wait(60)
+    finish(tracker, store)
+    assert not tracker.working
+    assert len(warnings) == 1
+    assert "the disk is full" in warnings[0]
+    assert "nstbench sync" in warnings[0]
 
 
-def test_a_bug_is_not_taken_for_the_servers_fault(
+def test_other_exceptions_are_raised(
     store: Store, uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tracking.Tracker, "cell", lambda self, record: 1 / 0)
-    mirror = Mirror(store, uri, pytest.fail)
-    mirror.cell(record(0))
+    tracker = BackgroundTracker(store, uri, pytest.fail)
+    tracker.cell(record(0))
     with pytest.raises(ZeroDivisionError):
-        finish(mirror, store)
+        finish(tracker, store)
 
 
-def test_after_ctrl_c_what_waits_is_left_out_and_sync_completes_it(
+def test_stop_drops_pending_records_and_sync_sends_them(
     store: Store, uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun, go_on = threading.Event(), threading.Event()
+    started, go_on = threading.Event(), threading.Event()
     honest = tracking.Tracker.cell
 
     def slow(self: tracking.Tracker, record: Record) -> None:
-        begun.set()
+        started.set()
         go_on.wait(60)
         honest(self, record)
 
     monkeypatch.setattr(tracking.Tracker, "cell", slow)
-    mirror = Mirror(store, uri, pytest.fail)
-    for seed in range(5):
-        mirror.cell(record(seed))
-    assert begun.wait(60)
-    threading.Timer(0.2, go_on.set).start()
-    assert mirror.stop() == 4
-    assert [run.data.params["seed"] for run in runs(uri)] == ["0"]  # the one under way is whole
-    monkeypatch.setattr(tracking.Tracker, "cell", honest)
-    tracker = tracking.Tracker(store, uri)
+    tracker = BackgroundTracker(store, uri, pytest.fail)
     for seed in range(5):
         tracker.cell(record(seed))
+    assert started.wait(60)
+    threading.Timer(0.2, go_on.set).start()
+    assert tracker.stop() == 4
+    assert [run.data.params["seed"] for run in runs(uri)] == [
+        "0"
+    ]  # the record that was being sent is complete
+    monkeypatch.setattr(tracking.Tracker, "cell", honest)
+    again = tracking.Tracker(store, uri)
+    for seed in range(5):
+        again.cell(record(seed))
     assert sorted(run.data.params["seed"] for run in runs(uri)) == list("01234")
 
 
-def test_a_server_that_hangs_does_not_hold_up_ctrl_c(
+def test_a_server_that_hangs_does_not_delay_stop(
     store: Store, uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun, over = threading.Event(), threading.Event()
-    monkeypatch.setattr(background_thread, "GRACE_SECONDS", 0.1)
-    monkeypatch.setattr(tracking.Tracker, "cell", lambda self, record: (begun.set(), over.wait(60)))
-    mirror = Mirror(store, uri, pytest.fail)
-    mirror.cell(record(0))
-    assert begun.wait(60)
-    assert mirror.stop() == 1  # told as left out: nobody knows what became of it
-    assert not mirror.working
+    started, over = threading.Event(), threading.Event()
+    monkeypatch.setattr(background_thread, "STOP_SECONDS", 0.1)
+    monkeypatch.setattr(
+        tracking.Tracker, "cell", lambda self, record: (started.set(), over.wait(60))
+    )
+    tracker = BackgroundTracker(store, uri, pytest.fail)
+    tracker.cell(record(0))
+    assert started.wait(60)
+    assert tracker.stop() == 1  # counted as not sent, since its outcome is unknown
+    assert not tracker.working
     over.set()
 
 
-def test_without_tracking_nothing_is_begun(store: Store) -> None:
-    mirror = Mirror(store, "", pytest.fail)
-    mirror.cell(record(0))
-    finish(mirror, store)
-    assert not mirror.working
+def test_an_empty_uri_turns_tracking_off(store: Store) -> None:
+    tracker = BackgroundTracker(store, "", pytest.fail)
+    tracker.cell(record(0))
+    finish(tracker, store)
+    assert not tracker.working
 
 
-def test_images_are_called_what_mlflow_itself_would_call_them(uri: str, tmp_path: Path) -> None:
+def test_images_have_the_same_names_and_previews_as_those_of_mlflow(
+    uri: str, tmp_path: Path
+) -> None:
     client = MlflowClient(tracking_uri=uri)
     experiment = client.create_experiment("x", artifact_location=(tmp_path / "a").as_uri())
     run_id = client.create_run(experiment).info.run_id
     picture = Pillow.new("RGB", (300, 200), "red")
     client.log_image(run_id, picture, key="coffee--wave", step=3)
     theirs = [Path(file.path) for file in client.list_artifacts(run_id, "images")]
-    draft = RunPayload(tmp_path / "draft")
-    draft.folder.mkdir()
-    draft.image(picture, "coffee--wave", 3)
-    ours = list((draft.folder / "images").iterdir())
+    payload = RunPayload(tmp_path / "payload")
+    payload.folder.mkdir()
+    payload.image(picture, "coffee--wave", 3)
+    ours = list((payload.folder / "images").iterdir())
 
     def shape(path: Path) -> tuple[str, ...]:
         key, step, number, timestamp, _, _, *rest = path.name.split("+")
         return (key, step, number, timestamp, *rest, path.suffix)
 
     assert sorted(map(shape, ours)) == sorted(map(shape, theirs))
-    assert draft.tags.items() <= client.get_run(run_id).data.tags.items()
+    assert payload.tags.items() <= client.get_run(run_id).data.tags.items()
 
     def sizes(folder: Path) -> list[tuple[int, int]]:
         return [read(path).size for path in sorted(folder.iterdir(), key=lambda p: p.suffix)]
 
-    assert sizes(draft.folder / "images") == sizes(tmp_path / "a" / run_id / "artifacts" / "images")
+    assert sizes(payload.folder / "images") == sizes(
+        tmp_path / "a" / run_id / "artifacts" / "images"
+    )
 
 
-def test_more_points_than_one_call_takes_all_arrive(
+def test_more_metrics_than_one_call_allows_are_all_sent(
     store: Store, uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tracking, "BATCH", 70)
@@ -203,42 +211,42 @@ def test_more_points_than_one_call_takes_all_arrive(
     assert run.data.params["a"] == "1"
 
 
-def test_cells_wait_for_the_import_and_the_database_and_for_nothing_that_cannot_be_had(
+def test_cells_wait_for_the_connection_but_not_if_it_fails(
     store: Store, uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mirror = Mirror(store, uri, pytest.fail)
-    mirror.settle()
+    tracker = BackgroundTracker(store, uri, pytest.fail)
+    tracker.wait_until_connected()
     assert {experiment.name for experiment in MlflowClient(uri).search_experiments()} >= {"s"}
-    mirror.stop()
-    Mirror(store, "", pytest.fail).settle()  # nothing is tracked: it returns at once
-    told: list[str] = []
+    tracker.stop()
+    BackgroundTracker(
+        store, "", pytest.fail
+    ).wait_until_connected()  # without tracking it returns at once
+    warnings: list[str] = []
 
     def refused(uri: str) -> MlflowClient:
         raise TrackingError(f"{uri} does not answer.")
 
     monkeypatch.setattr(tracking, "connect", refused)
-    broken = Mirror(store, uri, told.append)
-    broken.settle()
+    broken = BackgroundTracker(store, uri, warnings.append)
+    broken.wait_until_connected()
     broken.stop()
-    assert len(told) == 1
+    assert len(warnings) == 1
 
 
-def test_the_image_grid_of_a_cell_slides_from_its_first_pass_to_its_last(
-    store: Store, uri: str
-) -> None:
-    mirror = Mirror(store, uri, pytest.fail)
-    mirror.cell(record(0))
-    finish(mirror, store)
+def test_the_image_grid_of_a_cell_covers_its_first_to_its_last_pass(store: Store, uri: str) -> None:
+    tracker = BackgroundTracker(store, uri, pytest.fail)
+    tracker.cell(record(0))
+    finish(tracker, store)
     client = MlflowClient(tracking_uri=uri)
     names = [
         Path(item.path).name for item in client.list_artifacts(runs(uri)[0].info.run_id, "images")
     ]
     keys = {tuple(name.split("+")[:3]) for name in names}
-    # Four of the seven that were kept, from the first to the last of them; 1499 passes in all.
+    # Four of the seven stored images, from the first to the last, and the result of 1499 passes.
     assert keys == {("stylized", "step", step) for step in ("1", "5", "20", "100", "1499")}
 
 
-def test_views_that_cannot_be_written_cost_nothing_else_and_later_ones_replace_ours_alone(
+def test_errors_while_writing_views_are_logged_and_new_views_replace_only_ours(
     store: Store, uri: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(*_: object) -> None:
@@ -249,26 +257,28 @@ def test_views_that_cannot_be_written_cost_nothing_else_and_later_ones_replace_o
         prefix = saved_views.TAG
         return {k.removeprefix(prefix): json.loads(v)["name"] for k, v in tags if prefix in k}
 
-    def mirrored() -> None:
-        mirror = Mirror(store, uri, pytest.fail)
-        finish(mirror, store)
-        assert mirror.working
+    def send() -> None:
+        tracker = BackgroundTracker(store, uri, pytest.fail)
+        finish(tracker, store)
+        assert tracker.working
 
     with monkeypatch.context() as broken, caplog.at_level(logging.DEBUG, logger="harness"):
         broken.setattr(MlflowClient, "set_experiment_tag", refuse)
-        mirrored()
+        send()
     client = MlflowClient(tracking_uri=uri)
-    assert len(runs(uri, "s-summary")) == 2  # the variant, and the page that comes after it
-    (said,) = [entry for entry in caplog.records if entry.name.startswith("harness")]
-    assert said.levelno == logging.DEBUG
-    assert "no tags today" in str(said.exc_info)
+    assert (
+        len(runs(uri, "s-summary")) == 2
+    )  # the variant, and the page that is sent after the views
+    (message,) = [entry for entry in caplog.records if entry.name.startswith("harness")]
+    assert message.levelno == logging.DEBUG
+    assert "no tags today" in str(message.exc_info)
     assert views("s") == views("s-summary") == {}
 
     summary = client.get_experiment_by_name("s-summary").experiment_id
-    for key in ("1795", "nst-pairs-4"):  # a person's, and ours of a run with more variants
+    for key in ("1795", "nst-pairs-4"):  # a view of a user, and one of ours for more variants
         tag = json.dumps({"name": "by hand", "createdAt": 1, "state": "{}"})
         client.set_experiment_tag(summary, saved_views.TAG + key, tag)
     for _ in range(2):
-        mirrored()
+        send()
         assert views("s") == {"nst-by-variant": "By variant"}
         assert views("s-summary") == {"nst-pairs": "Pairs × variants", "1795": "by hand"}

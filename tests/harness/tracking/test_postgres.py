@@ -1,4 +1,4 @@
-"""A team's server, MLflow on PostgreSQL: two at work on it at once, and all of it comes back."""
+"""MLflow on PostgreSQL as the server of a team: concurrent runs, and `pull` of all results."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ metrics: [ssim]
 """
 CELLS = 2 * 2 * 3  # contents, methods, seeds
 SUITES = {"morning": 64, "evening": 72}
-BOTH_AT_WORK = 6
-"""Runs that have their numbers: of 28 in the end."""
+RUNS_BEFORE_KILL = 6
+"""Runs, of 28 in all, whose metrics the server has when it is killed."""
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +53,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def driver(suite: Path, out: Path, uri: str) -> subprocess.Popen[str]:
-    """Begin to run a suite."""
+    """Start a process that runs a suite."""
     return subprocess.Popen(
         [sys.executable, "-m", "nstbench", "run", str(suite), "--out", str(out), "--offline"],
         env={**os.environ, "MLFLOW_TRACKING_URI": uri},
@@ -67,14 +67,14 @@ def sent(server: Server) -> int:
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    """Return what a suite's folder holds; nets are not sent."""
+    """Return the files of a suite's folder by path, without trained networks and the lock."""
     paths = (path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
     found = {str(path.relative_to(folder)): path.read_bytes() for path in paths}
     return {name: data for name, data in found.items() if not name.startswith("fits")}
 
 
 @pytest.mark.slow
-def test_two_drivers_at_once_a_killed_server_and_every_page_again_from_the_server_alone(
+def test_two_concurrent_runs_survive_a_killed_server_and_pull_rebuilds_both_stores(
     server: Server, tmp_path: Path
 ) -> None:
     uri = f"http://127.0.0.1:{server.port}"
@@ -84,14 +84,14 @@ def test_two_drivers_at_once_a_killed_server_and_every_page_again_from_the_serve
         suite.write_text(SUITE.format(name=name, size=size), encoding="utf-8")
         drivers.append(driver(suite, tmp_path / name, uri))
         stores.append(Store(tmp_path / name, name))
-    while sent(server) < BOTH_AT_WORK and any(each.poll() is None for each in drivers):
+    while sent(server) < RUNS_BEFORE_KILL and any(each.poll() is None for each in drivers):
         time.sleep(0.05)
     server.kill()
     server.start()
     for each in drivers:
-        said = each.communicate(timeout=300)[0]
-        assert each.returncode == 0, said
-        assert "Traceback" not in said
+        output = each.communicate(timeout=300)[0]
+        assert each.returncode == 0, output
+        assert "Traceback" not in output
     server.wait()
     for store in stores:
         done = nstbench("sync", store.suite, "--out", store.root.parent, "--tracking-uri", uri)
@@ -104,15 +104,15 @@ def test_two_drivers_at_once_a_killed_server_and_every_page_again_from_the_serve
     for store in stores:
         done = nstbench("pull", store.suite, "--out", colleague, env=env)
         assert done.returncode == 0, done.stdout + done.stderr
-        assert f"cells: {CELLS} came, 0 were here already; runs: 1 came" in done.stdout
-        assert "new contents of a trained style train anew" in done.stdout
+        assert f"cells: {CELLS} copied, 0 already present; runs: 1 copied" in done.stdout
+        assert "new contents of a trained style train again" in done.stdout
         assert tree(colleague / store.suite) == tree(store.root)
     plan = nstbench("plan", tmp_path / "morning.yaml", "--out", colleague, "--offline")
     assert f"0 to run, {CELLS} reused" in plan.stdout
 
 
 @pytest.mark.slow
-def test_a_pull_that_breaks_off_keeps_what_came_and_the_next_one_goes_on(
+def test_an_interrupted_pull_keeps_what_it_copied_and_the_next_one_continues(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
@@ -125,18 +125,18 @@ def test_a_pull_that_breaks_off_keeps_what_came_and_the_next_one_goes_on(
         done = pull(tmp_path / "ours", proxy.url)
         assert (done.exit_code, type(done.exception)) == (2, SystemExit), done.output
         assert f"MLflow at {proxy.url}: " in done.stderr
-        begun = len(ours.all_records())
-        assert 0 < begun < SEEDS - 2  # what came is kept
+        stored = len(ours.all_records())
+        assert 0 < stored < SEEDS - 2  # the store keeps what was copied
         refused = iter([status(403)])
         proxy.plan = lambda _, request: next(refused, None) if "trace.csv" in request else None
         done = pull(tmp_path / "ours", proxy.url)
         assert done.exit_code == 3, done.output
-        assert f"cells: {SEEDS - begun - 1} came, {begun} were here already" in done.stdout
+        assert f"cells: {SEEDS - stored - 1} copied, {stored} already present" in done.stdout
         (line,) = (line for line in done.stdout.splitlines() if line.startswith("! left out"))
         assert "403" in line
         proxy.plan = well
         done = pull(tmp_path / "ours", proxy.url)
         assert done.exit_code == 0, done.output
-        assert f"cells: 1 came, {SEEDS - 1} were here already; runs: 0 came" in done.stdout
+        assert f"cells: 1 copied, {SEEDS - 1} already present; runs: 0 copied" in done.stdout
         assert tree(ours.root).keys() == tree(theirs.root).keys()
         assert proxy.writes == []  # a pull only reads

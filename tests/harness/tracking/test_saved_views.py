@@ -1,4 +1,4 @@
-"""What the saved views of the MLflow UI hold."""
+"""The contents of the saved views of the MLflow UI."""
 
 from __future__ import annotations
 
@@ -31,24 +31,26 @@ def records(variants: int, contents: int = 3, styles: int = 2, seeds: int = 1) -
     return [record(*numbers) for numbers in order]
 
 
-def held(view: View) -> dict[str, Any]:
+def state_of(view: View) -> dict[str, Any]:
     """Return what the UI reads from the tag."""
     tag = json.loads(view.tag(1795294148570))
     assert tag["createdAt"] == tag["updatedAt"] == 1795294148570
-    how, _, packed = tag["state"].partition(";")
-    assert how == "deflate"
+    encoding, _, packed = tag["state"].partition(";")
+    assert encoding == "deflate"
     state: dict[str, Any] = json.loads(zlib.decompress(base64.b64decode(packed)))
     sections = {section["uuid"] for section in state["compareRunSections"]}
     charts = state["compareRunCharts"]
-    assert {chart["metricSectionId"] for chart in charts} == sections  # none is empty or lost
+    assert {
+        chart["metricSectionId"] for chart in charts
+    } == sections  # no section is empty, no chart without a section
     assert len({chart["uuid"] for chart in charts}) == len(charts)
     return state
 
 
-def test_the_grid_has_a_row_per_pair_and_begins_with_the_first_seed() -> None:
+def test_the_grid_has_one_row_per_pair_and_shows_the_first_seed() -> None:
     views = saved_views.pairs(records(2), {"v00": "run-a", "v01": "run-b", "report": "run-c"})
     assert [view.name for view in views.values()] == ["Pairs × variants"]
-    state = held(views["nst-pairs"])
+    state = state_of(views["nst-pairs"])
     (grid,) = state["compareRunCharts"]
     assert grid["type"] == "IMAGE"
     assert len(grid["imageKeys"]) == 3 * 2
@@ -58,20 +60,20 @@ def test_the_grid_has_a_row_per_pair_and_begins_with_the_first_seed() -> None:
     assert state["runsHiddenMode"] == "SHOW_ALL"
 
 
-def test_more_variants_than_the_ui_shows_images_of_have_a_further_view() -> None:
+def test_more_than_ten_variants_get_a_further_view() -> None:
     runs = {f"v{number:02}": f"run-{number:02}" for number in range(13)}
     views = saved_views.pairs(records(13, contents=1, styles=1), runs)
     assert [view.name for view in views.values()] == [
         "Pairs × variants 1–10",
         "Pairs × variants 4–13",
     ]
-    shown = [held(view)["searchFilter"].count("run-") for view in views.values()]
+    shown = [state_of(view)["searchFilter"].count("run-") for view in views.values()]
     assert shown == [10, 10]
-    assert "run-12" in held(views["nst-pairs-4"])["searchFilter"]
+    assert "run-12" in state_of(views["nst-pairs-4"])["searchFilter"]
 
 
-def test_variants_are_groups_with_bars_curves_and_a_trade_off() -> None:
-    state = held(saved_views.by_variant(records(2)))
+def test_the_view_by_variant_has_bars_curves_and_a_scatter_plot() -> None:
+    state = state_of(saved_views.by_variant(records(2)))
     charts = state["compareRunCharts"]
     bars = [chart["metricKey"] for chart in charts if chart["type"] == "BAR"]
     assert bars == ["final/ssim", "final/content_loss", "final/style_loss"]  # lpips has no value
@@ -85,10 +87,10 @@ def test_variants_are_groups_with_bars_curves_and_a_trade_off() -> None:
     assert set(state["groupsExpanded"]) == {"param.variant.v00", "param.variant.v01"}
 
 
-def test_of_more_cells_than_the_ui_loads_each_variant_has_its_share() -> None:
+def test_with_more_cells_than_the_ui_loads_they_are_sorted_by_pair() -> None:
     def order(seeds: int) -> str:
         cells = records(5, contents=5, styles=2, seeds=seeds)
-        return str(held(saved_views.by_variant(cells))["orderByKey"])
+        return str(state_of(saved_views.by_variant(cells))["orderByKey"])
 
     assert order(seeds=2) == "attributes.start_time"  # 5 variants x 10 pairs x 2 = 100
     assert order(seeds=3) == "params.`pair`"  # 150: the first 100 by time were three variants

@@ -1,4 +1,4 @@
-"""MLflow fails in all the ways it can: no result is lost, one warning, and `sync` mends it."""
+"""MLflow fails in many ways: no result is lost, there is one warning, and `sync` completes it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from harness.resources.images import to_png
 from harness.store import Store
 from harness.tracking import background_thread
 from harness.tracking import client as mlflow_client
-from harness.tracking.background_thread import Mirror
+from harness.tracking.background_thread import BackgroundTracker
 from harness.tracking.tracker import Tracker
 from tests.harness.tracking.test_background_thread import record, run_of, runs
 from tests.helpers.command_line import nstbench
@@ -57,7 +57,7 @@ SUMMARY = 2  # runs: one variant, one report
 TRACKING = """
 import sys
 from pathlib import Path
-from harness.store.store import Store
+from harness.store import Store
 from harness.tracking.tracker import Tracker
 import mlflow.store.tracking.sqlalchemy_store
 print("ready", flush=True)
@@ -82,14 +82,14 @@ def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def other() -> Iterator[subprocess.Popen[str]]:
-    """A process that will be stuck in the middle of a record; its imports take their time."""
+    """A process that will hang while it sends a record, shared since its imports take long."""
     with python(STUCK + TRACKING) as process:
         yield process
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    """A few small records."""
+    """A store with a few small records."""
     store = Store(tmp_path, "s")
     trace = [TracePoint("stylize", i, 0.1 * i, {"total": 1 / i}) for i in range(1, 9)]
     for seed in range(CELLS):
@@ -104,7 +104,7 @@ def uri(tables: Path, tmp_path: Path) -> str:
 
 
 def sync(store: Store, uri: str) -> int:
-    """Do what the command does; return how many runs were sent."""
+    """Do what `nstbench sync` does; return the number of runs that were sent."""
     tracker = Tracker(store, uri, verify=True)
     records = store.all_records()
     for each in records:
@@ -116,7 +116,7 @@ def sync(store: Store, uri: str) -> int:
 
 
 def assert_exactly_once(uri: str, store: Store, records: Sequence[Record]) -> None:
-    """Every record is there, once, ended, each point once, each file byte for byte."""
+    """Assert that each record has one closed run, with each point once and its files unchanged."""
     client = MlflowClient(tracking_uri=uri)
     found = {run.data.tags["nst.cell"]: run for run in runs(uri, store.suite)}
     assert len(runs(uri, store.suite)) == len(found) == len(records)
@@ -154,7 +154,7 @@ def sha256(path: Path) -> str:
 
 @contextmanager
 def python(code: str) -> Iterator[subprocess.Popen[str]]:
-    """Run a program of ours in a process that is killed in the end."""
+    """Run a program in a process that is killed at the end of the block."""
     process = subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -166,13 +166,13 @@ def python(code: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def go(process: subprocess.Popen[str], store: Store, uri: str) -> None:
-    """Have it begin."""
+    """Tell a process that runs TRACKING which store to send, and where."""
     assert process.stdin is not None
     process.stdin.write(f"{store.root.parent} {store.suite} {uri}\n")
     process.stdin.flush()
 
 
-def test_the_run_of_a_dead_process_is_killed_then_replaced_and_that_of_a_live_one_is_left_alone(
+def test_open_runs_of_crashed_processes_are_replaced_and_those_of_running_ones_stay(
     other: subprocess.Popen[str], store: Store, uri: str
 ) -> None:
     go(other, store, uri)
@@ -190,19 +190,19 @@ def test_the_run_of_a_dead_process_is_killed_then_replaced_and_that_of_a_live_on
     assert_exactly_once(uri, store, store.all_records())
 
 
-def test_on_another_machine_only_age_tells_that_a_process_is_dead(store: Store, uri: str) -> None:
+def test_an_open_run_of_another_machine_is_closed_after_an_hour(store: Store, uri: str) -> None:
     experiment = Tracker(store, uri).cells
     tags = {"nst.key": "x", "nst.host": "elsewhere", "nst.pid": "1"}
     client = MlflowClient(tracking_uri=uri)
     for minutes in (59, 61):
-        begun = {"nst.begun": str(round(time.time()) - 60 * minutes)}
-        client.create_run(experiment, tags=tags | begun, run_name=str(minutes))
+        start = {"nst.begun": str(round(time.time()) - 60 * minutes)}
+        client.create_run(experiment, tags=tags | start, run_name=str(minutes))
     Tracker(store, uri)
     found = {run.info.run_name: run.info.status for run in runs(uri)}
     assert found == {"59": "RUNNING", "61": "KILLED"}
 
 
-def test_what_was_done_twice_since_its_answer_was_lost_is_there_once(
+def test_requests_repeated_after_a_lost_response_leave_no_duplicates(
     store: Store, uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("create_experiment", "create_run", "log_batch", "delete_run", "set_terminated"):
@@ -213,7 +213,7 @@ def test_what_was_done_twice_since_its_answer_was_lost_is_there_once(
 
 
 def twice(call: Callable[..., Any]) -> Callable[..., Any]:
-    """Ask again where an answer was lost, as MLflow does; the second answer arrives."""
+    """Return a function that calls `call` twice, as MLflow does after a lost response."""
 
     def done(*args: Any, **options: Any) -> Any:
         call(*args, **options)
@@ -222,8 +222,8 @@ def twice(call: Callable[..., Any]) -> Callable[..., Any]:
     return done
 
 
-def test_of_two_that_mirror_the_same_at_once_one_stays(store: Store, uri: str) -> None:
-    trackers = [Tracker(store, uri) for _ in range(2)]  # neither knows of the other's runs
+def test_of_two_trackers_of_one_store_the_runs_of_one_stay(store: Store, uri: str) -> None:
+    trackers = [Tracker(store, uri) for _ in range(2)]  # neither has seen the runs of the other
     for tracker in trackers:
         for each in store.all_records():
             tracker.cell(each)
@@ -232,7 +232,7 @@ def test_of_two_that_mirror_the_same_at_once_one_stays(store: Store, uri: str) -
     assert_exactly_once(uri, store, store.all_records())
 
 
-def test_a_run_that_lacks_nothing_but_its_end_is_ended(store: Store, uri: str) -> None:
+def test_a_complete_run_that_is_still_open_is_closed(store: Store, uri: str) -> None:
     sync(store, uri)
     (run, *_) = runs(uri)
     MlflowClient(tracking_uri=uri).update_run(run.info.run_id, status="RUNNING")
@@ -240,7 +240,7 @@ def test_a_run_that_lacks_nothing_but_its_end_is_ended(store: Store, uri: str) -
     assert {run.info.status for run in runs(uri)} == {"FINISHED"}
 
 
-def test_sync_sends_again_what_lost_a_file_and_then_changes_not_one_byte(
+def test_sync_sends_runs_with_missing_files_again_and_then_changes_nothing(
     store: Store, uri: str, tmp_path: Path
 ) -> None:
     sync(store, uri)
@@ -248,7 +248,7 @@ def test_sync_sends_again_what_lost_a_file_and_then_changes_not_one_byte(
     curves[0].unlink()
     curves[1].write_bytes(curves[1].read_bytes()[:-1])
     shutil.rmtree(curves[2].parent)
-    assert Tracker(store, uri)._known  # a run asks for no list of files: it only goes on
+    assert Tracker(store, uri)._known  # without `verify`, files are not listed
     assert sync(store, uri) == 3
     assert_exactly_once(uri, store, store.all_records())
     before = {path: sha256(path) for path in tmp_path.rglob("*") if path.is_file()}
@@ -256,33 +256,33 @@ def test_sync_sends_again_what_lost_a_file_and_then_changes_not_one_byte(
     assert before == {path: sha256(path) for path in tmp_path.rglob("*") if path.is_file()}
 
 
-def told(store: Store, uri: str) -> str:
-    """Mirror a suite to where nothing can be had; return the one thing that is said."""
-    said: list[str] = []
-    mirror = Mirror(store, uri, said.append)
-    mirror.settle()
-    assert said  # within its bound, long before MLflow itself would give up
-    mirror.summary(run_of(store), store.all_records(), [store.write_report("<html></html>")])
-    assert not mirror.working
-    (warning,) = said
+def warning_of(store: Store, uri: str) -> str:
+    """Send a suite to an address that fails; return the only warning."""
+    warnings: list[str] = []
+    tracker = BackgroundTracker(store, uri, warnings.append)
+    tracker.wait_until_connected()
+    assert warnings  # long before the retries of MLflow would end
+    tracker.summary(run_of(store), store.all_records(), [store.write_report("<html></html>")])
+    assert not tracker.working
+    (warning,) = warnings
     assert "`nstbench sync`" in warning
     return warning
 
 
-def test_a_file_that_is_no_database_of_this_mlflow_is_told_at_once(
+def test_a_file_that_is_not_a_database_of_this_mlflow_is_reported_at_once(
     store: Store, uri: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "noise.db").write_bytes(random.Random(1).randbytes(5000))
-    assert "file is not a database" in told(store, f"sqlite:///{tmp_path / 'noise.db'}")
-    assert "unable to open" in told(store, f"sqlite:///{store.root}")
+    assert "file is not a database" in warning_of(store, f"sqlite:///{tmp_path / 'noise.db'}")
+    assert "unable to open" in warning_of(store, f"sqlite:///{store.root}")
     with closing(sqlite3.connect(tmp_path / "mlflow.db")) as file, file:
         file.execute("UPDATE alembic_version SET version_num = 'ffffffffffff'")
     other = shutil.copy(tmp_path / "mlflow.db", tmp_path / "other.db")
-    assert "found version ffffffffffff" in told(store, uri)
+    assert "found version ffffffffffff" in warning_of(store, uri)
     with closing(sqlite3.connect(other)) as file, file:
         file.execute("DROP TABLE assessments")
-    assert "upgrade MLflow" in told(store, f"sqlite:///{other}")
-    assert capfd.readouterr() == ("", "")  # MLflow itself has nothing to add
+    assert "upgrade MLflow" in warning_of(store, f"sqlite:///{other}")
+    assert capfd.readouterr() == ("", "")  # MLflow itself prints nothing
 
 
 def retry_in_an_hour(request: Passing) -> None:
@@ -304,26 +304,26 @@ def retry_in_an_hour(request: Passing) -> None:
         (say(b"<html>It works!</html>"), "It works!"),
     ],
 )
-def test_a_server_that_is_none_is_told_in_bounded_time_with_the_reason(
+def test_a_server_that_does_not_work_is_reported_in_bounded_time_with_the_reason(
     fault: Fault, why: str, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mlflow_client, "BRIEF_SECONDS", 1)
     with proxied(port=9) as proxy:
         proxy.plan = lambda number, request: fault
-        warning = told(store, proxy.url)
+        warning = warning_of(store, proxy.url)
     assert why in warning
     assert len(proxy.asked) <= 2
     assert len(warning) < 400
 
 
-def test_what_takes_more_than_a_moment_in_the_end_is_said(
+def test_a_slow_summary_calls_on_slow(
     store: Store, uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go_on = threading.Event()
     monkeypatch.setattr(background_thread, "MOMENT_SECONDS", 0.05)
     monkeypatch.setattr(Tracker, "variants", lambda self, records: go_on.wait(60))
-    mirror = Mirror(store, uri, pytest.fail)
-    mirror.summary(run_of(store), [], store.page_paths(), slow=go_on.set)
+    tracker = BackgroundTracker(store, uri, pytest.fail)
+    tracker.summary(run_of(store), [], store.page_paths(), on_slow=go_on.set)
     assert go_on.is_set()
 
 
@@ -341,7 +341,7 @@ metrics: [ssim]
 
 
 class Case:
-    """A suite of tiny cells, run and synchronised by the command line."""
+    """A suite of tiny cells, and the commands `run` and `sync` for it."""
 
     def __init__(self, folder: Path, name: str, seeds: int, proxy: Proxy) -> None:
         self.path, self.out, self.proxy = folder / f"{name}.yaml", folder / "out", proxy
@@ -350,19 +350,19 @@ class Case:
         self.store = Store(self.out, name)
 
     def run(self, env: dict[str, str] | None = None) -> list[str]:
-        """Run it: all results are stored, and the end is a good one. Return MLflow's warnings."""
+        """Run the suite, assert that all results are stored; return the MLflow warnings."""
         done = self("run", self.path, "--offline", env=env)
         assert done.returncode == 0, done.stdout + done.stderr
         assert done.stderr == ""
         assert len(list(self.store.records(self.store.run()))) == self.cells
         assert all(each.ok for each in self.store.all_records())
-        said = [line for line in done.stdout.splitlines() if line.startswith("! MLflow")]
-        assert done.stdout.count("up to date") == len(said)  # what to do
-        assert "View run" not in done.stdout  # MLflow's own lines, one per run
-        return said
+        warnings = [line for line in done.stdout.splitlines() if line.startswith("! MLflow")]
+        assert done.stdout.count("up to date") == len(warnings)  # each names the remedy
+        assert "View run" not in done.stdout  # MLflow prints such a line per run by default
+        return warnings
 
     def sync(self) -> int:
-        """Have it completed; return how many runs were sent. What is complete stays as it is."""
+        """Complete MLflow, assert that a second `sync` sends nothing; return the runs sent."""
         done = self("sync", self.path)
         assert done.returncode == 0, done.stdout + done.stderr
         assert_exactly_once(self.proxy.url, self.store, self.store.all_records())
@@ -387,9 +387,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 FIRST = 25
-"""Requests are answered, of some 60 in all: the third cell is in the middle of its files."""
+"""Requests before the fault, of about 60: the files of the third cell are then being sent."""
 
-PLANS: dict[str, tuple[Plan, int]] = {  # and how many warnings there are
+PLANS: dict[str, tuple[Plan, int]] = {  # with the number of warnings
     "down at start": (well, 1),
     "hangs at start": (after(0, hang), 1),
     "hangs later": (after(FIRST, hang), 1),
@@ -408,7 +408,7 @@ PLANS: dict[str, tuple[Plan, int]] = {  # and how many warnings there are
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PLANS)
-def test_whatever_the_server_does_the_run_ends_well_and_sync_completes_it(
+def test_the_run_succeeds_whatever_the_server_does_and_sync_completes_it(
     name: str, server: Server, tmp_path: Path
 ) -> None:
     with proxied(server.port) as proxy:
@@ -428,7 +428,7 @@ def test_whatever_the_server_does_the_run_ends_well_and_sync_completes_it(
 
 
 @pytest.mark.slow
-def test_after_ten_kills_of_the_server_everything_is_there_exactly_once(
+def test_after_ten_kills_of_the_server_every_run_exists_exactly_once(
     server: Server, tmp_path: Path
 ) -> None:
     chance, begin, commands = random.Random(20), time.monotonic(), 0
@@ -465,7 +465,7 @@ def test_after_ten_kills_of_the_server_everything_is_there_exactly_once(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("place", ["runs/create", "PUT", "log-batch", "runs/update"])
-def test_a_process_killed_while_it_waits_for_an_answer_leaves_nothing_half_done(
+def test_sync_completes_the_runs_of_a_process_killed_while_it_waited_for_a_response(
     place: str, server: Server, tmp_path: Path
 ) -> None:
     with proxied(server.port) as proxy, python(TRACKING) as process:
@@ -476,7 +476,7 @@ def test_a_process_killed_while_it_waits_for_an_answer_leaves_nothing_half_done(
         go(process, case.store, proxy.url)
         while not any(place in request for request in proxy.asked):
             time.sleep(0.05)
-        time.sleep(0.5)  # it is done by now, or is not: both are to be mended
+        time.sleep(0.5)  # the request may have been processed or not
         process.kill()
         process.wait()
         proxy.down()
@@ -487,7 +487,7 @@ def test_a_process_killed_while_it_waits_for_an_answer_leaves_nothing_half_done(
 
 @contextmanager
 def disk(folder: Path, size: str) -> Iterator[Callable[[str], None]]:
-    """Put a small disk at a folder; yields what changes its options."""
+    """Mount a small disk at a folder; yield a function that changes its mount options."""
     folder.mkdir(exist_ok=True)
     made = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], capture_output=True
@@ -535,7 +535,7 @@ def test_a_database_that_cannot_be_written_costs_a_warning(
                 another.execute("BEGIN IMMEDIATE")
             if fault == "full":
                 (path.parent / "rest").write_bytes(bytes(shutil.disk_usage(path.parent).free))
-            assert fault in told(store, uri)
+            assert fault in warning_of(store, uri)
         change("rw,size=20m")
         store.write_run(run_of(store))
         done = nstbench("sync", "s", "--out", tmp_path, "--tracking-uri", uri)
@@ -545,7 +545,7 @@ def test_a_database_that_cannot_be_written_costs_a_warning(
 
 
 @pytest.mark.slow
-def test_two_processes_make_one_database_together(store: Store, tmp_path: Path) -> None:
+def test_two_processes_can_create_one_database_at_once(store: Store, tmp_path: Path) -> None:
     uri = f"sqlite:///{tmp_path / 'new.db'}"
     with python(TRACKING) as one, python(TRACKING) as two:
         for process in (one, two):

@@ -1,4 +1,4 @@
-"""`nstbench ui`: what it refuses, and a real server in a real browser."""
+"""`nstbench ui`: errors before it starts, and a real server in a real browser."""
 
 from __future__ import annotations
 
@@ -23,35 +23,37 @@ from harness.tracking.tracker import Tracker
 from tests.helpers.browser import launched
 
 PATIENCE = 60_000
-"""Milliseconds that the UI may take for one thing on a machine that is busy."""
+"""Timeout in milliseconds for one step of the UI on a busy machine."""
 
 
 @pytest.fixture
 def port() -> int:
-    """Return a port that nobody has."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def test_without_a_database_there_is_nothing_to_show(tmp_path: Path, port: int) -> None:
+def test_a_missing_database_is_an_error_and_is_not_created(tmp_path: Path, port: int) -> None:
     uri = f"sqlite:///{tmp_path / 'no' / 'mlflow.db'}"
-    with pytest.raises(UsageError, match=r"no/mlflow\.db does not exist: .*`nstbench sync SUITE`"):
+    with pytest.raises(UsageError, match=r"no/mlflow\.db does not exist\. .*`nstbench sync SUITE`"):
         ui.check(uri, port)
-    assert list(tmp_path.iterdir()) == []  # and none is made
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_a_server_has_a_ui_of_its_own(port: int) -> None:
-    with pytest.raises(UsageError, match=r"http://lab:5000 is a server and has a UI of its own"):
+def test_the_address_of_a_server_is_an_error(port: int) -> None:
+    with pytest.raises(UsageError, match=r"http://lab:5000 is a server and has its own UI"):
         ui.check("http://lab:5000", port)
 
 
-def test_a_port_that_is_taken_is_told_with_what_to_do(tmp_path: Path) -> None:
+def test_a_port_in_use_is_an_error_that_suggests_another(tmp_path: Path) -> None:
     database = tmp_path / "mlflow.db"
     database.touch()
     with socket.create_server(("127.0.0.1", 0)) as server:
         taken = server.getsockname()[1]
-        with pytest.raises(UsageError, match=rf"Port {taken} of 127\.0\.0\.1 .*`--port \d+` takes"):
+        with pytest.raises(
+            UsageError, match=rf"Port {taken} of 127\.0\.0\.1 .*`--port \d+` selects"
+        ):
             ui.check(f"sqlite:///{database}", taken)
     ui.check(f"sqlite:///{database}", taken)
     assert len(list(ui.links(f"sqlite:///{database}", taken))) == 1  # no views: no tables
@@ -59,7 +61,7 @@ def test_a_port_that_is_taken_is_told_with_what_to_do(tmp_path: Path) -> None:
 
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
-    """Two variants of two pairs in a store and in MLflow."""
+    """Return a folder with two variants of two pairs, in a store and in MLflow."""
     store, records = Store(tmp_path, "s"), []
     style = ImageUse("wave", "w", "here")
     for variant, content in product(("adam", "lbfgs"), ("cat", "cup")):
@@ -80,7 +82,7 @@ def out(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_both_views_open_in_a_browser_and_ctrl_c_ends_all(out: Path, port: int) -> None:
+def test_both_views_open_in_a_browser_and_ctrl_c_ends_the_server(out: Path, port: int) -> None:
     from playwright.sync_api import expect
 
     command = [sys.executable, "-m", "nstbench", "ui", "--out", str(out), "--port", str(port)]
@@ -102,7 +104,7 @@ def test_both_views_open_in_a_browser_and_ctrl_c_ends_all(out: Path, port: int) 
             expect(window.locator("img[src*=get-artifact]")).to_have_count(2 * 2, timeout=PATIENCE)
             for name in ("cat--wave", "cup--wave", "adam", "lbfgs"):
                 expect(window.get_by_text(name, exact=True).first).to_be_visible(timeout=PATIENCE)
-            window.goto("about:blank")  # the two differ by what stands after the #
+            window.goto("about:blank")  # the addresses differ only after the #
             window.goto(links["s: By variant"])
             expect(named).to_have_text("By variant", timeout=PATIENCE)
             for name in (

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.store.lock import turn
+from harness.store.lock import lock_suite
 from tests.helpers.faulty_runs import ROOT, SLOW, Bench, site
 
 __all__ = ["site"]
@@ -172,8 +172,8 @@ def test_concurrent_runs_run_each_cell_once(tmp_path: Path, site: Path, many: in
 HOLDS_THE_LOCK = """
 import os, signal, sys
 from pathlib import Path
-from harness.store.lock import turn
-with turn(Path(sys.argv[1]), print):
+from harness.store.lock import lock_suite
+with lock_suite(Path(sys.argv[1]), print):
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -182,5 +182,5 @@ def test_the_lock_of_a_killed_process_is_released(tmp_path: Path) -> None:
     command = [sys.executable, "-c", HOLDS_THE_LOCK, str(tmp_path)]
     subprocess.run(command, check=False, cwd=ROOT)
     assert (tmp_path / ".holder").exists()
-    with turn(tmp_path, on_wait=pytest.fail) as waited:
+    with lock_suite(tmp_path, on_wait=pytest.fail) as waited:
         assert not waited
