@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from harness.cli.run_loop import RunObserver
 from harness.execution.prepare import ReadyRun
 from harness.plan import Action, Plan
 from harness.records import Cell, Record, Score, Timing
@@ -29,7 +30,7 @@ Kind = tuple[str, str]
 """A variant and its label: cells of one kind take about the same time."""
 
 
-class Display:
+class Display(RunObserver):
     """The progress display of one command."""
 
     def __init__(self, console: Console) -> None:
@@ -40,7 +41,7 @@ class Display:
 
     def announce(self, prepared: ReadyRun, cluster: Cluster | None = None) -> None:
         """Print the device, the encoder, warnings and a summary of the plan."""
-        facts, suite = prepared.facts, prepared.suite
+        facts, suite = prepared.resources, prepared.suite
         profile = f", profile {suite.profile}" if suite.profile else ""
         self._say(f"[bold]{suite.name}[/]{profile} on {facts.device}, encoder {facts.encoder.name} "
                   f"({facts.encoder.origin})")  # fmt: skip
@@ -51,7 +52,7 @@ class Display:
         for line in plan_lines(prepared.plan):
             self._say(line)
 
-    def start(self, cells: Sequence[Cell], earlier: Iterable[Record] = ()) -> None:
+    def run_started(self, cells: Sequence[Cell], earlier: Iterable[Record] = ()) -> None:
         """Start the progress display.
 
         Args:
@@ -97,7 +98,7 @@ class Display:
         self._workers = max(1, len(places))
         self._progress.update(self._all, of=self._of())
 
-    def finished(self, record: Record) -> None:
+    def cell_finished(self, record: Record) -> None:
         """Print a line for a finished cell and update the progress bars."""
         self._done += 1
         self._estimate.finished(record)
@@ -125,7 +126,7 @@ class Display:
         if left_out:
             self._say(f"MLflow lacks {left_out} records. To send them, run `nstbench sync`.")
 
-    def gives_up(self, failed: int) -> None:
+    def gave_up(self, failed: int) -> None:
         """Print that the run ends because too many cells have failed."""
         self._say(f"[red]The run ends: {failed} cells failed, the limit of --max-failures.[/]")
 
@@ -137,9 +138,9 @@ class Display:
         """Print that the last records are being sent to MLflow."""
         self._say("sending the last records to MLflow; after Ctrl-C, `nstbench sync` sends them")
 
-    def stop(self) -> None:
+    def run_ended(self) -> None:
         """Stop the progress display."""
-        if self.console.is_terminal:
+        if self.console.is_terminal and self._lines:
             self._live.stop()
 
     def _of(self) -> str:

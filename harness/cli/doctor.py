@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from harness import encoders
 from harness.errors import MissingWeightsError, NstbenchError, SourceError
 from harness.execution.machine import environment
-from harness.execution.prepare import Options
+from harness.execution.prepare import RunOptions
 from harness.metrics.lpips import TRUNKS
 from harness.registry import METHODS, METRICS
 from harness.registry.diagnostics import Finding, State
@@ -33,7 +33,7 @@ MIN_DISK_GB = 1.0
 NOTHING_FETCHED = "doctor fetches nothing"
 
 
-def examine(options: Options, tracking_uri: str) -> Iterator[Finding]:
+def examine(options: RunOptions, tracking_uri: str) -> Iterator[Finding]:
     """Yield the findings of all checks, without downloading or changing anything.
 
     Args:
@@ -185,7 +185,7 @@ def _caches() -> Iterator[Finding]:
         yield Finding("caches", name, "bad" if remedy else "good", what, remedy)
 
 
-def _network(options: Options) -> Iterator[Finding]:
+def _network(options: RunOptions) -> Iterator[Finding]:
     if options.mirror:
         yield Finding("network", "mirror", "good", options.mirror)
     if options.offline:

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from harness import encoders
 from harness.errors import ImageError, SourceError
-from harness.execution.jobs import score_name
-from harness.execution.prepare import Options
+from harness.execution.prepare import RunOptions
+from harness.execution.scoring import score_name
 from harness.records import EncoderUse, ImageUse
 from harness.resources.downloads import Network
 from harness.resources.images import ImageSource, ImageStore
@@ -39,7 +39,7 @@ class Need:
         return self.state in {"present", "fetched"}
 
 
-def fetch(suite: Suite, options: Options) -> list[Need]:
+def fetch(suite: Suite, options: RunOptions) -> list[Need]:
     """Fetch images, encoders and networks of metrics; report failures in the result."""
     network = Network(offline=options.offline)
     mirror = open_mirror(options.mirror, network)

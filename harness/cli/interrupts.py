@@ -1,4 +1,4 @@
-"""How a run is asked to stop: Ctrl-C ends it after the running cell, a second one ends it now."""
+"""Handle Ctrl-C: the first one ends a run after the running cell, the second one at once."""
 
 from __future__ import annotations
 
@@ -9,41 +9,44 @@ from typing import Any
 
 
 class InterruptHandler:
-    """Answers SIGINT and SIGTERM while it is entered.
+    """Handles SIGINT and SIGTERM inside a `with` block.
 
-    The second SIGINT, and SIGTERM at once, raise KeyboardInterrupt in the main thread.
+    The second SIGINT, and any SIGTERM, raise KeyboardInterrupt in the main thread.
+
+    Args:
+        on_first: Called at the first SIGINT, inside a signal handler.
     """
 
     def __init__(self, on_first: Callable[[], None]) -> None:
-        self.asked = False
-        self.act: Callable[[], None] = lambda: None
-        """Done once when it is first asked; it runs inside a signal handler."""
+        self.interrupted = False
+        self.stop: Callable[[], None] = lambda: None
+        """Ends the run; called after `on_first`. The run sets it once it has started."""
         self._on_first = on_first
-        self._before: dict[int, Any] = {}
+        self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> InterruptHandler:
-        answers = {signal.SIGINT: self._interrupted, signal.SIGTERM: _now}
-        self._before = {number: signal.signal(number, act) for number, act in answers.items()}
+        handlers = {signal.SIGINT: self._on_interrupt, signal.SIGTERM: _raise_interrupt}
+        self._previous = {number: signal.signal(number, one) for number, one in handlers.items()}
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number, act in self._before.items():
-            signal.signal(number, act)
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
 
-    def _interrupted(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
-            _now(number, frame)
-        self.asked = True
+    def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
+        if self.interrupted:
+            _raise_interrupt(number, frame)
+        self.interrupted = True
         self._on_first()
-        self.act()
+        self.stop()
 
 
-def as_ctrl_c() -> None:
-    """Let SIGTERM and SIGHUP raise KeyboardInterrupt, unless they are ignored, as nohup has it."""
-    for ending in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
-        if signal.getsignal(ending) is not signal.SIG_IGN:
-            signal.signal(ending, _now)
+def raise_on_termination() -> None:
+    """Make SIGTERM and SIGHUP raise KeyboardInterrupt, unless ignored, for example by nohup."""
+    for number in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _raise_interrupt)
 
 
-def _now(number: int, frame: FrameType | None) -> None:
+def _raise_interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt

@@ -32,10 +32,10 @@ def doctor(
     Exit code 3: a run would fail.
     """
     from harness.cli.doctor import examine
-    from harness.execution.prepare import Options
+    from harness.execution.prepare import RunOptions
     from harness.tracking import tracker
 
-    options = Options(out=out, weights=opts.weights_paths(weights), **rest)
+    options = RunOptions(out=out, weights=opts.weights_paths(weights), **rest)
     _show(examine(options, tracker.tracking_uri(out, tracking_uri)), as_json=as_json)
 
 
@@ -55,9 +55,9 @@ def fetch(
     """
     from harness.cli import tables
     from harness.cli.fetch import fetch as fetch_needs
-    from harness.execution.prepare import Options
+    from harness.execution.prepare import RunOptions
 
-    options = Options(out=Path("runs"), weights=opts.weights_paths(weights), **rest)
+    options = RunOptions(out=Path("runs"), weights=opts.weights_paths(weights), **rest)
     needs = fetch_needs(opts.load_suite(suite, profile, overrides, options), options)
     if as_json:
         opts.print_json(needs)

@@ -1,4 +1,4 @@
-"""Options, exit codes and small helpers that several commands share."""
+"""RunOptions, exit codes and small helpers that several commands share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from harness.execution.prepare import Options
+    from harness.execution.prepare import RunOptions
     from harness.suite import Suite
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -151,7 +151,7 @@ def store_of(name: str, out: Path) -> Any:
     return Store(out, suite)
 
 
-def load_suite(path: Path, profile: str, overrides: Iterable[str], options: Options) -> Suite:
+def load_suite(path: Path, profile: str, overrides: Iterable[str], options: RunOptions) -> Suite:
     """Load a suite with the profile that suits the device."""
     from harness import suite as suites
     from harness.suite import yaml_loader

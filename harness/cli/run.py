@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from harness.cli.display import Display
-    from harness.cli.run_loop import RunOptions
     from harness.execution.executors.ray.cluster import Cluster
     from harness.execution.prepare import ReadyRun
 
@@ -76,16 +76,12 @@ def run(
             f"--gpus-per-worker {gpus_per_worker:g} requires --batch-cells: workers that share a "
             "GPU disturb each other's timing, and a timed cell needs a whole GPU."
         )
-    from harness.cli import run_loop
-
+    options |= {"batch_cells": batch_cells, "timeout": timeout}
+    options["max_failures"] = "1" if fail_fast else max_failures
     cluster = _connect(executor, ray_address, gpus_per_worker, options)
-
-    def run_options(prepared: ReadyRun) -> RunOptions:
-        failures = 1 if fail_fast else _parse_failures(max_failures, len(prepared.plan.todo))
-        where = run_loop.on_this_machine if cluster is None else run_loop.on_cluster(cluster)
-        return run_loop.RunOptions(batch_cells, timeout, failures, where)
-
-    _execute(options, run_options, tracking_uri, no_mlflow=no_mlflow, cluster=cluster)
+    with _ready_run(options, cluster) as (prepared, display):
+        uri = "" if no_mlflow else _tracking_uri(prepared, tracking_uri)
+        sys.exit(_run_and_show(prepared, display, uri, cluster))
 
 
 @click.command()
@@ -94,9 +90,9 @@ def run(
 @opts.no_mlflow
 def rescore(tracking_uri: str, no_mlflow: bool, **options: Any) -> None:
     """Compute new or updated metrics on stored images, without stylizing."""
-    from harness.cli.run_loop import RunOptions
-
-    _execute(options, lambda _: RunOptions(), tracking_uri, no_mlflow=no_mlflow, scores_only=True)
+    with _ready_run(options, scores_only=True) as (prepared, display):
+        uri = "" if no_mlflow else _tracking_uri(prepared, tracking_uri)
+        sys.exit(_run_and_show(prepared, display, uri))
 
 
 @click.command()
@@ -116,7 +112,7 @@ def plan(
 ) -> None:
     """Show which cells `run` would run, and why, without running them."""
     from harness.cli import display
-    from harness.plan import explained
+    from harness.plan import explain_all
 
     cluster = _connect(executor, ray_address, gpus_per_worker, options)
     prepared = _prepare(**options, hardware=cluster.hardware if cluster else None)
@@ -124,17 +120,17 @@ def plan(
         click.echo(json.dumps(_plan_json(prepared), indent=1))
         return
     display.Display(opts.console()).announce(prepared, cluster)
-    why = explained(prepared.plan, prepared.store.all_records()) if explain else None
+    why = explain_all(prepared.plan, prepared.store.all_records()) if explain else None
     click.echo("\n".join(display.entry_lines(prepared.plan, why)))
 
 
-def _execute(
-    options: Mapping[str, Any], run_options: Callable[[ReadyRun], RunOptions], tracking_uri: str,
-    *, no_mlflow: bool, scores_only: bool = False, cluster: Cluster | None = None,
-) -> None:  # fmt: skip
+@contextmanager
+def _ready_run(
+    options: Mapping[str, Any], cluster: Cluster | None = None, *, scores_only: bool = False
+) -> Iterator[tuple[ReadyRun, Display]]:
+    """Prepare a suite and hold the lock of its folder; yield the run and its display."""
     from harness.cli.display import Display
     from harness.store.lock import turn
-    from harness.tracking.tracker import tracking_uri as resolve
 
     def prepare() -> ReadyRun:
         prepared = _prepare(**options, hardware=cluster.hardware if cluster else None)
@@ -148,12 +144,18 @@ def _execute(
         display.announce(prepared, cluster)
         if not prepared.plan.entries:
             raise UsageError("No cell of this suite can run here. The reasons are listed above.")
-        out = prepared.store.root.parent
-        uri = "" if no_mlflow else resolve(out, tracking_uri)
-        sys.exit(_run_and_show(prepared, run_options(prepared), display, uri))
+        yield prepared, display
 
 
-def _run_and_show(prepared: ReadyRun, run_options: RunOptions, display: Display, uri: str) -> int:
+def _tracking_uri(prepared: ReadyRun, given: str) -> str:
+    from harness.tracking.tracker import tracking_uri
+
+    return tracking_uri(prepared.store.root.parent, given)
+
+
+def _run_and_show(
+    prepared: ReadyRun, display: Display, uri: str, cluster: Cluster | None = None
+) -> int:
     """Run the cells of the plan, write the page, print the results; return the exit code."""
     from harness.cli import run_loop, tables
     from harness.cli.interrupts import InterruptHandler
@@ -167,9 +169,9 @@ def _run_and_show(prepared: ReadyRun, run_options: RunOptions, display: Display,
             started = prepared.run_record(
                 command=_command(), started=environment.now(), tracking=uri
             )
-            finished = run_loop.run_cells(
-                prepared, display, mirror, started, run_options, interrupts
-            )
+            executor = partial(run_loop.make_executor, prepared, display, cluster)
+            observers = [run_loop.MlflowObserver(mirror), display]
+            finished = run_loop.run_cells(prepared, started, executor, observers, interrupts)
             paths = _write_page(prepared)
             records = list(prepared.store.records(finished))
             mirror.summary(finished, records, paths, display.waiting_for_mlflow)
@@ -185,24 +187,11 @@ def _run_and_show(prepared: ReadyRun, run_options: RunOptions, display: Display,
         console.print(f"[yellow]{failed} failed, {len(prepared.plan.skipped)} skipped. "
                       "The page shows the reasons.[/]", highlight=False)  # fmt: skip
     _print_locations(console, prepared, uri if mirror.working else "", paths[0])
-    if interrupts.asked:
+    if interrupts.interrupted:
         display.interrupted()
         return opts.INTERRUPTED
     complete = not failed and not prepared.plan.skipped and finished.finished
     return 0 if complete else opts.INCOMPLETE
-
-
-def _parse_failures(text: str, cells: int) -> int | None:
-    """Return how many failed cells end a run: a number, or a percentage of `cells`, at least 1."""
-    number = text.removesuffix("%")
-    if not text:
-        return None
-    if not number.isdecimal() or not int(number):
-        raise UsageError(
-            f"--max-failures {text} is neither a positive whole number nor a percentage such as "
-            "10%."
-        )
-    return math.ceil(int(number) / 100 * cells) if text.endswith("%") else int(number)
 
 
 def _connect(
@@ -225,10 +214,10 @@ def _prepare(
     suite: Path, profile: str, overrides: Iterable[str], mirror: str,
     weights: Sequence[str], **rest: Any,
 ) -> ReadyRun:  # fmt: skip
-    from harness.execution.prepare import Options, prepare
+    from harness.execution.prepare import RunOptions, prepare
 
     rest["precision"] = rest["precision"] or ""
-    options = Options(mirror=mirror, weights=opts.weights_paths(weights), **rest)
+    options = RunOptions(mirror=mirror, weights=opts.weights_paths(weights), **rest)
     return prepare(opts.load_suite(suite, profile, overrides, options), options)
 
 

@@ -1,144 +1,185 @@
-"""The life of a run: jobs go out, outcomes come back, are stored, mirrored and shown."""
+"""The loop of a run: send jobs to an executor, store each outcome, notify the observers."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from harness.cli.display import Display
 from harness.cli.interrupts import InterruptHandler
 from harness.execution.executors import Executor
 from harness.execution.executors.local import LocalExecutor
-from harness.execution.image_encoding import encoded
-from harness.execution.jobs import Outcome, Setup
+from harness.execution.image_encoding import encode_images
+from harness.execution.jobs import Outcome
 from harness.execution.prepare import ReadyRun
 from harness.records import Calibration, Cell, Failure, Record, Run
 from harness.store import Store
-from harness.tracking.background_thread import Mirror
 
 if TYPE_CHECKING:
     from harness.execution.executors.ray.cluster import Cluster
+    from harness.execution.executors.ray.executor import Watch
+    from harness.tracking.background_thread import Mirror
 
 
-def on_this_machine(setup: Setup, display: Display, timeout: float | None) -> Executor:
-    """Run cells here, one after the other."""
-    return LocalExecutor(setup, display.progress, timeout)
+class RunObserver:
+    """Receives the events of a run; subclasses override those that concern them."""
+
+    def run_started(self, cells: Sequence[Cell], earlier: Iterable[Record]) -> None:
+        """Called before workers start.
+
+        Args:
+            cells: Those that will run.
+            earlier: Stored records of their variants, to estimate the time from.
+        """
+
+    def workers_starting(self) -> None:
+        """Called while workers start: now is the time for work that would disturb timed cells."""
+
+    def cell_finished(self, record: Record) -> None:
+        """Called after a record has been stored."""
+
+    def gave_up(self, failed: int) -> None:
+        """Called once if too many cells failed: the run ends after the running cells."""
+
+    def run_ended(self) -> None:
+        """Called at the end, also after an exception."""
 
 
-def on_cluster(fleet: Cluster) -> Callable[[Setup, Display, float | None], Executor]:
-    """Run cells wherever a cluster has room."""
+class MlflowObserver(RunObserver):
+    """Mirrors every record to MLflow."""
+
+    def __init__(self, mirror: Mirror) -> None:
+        self._mirror = mirror
+
+    def workers_starting(self) -> None:
+        """Wait until MLflow is imported and connected."""
+        self._mirror.settle()
+
+    def cell_finished(self, record: Record) -> None:
+        """Mirror the record."""
+        self._mirror.cell(record)
+
+
+def make_executor(ready: ReadyRun, watch: Watch, cluster: Cluster | None) -> Executor:
+    """Return an executor for a Ray cluster, or for this machine without one."""
+    resources, timeout = ready.resources, ready.options.timeout
+    if cluster is None:
+        return LocalExecutor(resources, watch.progress, timeout)
     from harness.execution.executors.ray.executor import RayExecutor
 
-    return lambda setup, display, timeout: RayExecutor(fleet, setup, display, timeout)
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """How cells are run, and when a run gives up."""
-
-    batch_cells: int = 1  # cells that may run in one batch, for throughput
-    timeout: float | None = None  # seconds that a cell may take, its fit included
-    failures: int | None = None  # so many failed cells end the run
-    executor: Callable[[Setup, Display, float | None], Executor] = on_this_machine
+    return RayExecutor(cluster, resources, watch, timeout)
 
 
 def run_cells(
-    prepared: ReadyRun,
-    display: Display,
-    mirror: Mirror,
+    ready: ReadyRun,
     run: Run,
-    rules: RunOptions,
-    stopping: InterruptHandler,
+    make_executor: Callable[[], Executor],
+    observers: Sequence[RunObserver],
+    interrupts: InterruptHandler,
 ) -> Run:
-    """Run what the plan wants run, storing and mirroring each result as it comes.
+    """Run the cells of a plan and store each result as it arrives.
 
     Args:
-        prepared: The suite.
-        display: Is told.
-        mirror: Is given every record.
-        run: What it sets out to do.
-        rules: How, and when it gives up.
-        stopping: Asks for an end after the running cell.
-
-    Returns:
-        The run, finished unless it was stopped or gave up.
+        ready: The suite with its plan.
+        run: The record of this invocation; returned with `finished` set if it ran to its end.
+        make_executor: Called if any cell has to run.
+        observers: Notified in this order.
+        interrupts: Ends the run after the running cells.
 
     Raises:
-        KeyboardInterrupt: It is to end now; what was finished is stored, the worker is gone.
+        KeyboardInterrupt: The run ended at once; finished results are stored, workers have ended.
         WorkerError: No worker can be started.
     """
-    store, begin = prepared.store, time.monotonic()
-    store.write_suite(prepared.suite.resolved)
-    prepared.write_inputs()
-    prepared.adopt_records()
-    prepared.begin_anew()
-    store.write_run(run)
-    todo = [entry.cell for entry in prepared.plan.todo]
-    if todo:
-        executor = rules.executor(prepared.setup, display, rules.timeout)
-        stopping.act = executor.finish
-        display.start(todo, prepared.earlier())
-        paces = _work(executor, prepared, rules, display, mirror)
-        run = replace(
-            run,
-            environment=executor.environment,
-            calibrations=paces,
-            seconds=time.monotonic() - begin,
-        )
-        run = replace(run, finished=not executor.finishing)
-    else:
-        run = replace(run, finished=True)
+    store, todo, start = ready.store, [entry.cell for entry in ready.plan.todo], time.monotonic()
+    _write_inputs(ready, run)
+    if not todo:
+        store.write_run(replace(run, finished=True))
+        return replace(run, finished=True)
+    executor = make_executor()
+    interrupts.stop = executor.finish
+    limit, failed = ready.options.failure_limit(len(todo)), 0
+    try:
+        _start(ready, todo, executor, observers)
+        for outcome in executor.run(ready.batches()):
+            _store(store, outcome)
+            failed += not outcome.record.ok
+            gives_up = failed == limit and not executor.finishing
+            for observer in observers:
+                observer.cell_finished(outcome.record)
+                if gives_up:
+                    observer.gave_up(failed)
+            if gives_up:
+                executor.finish()
+        calibrations = () if executor.finishing else tuple(executor.calibrations())
+        executor.close()
+    except BaseException as error:
+        _close_now(executor, store, error)
+        raise
+    finally:
+        for observer in observers:
+            observer.run_ended()
+    return _write_finished(store, run, executor, calibrations, time.monotonic() - start)
+
+
+def _write_inputs(ready: ReadyRun, run: Run) -> None:
+    """Store the suite, its images and the run; update names and drop outdated checkpoints."""
+    ready.store.write_suite(ready.suite.resolved)
+    ready.write_inputs()
+    ready.rename_records()
+    ready.drop_checkpoints()
+    ready.store.write_run(run)
+
+
+def _start(
+    ready: ReadyRun, todo: Sequence[Cell], executor: Executor, observers: Sequence[RunObserver]
+) -> None:
+    for observer in observers:
+        observer.run_started(todo, ready.earlier_records())
+    executor.start()
+    for observer in observers:
+        observer.workers_starting()
+
+
+def _write_finished(
+    store: Store,
+    run: Run,
+    executor: Executor,
+    calibrations: tuple[Calibration, ...],
+    seconds: float,
+) -> Run:
+    run = replace(
+        run,
+        environment=executor.environment,
+        calibrations=calibrations,
+        seconds=seconds,
+        finished=not executor.finishing,
+    )
     store.write_run(run)
     return run
 
 
-def _work(
-    executor: Executor, prepared: ReadyRun, rules: RunOptions, display: Display, mirror: Mirror
-) -> tuple[Calibration, ...]:
-    """Have a worker go through the jobs; return how fast it was before and after."""
-    failed = 0
-    try:
-        executor.start()
-        mirror.settle()  # meanwhile; the first times would be disturbed
-        for outcome in executor.run(prepared.batches(rules.batch_cells)):
-            _keep(prepared.store, outcome)
-            mirror.cell(outcome.record)
-            display.finished(outcome.record)
-            failed += not outcome.record.ok
-            if failed == rules.failures and not executor.finishing:
-                display.gives_up(failed)
-                executor.finish()
-        paces = () if executor.finishing else tuple(executor.calibrations())
-        executor.close()
-    except BaseException as error:
-        under_way = executor.under_way
-        executor.close(now=True)
-        if isinstance(error, KeyboardInterrupt):
-            _mark(prepared.store, under_way)
-        raise
-    finally:
-        display.stop()
-    return paces
-
-
-def _mark(store: Store, cells: Sequence[Cell]) -> None:
-    """Say of cells that were cut off that they were; a result from before stays."""
+def _close_now(executor: Executor, store: Store, error: BaseException) -> None:
+    """End the workers; mark interrupted cells, unless an earlier result of theirs is stored."""
+    cells = executor.under_way
+    executor.close(now=True)
+    if not isinstance(error, KeyboardInterrupt):
+        return
+    failure = Failure("Interrupted", "The run was interrupted while this cell ran.")
     for cell in cells:
         before = store.read(cell.id)
         if before is None or not before.ok:
-            failure = Failure("Interrupted", "The run was ended while this cell was under way.")
             store.write(Record(cell, "interrupted", failure=failure), None, [])
 
 
-def _keep(store: Store, outcome: Outcome) -> None:
-    files = outcome.files or encoded(outcome)
+def _store(store: Store, outcome: Outcome) -> None:
+    """Write an outcome's record, images, trace and fit."""
+    files, cell = outcome.files or encode_images(outcome), outcome.record.cell
     if outcome.fitted is not None:
-        store.write_fit(outcome.record.cell, *outcome.fitted)
+        store.write_fit(cell, *outcome.fitted)
     if outcome.record.status == "diverged":
-        store.drop_checkpoint(outcome.record.cell.fit_id)  # what went wrong is not gone on with
-    if files.png is None and store.image(outcome.record.cell.id) and outcome.record.ok:
+        store.drop_checkpoint(cell.fit_id)  # resuming would diverge again
+    if files.png is None and store.image(cell.id) and outcome.record.ok:
         store.rewrite(outcome.record)  # only its scores are new
     else:
         store.write(outcome.record, files.png, outcome.trace, files.webps)

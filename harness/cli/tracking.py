@@ -77,5 +77,5 @@ def ui(out: Path, tracking_uri: str, port: int) -> None:
     for title, link in ui.links(uri, port):
         click.echo(f"{title}\n  {link}")
     click.echo("The UI is available after a few seconds. Press Ctrl-C to stop it.")
-    interrupts.as_ctrl_c()
+    interrupts.raise_on_termination()
     sys.exit(ui.serve(uri, port))

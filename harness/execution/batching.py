@@ -1,4 +1,4 @@
-"""Which cells run in one batch when throughput counts more than the time of each."""
+"""Group cells into batches, if throughput matters more than the time of each cell."""
 
 from __future__ import annotations
 
@@ -10,28 +10,29 @@ from harness.registry import METHODS
 from harness.resources.images import resized
 
 
-def batches(entries: Sequence[Entry], most: int) -> list[list[Entry]]:
-    """Put cells of one variant and one shape together, at most so many; others stay alone.
+def group_into_batches(entries: Sequence[Entry], size: int) -> list[list[Entry]]:
+    """Return batches of at most `size` cells of one variant and one shape.
 
-    Styles are mixed where the method can do that: a content's paintings all have its shape.
+    Cells of different styles share a batch if their method can do that. A cell whose method cannot
+    stylize batches has a batch of its own.
     """
-    if most == 1:
+    if size == 1:
         return [[entry] for entry in entries]
     groups: dict[tuple[Any, ...], list[list[Entry]]] = {}
     for entry in entries:
-        row = groups.setdefault(_key(entry), [[]])
-        if len(row[-1]) == most:
-            row.append([])
-        row[-1].append(entry)
-    return [group for row in groups.values() for group in row]
+        group = groups.setdefault(_group_key(entry), [[]])
+        if len(group[-1]) == size:
+            group.append([])
+        group[-1].append(entry)
+    return [batch for group in groups.values() for batch in group]
 
 
-def _key(entry: Entry) -> tuple[Any, ...]:
+def _group_key(entry: Entry) -> tuple[Any, ...]:
     cell = entry.cell
     method = METHODS.get(cell.method)
     if entry.action != "run" or not hasattr(method, "stylize_batch"):
         return (entry.action, cell.id)
     fit = "" if getattr(method, "mixes_styles", False) else cell.fit_id
     shape = resized(cell.content.width, cell.content.height, cell.size)
-    # An `include` may change parameters without a new name.
+    # An include may change parameters without changing the variant's name.
     return (cell.variant, str(dict(cell.params)), cell.encoder.sha256, fit, shape)

@@ -1,4 +1,4 @@
-"""A fitted stylizer: what it took to make, and how it is kept to be used again by a later run."""
+"""A fitted stylizer: what its fit took, and how both are stored for a later run."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from harness.records import TracePoint
 
 @dataclass
 class FitStats:
-    """What a fit took, so far or in all."""
+    """What a fit took, so far or in total."""
 
     seconds: float = 0.0
     trace: list[TracePoint] = field(default_factory=list)
-    pass_ms: tuple[float, float, float] | None = None
+    pass_ms: tuple[float, float, float] | None = None  # quartiles
     peak_mb: float | None = None
     notes: list[str] = field(default_factory=list)
     noisy: str = ""  # what disturbed the clock
@@ -30,79 +30,80 @@ class Fit(FitStats):
     """A fitted stylizer and what its fit took."""
 
     stylizer: Stylizer
-    served: bool = False  # has stylized a content before: the next one shares its fit
-    kept: bool = False  # was restored from an earlier run
+    served: bool = False  # stylized an earlier content: later cells share the fit
+    kept: bool = False  # restored from an earlier run
 
 
 class FitInProgress:
-    """A fit that is being made; what earlier processes did of it counts as its own."""
+    """Measures a running fit; the parts that earlier processes made of it are included."""
 
     def __init__(
-        self, trace: Trace, memory: PeakMemory, others: BackgroundLoad, notes: list[str]
+        self, trace: Trace, memory: PeakMemory, background: BackgroundLoad, notes: list[str]
     ) -> None:
-        self.trace, self.memory, self.others, self.notes = trace, memory, others, notes
+        self.trace, self.memory, self.background, self.notes = trace, memory, background, notes
         self.device = trace.device
         self._earlier = FitStats()
         synchronise(self.device)
         self._start = time.perf_counter()
 
     def resume(self, earlier: FitStats) -> None:
-        """Go on where an earlier process was."""
+        """Add what an earlier process measured of this fit."""
         self._earlier = earlier
         self.trace.resume(earlier.trace, earlier.seconds)
         self.notes += earlier.notes
 
-    def took(self) -> FitStats:
-        """Return what the fit took up to now."""
+    def stats(self) -> FitStats:
+        """Return what the fit took until now."""
         synchronise(self.device)
         earlier, own = self._earlier, time.perf_counter() - self._start
-        disturbed = self.others.complaint(self.others.busy_cores()) if self.trace.steps else ""
+        background = self.background
+        noisy = background.warning(background.busy_cores()) if self.trace.steps else ""
         return FitStats(
             seconds=earlier.seconds + own,
             trace=self.trace.points(),
             pass_ms=self.trace.pass_ms(),
             peak_mb=max(filter(None, (earlier.peak_mb, self.memory.read())), default=None),
             notes=list(dict.fromkeys(self.notes)),
-            noisy=earlier.noisy or disturbed,
+            noisy=earlier.noisy or noisy,
         )
 
 
-def pack(method: Any, fit: Fit) -> bytes:
+def pack_tensors(method: Any, fit: Fit) -> bytes:
     """Return a fit's tensors as the bytes of a safetensors file."""
     import safetensors.torch
 
     return safetensors.torch.save(method.export(fit.stylizer))
 
 
-def facts(took: FitStats) -> dict[str, Any]:
-    """Return what a fit took, for JSON."""
+def to_json(stats: FitStats) -> dict[str, Any]:
+    """Return the stats of a fit as JSON data, for `from_json`."""
     return {
-        "seconds": took.seconds,
-        "pass_ms": took.pass_ms,
-        "peak_mb": took.peak_mb,
-        "notes": took.notes,
-        "noisy": took.noisy,
-        "trace": [[p.index, p.seconds, dict(p.losses)] for p in took.trace],
+        "seconds": stats.seconds,
+        "pass_ms": stats.pass_ms,
+        "peak_mb": stats.peak_mb,
+        "notes": stats.notes,
+        "noisy": stats.noisy,
+        "trace": [[p.index, p.seconds, dict(p.losses)] for p in stats.trace],
     }
 
 
-def taken(found: Mapping[str, Any]) -> FitStats:
-    """Return what `facts` wrote down."""
-    pass_ms = found["pass_ms"]
+def from_json(facts: Mapping[str, Any]) -> FitStats:
+    """Return the stats that `to_json` was given."""
+    pass_ms = facts["pass_ms"]
     return FitStats(
-        seconds=found["seconds"],
-        trace=[TracePoint("fit", i, at, losses) for i, at, losses in found["trace"]],
+        seconds=facts["seconds"],
+        trace=[TracePoint("fit", i, at, losses) for i, at, losses in facts["trace"]],
         pass_ms=(pass_ms[0], pass_ms[1], pass_ms[2]) if pass_ms else None,
-        peak_mb=found["peak_mb"],
-        notes=found["notes"],
-        noisy=found.get("noisy", ""),
+        peak_mb=facts["peak_mb"],
+        notes=facts["notes"],
+        noisy=facts.get("noisy", ""),
     )
 
 
-def restored(method: Any, kept: tuple[bytes, dict[str, Any]], context: Context) -> Fit:
-    """Return the fit that `pack` and `facts` took apart."""
+def restore(method: Any, kept: tuple[bytes, dict[str, Any]], context: Context) -> Fit:
+    """Return a fit from the tensors of `pack_tensors` and the stats of `to_json`."""
     import safetensors.torch
 
-    model, found = kept
-    stylizer = method.restore(safetensors.torch.load(model), context)
-    return Fit(**vars(taken(found)), stylizer=stylizer, served=True, kept=True)
+    tensors, facts = kept
+    stylizer = method.restore(safetensors.torch.load(tensors), context)
+    return Fit(**vars(from_json(facts)), stylizer=stylizer, served=True, kept=True)

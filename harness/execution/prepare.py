@@ -1,7 +1,8 @@
-"""Everything a suite needs, found before anything runs: images, weights, trunks, the plan."""
+"""Find everything that a suite needs before anything runs: images, weights, networks, the plan."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,12 +18,13 @@ from harness.errors import (
     UsageError,
     WeightsError,
 )
-from harness.execution.batching import batches
-from harness.execution.jobs import Job, Setup, blank_score, score_name
+from harness.execution.batching import group_into_batches
+from harness.execution.jobs import Job
 from harness.execution.machine import environment
-from harness.plan import Entry, Facts, Plan
-from harness.records import Cell, EncoderUse, ImageUse, Record, Run, Score
-from harness.registry import METHODS
+from harness.execution.resource_warnings import resource_warnings
+from harness.execution.scoring import blank_score, score_name
+from harness.plan import Entry, Plan, Resources
+from harness.records import Cell, EncoderUse, ImageUse, Record, Run
 from harness.resources import precision
 from harness.resources.devices import Hardware, find_device
 from harness.resources.downloads import Network
@@ -35,46 +37,64 @@ from harness.suite import Suite
 
 
 @dataclass(frozen=True)
-class Options:
-    """What the command line says about where to run and where to look."""
+class RunOptions:
+    """What the command line says: where to run, where to look for resources, when to give up."""
 
     out: Path
     device: str = "auto"
-    precision: str = ""  # the suite's, unless given
-    encoder: str = ""  # the suite's, unless given
+    precision: str = ""  # empty: the suite's
+    encoder: str = ""  # empty: the suite's
     mirror: str = ""  # a folder, or an http(s) address
     weights: Mapping[str, Path] | None = None
     offline: bool = False
     fresh: bool = False
     deterministic: bool = False
-    hardware: Hardware | None = None  # unless it is this machine's
+    hardware: Hardware | None = None  # of a cluster's nodes; None for this machine
+    batch_cells: int = 1  # cells that may run in one batch; more than one is for throughput
+    timeout: float | None = None  # seconds that a cell may take, its fit included
+    max_failures: str = ""  # a number or a percentage of failed cells that ends the run
+
+    def __post_init__(self) -> None:
+        """Raise UsageError if max_failures is neither a number nor a percentage."""
+        number = self.max_failures.removesuffix("%")
+        if self.max_failures and (not number.isdecimal() or not int(number)):
+            raise UsageError(
+                f"--max-failures {self.max_failures} is neither a number from 1 on nor a "
+                "percentage."
+            )
 
     @property
     def found_device(self) -> str:
-        """What cells run on: `cpu`, or a GPU's name."""
+        """The device of the cells: `cpu`, or a GPU's name."""
         return self.hardware.device if self.hardware else find_device(self.device)
+
+    def failure_limit(self, cells: int) -> int | None:
+        """Return how many failures end a run of so many cells; None if it never ends early."""
+        if not self.max_failures:
+            return None
+        number = int(self.max_failures.removesuffix("%"))
+        percentage = self.max_failures.endswith("%")
+        return math.ceil(number / 100 * cells) if percentage else number
 
 
 @dataclass(frozen=True)
 class ReadyRun:
-    """A suite ready to run."""
+    """A suite with its resources and its plan, ready to run."""
 
     suite: Suite
-    facts: Facts
+    options: RunOptions
+    resources: Resources
     plan: Plan
-    setup: Setup
-    gallery: ImageStore
+    images: ImageStore
     store: Store
     warnings: tuple[str, ...]
-    fresh: bool = False
 
-    def batches(self, most: int = 1) -> Iterator[list[Job]]:
-        """Yield what there is to do, cells of one fit together; images travel with each job.
+    def batches(self) -> Iterator[list[Job]]:
+        """Yield the jobs in batches, the cells of one fit one after the other.
 
-        Args:
-            most: Cells that may run in one batch: with one, each is timed alone.
+        A batch has one job unless `batch_cells` allows more: then each cell is timed alone.
         """
-        for entries in batches(self.plan.todo, most):
+        for entries in group_into_batches(self.plan.todo, self.options.batch_cells):
             yield [self._job(entry) for entry in entries]
 
     def _job(self, entry: Entry) -> Job:
@@ -82,50 +102,50 @@ class ReadyRun:
         record = self.store.read(cell.id) if entry.action == "score" else None
         return Job(
             cell,
-            self.gallery.pixels(cell.content, cell.size),
-            self.gallery.pixels(cell.style, cell.size),
-            kept=self._kept(cell) if cell.training and not self.fresh else None,
+            self.images.pixels(cell.content, cell.size),
+            self.images.pixels(cell.style, cell.size),
+            kept=self._stored_fit(cell) if cell.training and not self.options.fresh else None,
             stored=record,
             image=self.store.image(cell.id) if record else None,
         )
 
-    def _kept(self, cell: Cell) -> tuple[bytes, dict[str, Any]] | None:
-        """Return the net of an earlier run; where bits count, only one that was trained so."""
-        kept = self.store.fit(cell.fit_id)
-        if kept and self.setup.deterministic and not kept[1].get("deterministic"):
+    def _stored_fit(self, cell: Cell) -> tuple[bytes, dict[str, Any]] | None:
+        """Return the fit of an earlier run; with --deterministic it must be deterministic, too."""
+        fit = self.store.fit(cell.fit_id)
+        if fit and self.options.deterministic and not fit[1].get("deterministic"):
             return None
-        return kept
+        return fit
 
-    def earlier(self) -> Iterator[Record]:
-        """Yield a record of each variant that is to run, where an earlier run left one."""
-        unknown = {entry.cell.variant for entry in self.plan.todo}
+    def earlier_records(self) -> Iterator[Record]:
+        """Yield one stored, timed record of each variant that will run, if there is one."""
+        variants = {entry.cell.variant for entry in self.plan.todo}
         for cell in self.plan.cells:
-            if cell.variant in unknown and (record := self.store.read(cell.id)) and record.timing:
-                unknown.discard(cell.variant)
+            if cell.variant in variants and (record := self.store.read(cell.id)) and record.timing:
+                variants.discard(cell.variant)
                 yield record
 
     def write_inputs(self) -> None:
-        """Keep contents and styles as they are used, for the page and for anyone who checks."""
+        """Store contents and styles as they are used: the page shows them."""
         uses = ((use, cell.size) for cell in self.plan.cells for use in (cell.content, cell.style))
         for use, size in {(use.name, use.sha256, size): (use, size) for use, size in uses}.values():
             if not self.store.input_path(use, size).exists():
-                self.store.write_input(use, size, to_png(self.gallery.pixels(use, size)))
+                self.store.write_input(use, size, to_png(self.images.pixels(use, size)))
 
-    def begin_anew(self) -> None:
-        """Forget trainings in progress where everything is to run again."""
-        if self.fresh:
+    def drop_checkpoints(self) -> None:
+        """Delete the checkpoints of all cells that run, if --fresh was given."""
+        if self.options.fresh:
             for entry in self.plan.todo:
                 self.store.drop_checkpoint(entry.cell.fit_id)
 
-    def adopt_records(self) -> None:
-        """Give reused records today's names: labels and titles may change, results do not."""
+    def rename_records(self) -> None:
+        """Update labels and titles of reused records; their results do not depend on them."""
         for entry in self.plan.of("reuse"):
             record = self.store.read(entry.cell.id)
-            if record is not None and _names(record.cell) != _names(entry.cell):
+            if record is not None and _labels(record.cell) != _labels(entry.cell):
                 self.store.rewrite(replace(record, cell=entry.cell))
 
     def run_record(self, **more: Any) -> Run:
-        """Describe this invocation, for the page."""
+        """Return the record of this invocation; `more` sets further fields."""
         trains = any(cell.training for cell in self.plan.cells)
         return Run(
             suite=self.suite.name,
@@ -133,165 +153,121 @@ class ReadyRun:
             profile=self.suite.profile,
             cells=tuple(cell.id for cell in self.plan.cells),
             skipped=self.plan.skipped,
-            metrics=tuple(score_name(metric) for metric in self.setup.metrics),
-            encoder=replace(self.facts.encoder, layers=()),
-            device=self.facts.device,
-            precision=self.facts.precision,
-            training=self.facts.training if trains else None,
+            metrics=tuple(score_name(metric) for metric in self.resources.metrics),
+            encoder=replace(self.resources.encoder, layers=()),
+            device=self.resources.device,
+            precision=self.resources.precision,
+            training=self.resources.training if trains else None,
             claims=tuple(self.suite.claims),
             warnings=self.warnings,
             reused=self.plan.count("reuse"),
-            environment=self.setup.environment,
+            environment=self.resources.environment,
             **more,
         )
 
 
-def prepare(suite: Suite, options: Options) -> ReadyRun:
-    """Find what the suite needs and lay out its cells.
+def prepare(suite: Suite, options: RunOptions) -> ReadyRun:
+    """Find what the suite needs and plan its cells.
 
     Raises:
-        SourceError: Weights that were asked for by name cannot be had.
+        SourceError: Weights of --weights are missing or unreadable.
         SuiteError: The suite does not fit what was found.
+        UsageError: There is no such device or encoder.
     """
     network = Network(offline=options.offline)
     mirror = open_mirror(options.mirror, network)
-    gallery = ImageStore(network, mirror)
-    shelf = WeightsStore(network, options.weights or {}, mirror)
+    images = ImageStore(network, mirror)
+    weights = WeightsStore(network, options.weights or {}, mirror)
     try:
         training = TrainingSet.find(suite.training_folder)
     except (SourceError, OSError) as error:
         raise suite.problem(("training", "images"), str(error)) from None
-    facts, encoder_files = _facts(suite, options, gallery, shelf, training)
-    metrics = tuple(_resolve(metric, facts, shelf) for metric in suite.metrics)
-    cells, skipped = plan.expand(suite, facts)
-    check_claims(suite, cells)
     store = Store(options.out, suite.name)
-    scores = [blank_score(metric, facts.encoder) for metric in metrics]
+    resources = _find_resources(suite, options, images, weights, training, store)
+    cells, skipped = plan.expand(suite, resources)
+    check_claims(suite, cells)
+    scores = [blank_score(metric, resources.encoder) for metric in resources.metrics]
     decided = plan.decide(
         cells, skipped, store.read, scores, fresh=options.fresh, bitwise=options.deterministic
     )
-    setup = Setup(
-        judge=facts.encoder,
-        encoder_files=encoder_files,
-        device=facts.device,
-        precision=facts.precision,
-        metrics=metrics,
+    warnings = list(resource_warnings(resources, scores, cells, training.hashes))
+    if mirror and mirror.complaint:
+        warnings.append(mirror.complaint)
+    return ReadyRun(suite, options, resources, decided, images, store, tuple(warnings))
+
+
+def check_claims(suite: Suite, cells: Sequence[Cell]) -> None:
+    """Raise SuiteError for claims that no two cells can test."""
+    if not (suite.claims and cells):
+        return
+    from harness.analysis.claims import impossible  # imports pandas, which is slow
+
+    problems = impossible(suite.claims, cells)
+    if problems:
+        raise SuiteError(suite.source.problem(("claims", id_), f"{why}.") for id_, why in problems)
+
+
+def _find_resources(
+    suite: Suite,
+    options: RunOptions,
+    images: ImageStore,
+    weights: WeightsStore,
+    training: TrainingSet,
+    store: Store,
+) -> Resources:
+    judge, named, files = _find_encoders(suite, options, weights)
+    device = options.found_device
+    fast = options.hardware.bfloat16 if options.hardware else None
+    return Resources(
+        contents={name: _find_image(images, source) for name, source in suite.contents.items()},
+        styles={name: _find_image(images, source) for name, source in suite.styles.items()},
+        encoder=judge,
+        encoders=named,
+        encoder_files=files,
+        device=device,
+        precision=precision.resolve(options.precision or suite.precision, device, fast=fast),
+        training=training.use,
         training_files=training.files,
-        environment=environment.describe(facts.device),
+        metrics=tuple(
+            metric.resolve(judge, weights) if hasattr(metric, "resolve") else metric
+            for metric in suite.metrics
+        ),
+        environment=environment.describe(device),
         repeats=suite.repeats,
         store=store,
         deterministic=options.deterministic,
     )
-    warnings = [*_warnings(facts, scores, cells, training.hashes), *_circular(metrics)]
-    if mirror and mirror.complaint:
-        warnings.append(mirror.complaint)
-    return ReadyRun(
-        suite, facts, decided, setup, gallery, store, tuple(warnings), fresh=options.fresh
-    )
 
 
-def check_claims(suite: Suite, cells: Sequence[Cell]) -> None:
-    """Raise SuiteError for claims that no two of the cells could test."""
-    if not (suite.claims and cells):  # all cells may be skipped
-        return
-    from harness.analysis.claims import impossible  # pandas takes its time
-
-    found = impossible(suite.claims, cells)
-    if found:
-        raise SuiteError(suite.source.problem(("claims", name), f"{why}.") for name, why in found)
-
-
-def _facts(
-    suite: Suite, options: Options, gallery: ImageStore, shelf: WeightsStore, training: TrainingSet
-) -> tuple[Facts, dict[str, Path | None]]:
-    judge = options.encoder or suite.encoder
+def _find_encoders(
+    suite: Suite, options: RunOptions, weights: WeightsStore
+) -> tuple[EncoderUse, dict[str, EncoderUse | str], dict[str, Path | None]]:
+    """Return the judge, all encoders by the suite's names, and their files by SHA-256."""
+    judge_name = options.encoder or suite.encoder
     try:
-        encoder, path = encoders.find(judge, shelf)
+        judge, path = encoders.find(judge_name, weights)
     except (UnknownNameError, WeightsError) as error:
         if options.encoder:
             raise UsageError(f"--encoder: {error}") from None
         raise suite.problem(("encoder",), str(error)) from None
-    files = {encoder.sha256: path}
-    named: dict[str, EncoderUse | str] = {judge: encoder}
-    for name in (name for name in suite.encoders if name != judge):
+    files = {judge.sha256: path}
+    named: dict[str, EncoderUse | str] = {judge_name: judge}
+    for name in (name for name in suite.encoders if name != judge_name):
         try:
-            use, path = encoders.find(name, shelf)
+            use, path = encoders.find(name, weights)
             named[name], files[use.sha256] = use, path
         except MissingWeightsError as error:
             named[name] = str(error)
-    contents = {name: _image(gallery, source) for name, source in suite.contents.items()}
-    styles = {name: _image(gallery, source) for name, source in suite.styles.items()}
-    device = options.found_device
-    fast = options.hardware.bfloat16 if options.hardware else None
-    facts = Facts(
-        contents=contents,
-        styles=styles,
-        encoder=encoder,
-        device=device,
-        precision=precision.resolve(options.precision or suite.precision, device, fast=fast),
-        training=training.use,
-        encoders=named,
-    )
-    return facts, files
+    return judge, named, files
 
 
-def _image(gallery: ImageStore, source: Any) -> ImageUse | str:
+def _find_image(images: ImageStore, source: Any) -> ImageUse | str:
     try:
-        return gallery.find(source)
+        return images.find(source)
     except ImageError as error:
         return str(error)
 
 
-def _resolve(metric: Any, facts: Facts, shelf: WeightsStore) -> Any:
-    return metric.resolve(facts.encoder, shelf) if hasattr(metric, "resolve") else metric
-
-
-def _warnings(
-    facts: Facts, scores: Sequence[Score], cells: Sequence[Cell], trained_on: frozenset[str]
-) -> Iterator[str]:
-    if facts.encoder.warning:
-        yield facts.encoder.warning
-    for score in scores:
-        if score.why_missing:
-            yield f"{score.name} is not available: {score.why_missing}"
-    seen = {c.content.name: None for c in cells if c.training and c.content.sha256 in trained_on}
-    if seen:
-        yield f"Methods that train have seen {', '.join(seen)}: they are among the photographs."
-    yield from _stood_in(facts, cells)
-    images = (image for cell in cells for image in (cell.content, cell.style))
-    used = {image.name: image for image in images if image.stand_in}
-    if used:
-        reason = next(iter(used.values())).why_stand_in
-        yield (
-            f"Stand-ins for {', '.join(used)}: {reason} "
-            "`--mirror DIR|URL` takes copies of your own."
-        )
-
-
-def _circular(metrics: Sequence[Any]) -> Iterator[str]:
-    """Say which scores look through the suite's encoder for want of a network that was held out."""
-    found = {score_name(m): why for m in metrics if (why := getattr(m, "circular", ""))}
-    for why in dict.fromkeys(found.values()):
-        names = " and ".join(name for name, its in found.items() if its == why)
-        yield f"{names} had {why}."
-
-
-def _stood_in(facts: Facts, cells: Sequence[Cell]) -> Iterator[str]:
-    """Say which methods look at other layers than their recipes name."""
-    layers = {use.sha256: use.layers for use in facts.uses}
-    labels: dict[str, dict[str, None]] = {}
-    for cell in {(cell.variant, cell.encoder.sha256): cell for cell in cells}.values():
-        method = METHODS.build(cell.method, cell.params)
-        said = encoders.stood_in(method, layers[cell.encoder.sha256])
-        if said:
-            which = ", ".join(f"{shallow} for {deep}" for deep, shallow in said.items())
-            labels.setdefault(f"{cell.encoder.name} does not go so deep: {which}", {})[
-                cell.label
-            ] = None
-    for what, methods in labels.items():
-        yield f"Layers stand in for others in {', '.join(methods)}, since {what}."
-
-
-def _names(cell: Cell) -> tuple[Any, ...]:
+def _labels(cell: Cell) -> tuple[Any, ...]:
     images = [(i.name, i.title, i.artist, i.year, i.rights) for i in (cell.content, cell.style)]
     return (cell.suite, cell.variant, cell.label, dict(cell.levels), *images)

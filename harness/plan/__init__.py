@@ -1,5 +1,7 @@
-"""From a suite to a plan: which cells there are, and which of them have to run. Pure functions."""
+"""From a suite to a plan: which cells it has, and which of them have to run."""
 
-from harness.plan.expand import Action, Entry, Facts, Plan, decide, expand, explain, explained
+from harness.plan.decide import Action, Entry, Plan, decide, explain, explain_all
+from harness.plan.expand import expand
+from harness.plan.resources import Resources
 
-__all__ = ["Action", "Entry", "Facts", "Plan", "decide", "expand", "explain", "explained"]
+__all__ = ["Action", "Entry", "Plan", "Resources", "decide", "expand", "explain", "explain_all"]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.execution import seeding
+from harness.execution.context import derive_seed
 from tests.helpers.faulty_runs import SLOW, Bench, site
 
 __all__ = ["site"]
@@ -34,7 +34,7 @@ def finished(bench: Bench) -> dict[str, str]:
 def drawn_by(bench: Bench) -> dict[str, str]:
     """Return the line that each stored cell writes when it is stylized, by cell id."""
     cells = [record.cell for record in bench.store.all_records() if record.ok]
-    return {c.id: str(seeding.derive(c.seed, c.content.name, c.style.name)) for c in cells}
+    return {c.id: str(derive_seed(c.seed, c.content.name, c.style.name)) for c in cells}
 
 
 def kill_at_random(bench: Bench, kills: int, latest: float, rng: random.Random) -> Counter[str]:

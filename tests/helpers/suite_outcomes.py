@@ -45,7 +45,7 @@ def plan_suite(path: Path, profile: str = "", given: tuple[str, ...] = ()) -> li
     encoders = {name: _encoder(name) for name in ("vgg19", *loaded.encoders)}
     cells, skipped = plan.expand(
         loaded,
-        plan.Facts(
+        plan.Resources(
             contents={name: _image(name) for name in loaded.contents},
             styles={name: _image(name) for name in loaded.styles},
             encoder=encoders["vgg19"],

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from harness.execution import snapshots
+from harness.execution.image_encoding import encode_snapshot
+from harness.execution.machine.timing import is_snapshot
 from harness.records import Failure, TracePoint
 from harness.store import Store
 from reports import page
@@ -35,12 +36,12 @@ def stored(out: Path) -> Store:
         passes = variants[one.cell.variant]
         if passes == 0:
             continue
-        steps = [step for step in range(1, passes + 1) if snapshots.wanted(step, passes)]
+        steps = [step for step in range(1, passes + 1) if is_snapshot(step, passes)]
         grey = {step: np.full((30, 40, 3), 8 * shade + step, np.uint8) for step in steps}
         trace = [TracePoint("stylize", i, i / 2, {"total": 8 / i}) for i in range(1, passes + 1)]
         if one.cell.variant == BROKEN:
             one = record(one.cell, status="diverged", failure=Failure("Diverged", "to infinity"))
-        encoded = {step: snapshots.encode(pixels) for step, pixels in grey.items()}
+        encoded = {step: encode_snapshot(pixels) for step, pixels in grey.items()}
         store.write(one, png((shade, 0, 0)), trace, encoded)
     return store
 
@@ -77,7 +78,7 @@ def test_captions_contain_the_losses_of_the_saved_image_and_of_raw_pixels(
         TracePoint("stylize", 2, 1.0, {"total": 6.0}),
         TracePoint("stylize", 3, 1.5, {"total": 7.0}, {"total": 9.5}),
     ]
-    store.write(one, png(), trace, {1: snapshots.encode(np.zeros((30, 40, 3), np.uint8))})
+    store.write(one, png(), trace, {1: encode_snapshot(np.zeros((30, 40, 3), np.uint8))})
     view = View(store)
     assert [frame.caption for frame in timeline._strip(view, one).frames] == [
         "0.500 s, loss 8.25 (saved image), 8.00 (raw pixels)",

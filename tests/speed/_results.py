@@ -10,8 +10,8 @@ import numpy as np
 from PIL import Image as Pillow
 
 from harness import suite
-from harness.execution.jobs import blank_score
-from harness.execution.prepare import Options, ReadyRun, prepare
+from harness.execution.prepare import ReadyRun, RunOptions, prepare
+from harness.execution.scoring import blank_score
 from harness.records import Cell, Record, Timing, TracePoint
 from harness.resources.images import PHOTOGRAPHS, read, skimage_photograph, to_png
 
@@ -47,7 +47,7 @@ def write_suite(folder: Path, name: str, style_weights: int, seeds: int) -> Path
 
 def fill(path: Path, out: Path, *, pictures: bool) -> ReadyRun:
     """Store a result for every cell of a suite; images are empty files without `pictures`."""
-    prepared = prepare(suite.load(path), Options(out=out, device="cpu", offline=True))
+    prepared = prepare(suite.load(path), RunOptions(out=out, device="cpu", offline=True))
     prepared.write_inputs()
     images = _pictures() if pictures else iter(lambda: b"", None)
     for cell, png in zip(prepared.plan.cells, images, strict=False):
@@ -60,7 +60,9 @@ def fill(path: Path, out: Path, *, pictures: bool) -> ReadyRun:
 
 def _record(prepared: ReadyRun, cell: Cell) -> Record:
     draw = np.random.default_rng([cell.seed, int(cell.id, 16)])
-    blank = (blank_score(metric, prepared.setup.judge) for metric in prepared.setup.metrics)
+    blank = (
+        blank_score(metric, prepared.resources.encoder) for metric in prepared.resources.metrics
+    )
     return Record(
         cell,
         "done",
@@ -69,7 +71,7 @@ def _record(prepared: ReadyRun, cell: Cell) -> Record:
         width=256,
         height=171,
         image_sha256=cell.id,
-        environment=prepared.setup.environment,
+        environment=prepared.resources.environment,
         started="2026-01-01T00:00:00+00:00",
     )
 

@@ -1,4 +1,4 @@
-"""Where cells run. An executor takes jobs and gives outcomes; it decides nothing about results."""
+"""The interface of executors, which run jobs and return outcomes."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from harness.records import Calibration, Cell
 
 
 class Executor(Protocol):
-    """Runs jobs in processes that it watches over, here or elsewhere."""
+    """Runs jobs in supervised processes, on this machine or on others."""
 
     finishing: bool
-    """No further cell begins."""
+    """True if no further cell starts."""
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """What its workers stand on."""
+        """Versions and hardware of the workers."""
 
     @property
     def under_way(self) -> list[Cell]:
-        """The cells that workers are at."""
+        """The cells that workers run."""
 
     def start(self) -> None:
-        """Begin to start; the first job need not wait for it then."""
+        """Start workers in the background."""
 
     def run(self, batches: Iterable[Sequence[Job]]) -> Iterator[Outcome]:
-        """Yield the outcome of every job; those of a batch run together.
+        """Yield the outcome of every job; the jobs of a batch run together.
 
         Raises:
             WorkerError: No worker can be started.
         """
 
     def finish(self) -> None:
-        """Let what runs come to its end and begin no other; a signal handler may call it."""
+        """Finish running cells and start no other; safe to call in a signal handler."""
 
     def calibrations(self) -> list[Calibration]:
-        """Have the machine's pace measured again, at the sizes that ran."""
+        """Measure the machine's pace again at every size that ran."""
 
     def close(self, *, now: bool = False) -> None:
-        """End the workers: after their last job, or at once."""
+        """End the workers after their last job, or at once."""

@@ -1,7 +1,7 @@
-"""How jobs and outcomes travel between processes of one machine: what is large goes by file.
+"""Transfer jobs and outcomes between processes of one machine; large objects go by file.
 
-A pipe holds 64 kB; with pixels in it a worker would stand still until a busy parent had read them.
-Images and fitted nets that several jobs share are written once, and kept by the worker.
+A pipe holds 64 kB; with pixels in it a worker would block until its busy parent reads them. Images
+and fitted networks that several jobs share are written once, and cached by the worker.
 """
 
 from __future__ import annotations
@@ -16,23 +16,24 @@ from typing import Any
 from harness import filesystem
 from harness.execution.jobs import Job, Outcome
 
-KEPT_FILES = 32
-"""Many more than the jobs that are under way can name."""
+MAX_FILES = 32
+"""Many more than scheduled jobs can refer to."""
 
-KEPT_IN_WORKER = 4
+MAX_CACHED_FILES = 4
+"""In the worker's memory."""
 
-ELSEWHERE = "choose another folder with TMPDIR"
+DISK_FULL_ADVICE = "choose another folder with TMPDIR"
 
 
 class Sender:
-    """Packs jobs, with files in a folder that is its own."""
+    """Packs jobs; writes their large objects to files in its folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._files: OrderedDict[str, Path] = OrderedDict()
 
     def pack(self, job: Job) -> bytes:
-        """Return a job as bytes that name the files which hold its images and its fitted net."""
+        """Return a job as bytes that refer to the files of its images and fitted network."""
         cell = job.cell
         names = {
             id(job.content): self._file(f"{cell.content.sha256}-{cell.size}", job.content),
@@ -48,7 +49,7 @@ class Sender:
         if name not in self._files:
             self._files[name] = write(large, self.folder / name)
         self._files.move_to_end(name)
-        if len(self._files) > KEPT_FILES:
+        if len(self._files) > MAX_FILES:
             self._files.popitem(last=False)[1].unlink()
         return self._files[name]
 
@@ -58,41 +59,41 @@ class _Pickler(pickle.Pickler):
         super().__init__(file, protocol=pickle.HIGHEST_PROTOCOL)
         self._names = names
 
-    def persistent_id(self, what: Any) -> str | None:
-        path = self._names.get(id(what))
+    def persistent_id(self, value: Any) -> str | None:
+        path = self._names.get(id(value))
         return str(path) if path else None
 
 
 class _Unpickler(pickle.Unpickler):
     def persistent_load(self, path: str) -> Any:
-        return _large(path)
+        return _load(path)
 
 
-@lru_cache(maxsize=KEPT_IN_WORKER)
-def _large(path: str) -> Any:
+@lru_cache(maxsize=MAX_CACHED_FILES)
+def _load(path: str) -> Any:
     with open(path, "rb") as file:  # noqa: PTH123
         return pickle.load(file)
 
 
 def unpack(packed: bytes) -> Job:
-    """Return the job that a Sender packed. Its arrays are shared with other jobs: read only."""
+    """Return the job that a Sender packed. Other jobs share its arrays: do not change them."""
     job: Job = _Unpickler(io.BytesIO(packed)).load()
     return job
 
 
-def write(what: Any, path: Path) -> Path:
-    """Leave an object in a file, and return where.
+def write(value: Any, path: Path) -> Path:
+    """Write an object to a file and return the path.
 
     Raises:
         StoreError: The disk of temporary files is full.
     """
-    with filesystem.writing(path.parent, ELSEWHERE), path.open("wb") as file:
-        pickle.dump(what, file, protocol=pickle.HIGHEST_PROTOCOL)
+    with filesystem.writing(path.parent, DISK_FULL_ADVICE), path.open("wb") as file:
+        pickle.dump(value, file, protocol=pickle.HIGHEST_PROTOCOL)
     return path
 
 
 def take(path: Path) -> list[Outcome]:
-    """Read the outcomes that the other side wrote, and remove their file."""
+    """Read the outcomes that the worker wrote, and delete their file."""
     with path.open("rb") as file:
         outcomes: list[Outcome] = pickle.load(file)
     path.unlink()

@@ -1,7 +1,7 @@
-"""Cells in one supervised worker process on this machine.
+"""Run cells in one supervised worker process on this machine.
 
-A crash or a time-out takes its own cell and no other: the pool starts a new worker for the next
-one. Timed cells run alone; the parent stores and logs one result while the worker is at the next.
+A crash or a timeout costs its own cell only: the pool starts a new worker for the next one. Timed
+cells run alone; the parent stores and logs one result while the worker runs the next cell.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,261 +26,270 @@ from pebble import ProcessExpired, ProcessPool
 from harness.errors import StoreError, WorkerError
 from harness.execution.executors import worker
 from harness.execution.executors.ipc import Sender, take
-from harness.execution.jobs import Job, Outcome, Setup
+from harness.execution.jobs import Job, Outcome
+from harness.plan import Resources
 from harness.records import Calibration, Cell, Failure, Record, Status
 
-AHEAD = 3
-"""Jobs handed out at a time: the one that runs, and two so that the worker never waits."""
+MAX_SCHEDULED = 3
+"""Batches in the pool: the one that runs, and two so that the worker never waits."""
 
-LOOK_SECONDS = 0.5
-"""How often it is looked whether a cell is overdue, or its worker has vanished without a word."""
+CHECK_SECONDS = 0.5
+"""Interval of checks whether a cell exceeds its timeout or its worker has vanished."""
 
-LOG_TAIL = 4000
-"""Characters of a dead worker's last words that its cell's record keeps."""
+MAX_LOG_CHARACTERS = 4000
+"""Of the end of a crashed worker's log that the record of its cell keeps."""
 
 
-@dataclass(frozen=True)
-class _Parcel:
-    """The cells of one batch on their way."""
+@dataclass
+class _Batch:
+    """The cells that run together, packed for the worker."""
 
     cells: Sequence[Cell]
     packed: Sequence[bytes]
-    target: Path  # where the worker leaves their outcomes
+    target: Path  # where the worker writes their outcomes
+    attempts: tuple[Failure, ...] = ()  # how earlier attempts ended
     future: Any = None
-    attempts: tuple[Failure, ...] = ()  # how earlier tries ended
+
+    @property
+    def id(self) -> str:
+        return self.cells[0].id
 
     @property
     def fit_id(self) -> str:
         return self.cells[0].fit_id
 
-    def apart(self) -> list[_Parcel]:
-        """Return one parcel for each cell."""
+    def split(self) -> list[_Batch]:
+        """Return one batch for each cell."""
         return [
-            _Parcel([cell], [packed], self.target.with_name(f"{self.target.name}-{index}"))
+            _Batch([cell], [packed], self.target.with_name(f"{self.target.name}-{index}"))
             for index, (cell, packed) in enumerate(zip(self.cells, self.packed, strict=True))
         ]
 
 
 @dataclass(frozen=True)
-class _Place:
-    """Where the worker stands, as far as it told."""
+class _Position:
+    """What the worker last reported."""
 
     pid: int = 0
     cell_id: str = ""
     phase: str = ""
-    since: float | None = None  # when the fit began: warm-up and calibration are not the cell's
+    since: float | None = None  # start of the fit: the timeout excludes warm-up and calibration
 
-    def moved(self, pid: int, cell_id: str, phase: str) -> _Place:
-        """Return where it stands now; every cell's first word is `begin`."""
+    def advance(self, pid: int, cell_id: str, phase: str) -> _Position:
+        """Return the position after a report; the first report of every cell is `begin`."""
         since = None if phase == "begin" else self.since
         if since is None and phase == "fit":
             since = time.monotonic()
-        return _Place(pid, cell_id, phase, since)
+        return _Position(pid, cell_id, phase, since)
 
 
 class LocalExecutor:
-    """Runs jobs in order; `on_progress(cell id, phase, index, of)` comes from another thread.
+    """Runs jobs in order. `on_progress(cell id, phase, index, of)` is called in another thread.
 
     Args:
-        setup: What all cells share.
-        on_progress: Is told where the running cell stands.
+        resources: What all cells share.
+        on_progress: Receives the progress of the running cell.
         timeout: Seconds that a cell may take, its fit included; then the worker is killed.
     """
 
     def __init__(
         self,
-        setup: Setup,
+        resources: Resources,
         on_progress: Callable[[str, str, int, int], None],
         timeout: float | None = None,
     ) -> None:
-        context = multiprocessing.get_context("spawn")  # fork would share torch's threads
-        self.environment: Mapping[str, str] = setup.environment
-        """Of the worker, as soon as it has started."""
+        context = multiprocessing.get_context("spawn")  # fork would copy the locks of torch
+        self.environment: Mapping[str, str] = resources.environment
+        """Of the worker, once it has started."""
+        self.finishing = False  # start no further cell
         self._on_progress, self._timeout = on_progress, timeout
         self._folder = temporary_folder()
         self._log = Path(self._folder.name) / "worker.log"
-        # Not a queue: its lock would stay locked where a worker is killed while it holds it.
-        self._messages, self._other_end = context.Pipe(duplex=False)
-        self._place = _Place()
-        self._waiting: deque[_Parcel] = deque()
-        self._sent: dict[str, _Parcel] = {}  # by the id of the first cell
-        self._ends: dict[str, Exception] = {}  # of those that had to be ended, likewise
-        self._gone = 0  # how often the worker was looked for and not found
-        self._bad_fits: dict[str, str] = {}  # fit id -> what became of the cell that had it first
-        self.finishing = False  # no further cell begins
+        # Not a queue: its lock would stay locked if the worker is killed while it holds it.
+        self._messages, self._worker_end = context.Pipe(duplex=False)
+        self._position = _Position()
+        self._scheduled: dict[str, _Batch] = {}  # by batch id
+        self._kill_reasons: dict[str, Exception] = {}  # of batches that were killed, by batch id
+        self._failed_checks = 0  # consecutive checks that did not find the worker
+        self._bad_fits: dict[str, str] = {}  # fit id -> how its first cell ended
         self._pool = ProcessPool(
             max_workers=1,
             initializer=worker.start,
-            initargs=(setup, self._other_end, self._log),
+            initargs=(resources, self._worker_end, self._log),
             context=context,
         )
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
 
     def start(self) -> None:
-        """Start the worker; the first job need not wait for it then."""
-        self._pool.schedule(worker.awake)
+        """Start the worker in the background."""
+        self._pool.schedule(worker.do_nothing)
 
     def wait_for_worker(self) -> None:
-        """Start it, and wait until it has imported what it needs.
+        """Start the worker and wait until it has imported what it needs.
 
         Raises:
-            WorkerError: It cannot be started.
+            WorkerError: The worker does not start.
         """
         try:
-            self._pool.schedule(worker.awake).result()
+            self._pool.schedule(worker.do_nothing).result()
         except (ProcessExpired, BrokenProcessPool):
-            raise self._stillborn() from None
+            raise self._start_error() from None
 
     def run(self, batches: Iterable[Sequence[Job]]) -> Iterator[Outcome]:
-        """Yield the outcome of every job, in order; those of a batch run together.
+        """Yield the outcome of every job, in order; the jobs of a batch run together.
 
         Raises:
             WorkerError: No worker can be started.
         """
-        folder = Path(self._folder.name)
-        sender = Sender(folder)
-        for number, jobs in enumerate(batches):
-            if self.finishing:
-                break
-            packed = [sender.pack(job) for job in jobs]
-            parcel = _Parcel([job.cell for job in jobs], packed, folder / f"outcomes-{number}")
-            self._waiting.append(self._send(parcel))
-            if len(self._waiting) == AHEAD:
-                yield from self._next()
-        while self._waiting:
-            yield from self._next()
+        packed = self._pack(batches)
+        queue: deque[_Batch] = deque()  # scheduled, in the order of their outcomes
+        retries: list[_Batch] = []
+        while True:
+            new = list(islice(packed, max(0, MAX_SCHEDULED - len(queue) - len(retries))))
+            for batch in [*retries, *new]:
+                self._scheduled[batch.id] = batch
+                vetoes = [self._veto("all"), self._veto(batch.fit_id)]
+                batch.future = self._pool.schedule(
+                    worker.execute, args=[batch.packed, batch.target, vetoes]
+                )
+            queue = deque([*retries, *queue, *new])
+            if not queue:
+                return
+            outcomes, retries = self._receive(queue.popleft())
+            yield from outcomes
 
     def finish(self) -> None:
-        """Let the running cell come to its end and begin no other; a signal handler may call it."""
+        """Finish the running cell and start no other; safe to call in a signal handler."""
         self.finishing = True
         self._veto("all").touch()
 
     @property
     def under_way(self) -> list[Cell]:
-        """The cells that the worker is at."""
-        parcel = self._sent.get(self._place.cell_id)
-        return list(parcel.cells) if parcel else []
+        """The cells that the worker runs."""
+        batch = self._scheduled.get(self._position.cell_id)
+        return list(batch.cells) if batch else []
 
     def calibrations(self) -> list[Calibration]:
-        """Have the machine's pace measured again, at the sizes that ran; nothing after a crash."""
+        """Measure the machine's pace again at every size that ran; empty after a crash."""
         try:
-            found: list[Calibration] = self._pool.schedule(worker.calibrate).result()
+            measured: list[Calibration] = self._pool.schedule(worker.calibrate).result()
         except (ProcessExpired, BrokenProcessPool):
             return []
-        return found
+        return measured
 
     def close(self, *, now: bool = False) -> None:
-        """End the worker: after its last job, or at once."""
+        """End the worker after its last job, or at once."""
         if now:
             self._pool.stop()  # type: ignore[no-untyped-call]
         else:
             self._pool.close()  # type: ignore[no-untyped-call]
         self._pool.join()
-        self._other_end.send(None)
+        self._worker_end.send(None)
         self._listener.join(timeout=5)
         self._folder.cleanup()
 
-    def _send(self, parcel: _Parcel) -> _Parcel:
-        future = self._pool.schedule(
-            worker.execute,
-            args=[parcel.packed, parcel.target, [self._veto("all"), self._veto(parcel.fit_id)]],
-        )
-        sent = replace(parcel, future=future)
-        self._sent[sent.cells[0].id] = sent
-        return sent
+    def _pack(self, batches: Iterable[Sequence[Job]]) -> Iterator[_Batch]:
+        folder = Path(self._folder.name)
+        sender = Sender(folder)
+        for number, jobs in enumerate(batches):
+            if self.finishing:
+                return
+            packed = [sender.pack(job) for job in jobs]
+            yield _Batch([job.cell for job in jobs], packed, folder / f"outcomes-{number}")
 
-    def _next(self) -> Iterator[Outcome]:
-        outcomes = self._received(self._waiting[0])
+    def _veto(self, name: str) -> Path:
+        """Return a file whose existence keeps jobs from starting: cancelling kills the worker."""
+        return Path(self._folder.name) / f"veto-{name}"
+
+    def _receive(self, batch: _Batch) -> tuple[Iterable[Outcome], list[_Batch]]:
+        """Wait for a batch; return its outcomes and what has to run again."""
         try:
-            yield from outcomes
-        finally:
-            self._waiting.popleft()
-
-    def _veto(self, what: str) -> Path:
-        """Return the file that keeps jobs from being begun: the pool's own way kills the worker."""
-        return Path(self._folder.name) / f"veto-{what}"
-
-    def _received(self, parcel: _Parcel) -> Iterator[Outcome]:
-        try:
-            path = self._result(parcel)
+            path = self._wait_for(batch)
         except BrokenProcessPool:
-            raise self._stillborn() from None
+            raise self._start_error() from None
         except TimeoutError:
             message = f"It did not end within {self._timeout:g} s; --timeout sets how many."
-            yield from self._lost(parcel, "timeout", Failure("Timeout", message))
+            return self._retry_or_fail(batch, "timeout", Failure("Timeout", message))
         except ProcessExpired as error:
-            words = self._last_words()
-            yield from self._lost(parcel, "crashed", _crash(error.exitcode, words))
-        else:
-            if path is None and not self.finishing:
-                yield from (self._untried(cell) for cell in parcel.cells)
-            for outcome in take(path) if path else ():
-                tried = (*parcel.attempts, *outcome.record.attempts)
-                yield replace(outcome, record=replace(outcome.record, attempts=tried))
+            failure = _crash(error.exitcode, self._read_log())
+            return self._retry_or_fail(batch, "crashed", failure)
+        if path is None:
+            untried = () if self.finishing else map(self._untried, batch.cells)
+            return list(untried), []
+        return [
+            replace(outcome, record=replace(outcome.record, attempts=attempts))
+            for outcome in take(path)
+            for attempts in [(*batch.attempts, *outcome.record.attempts)]
+        ], []
 
-    def _result(self, parcel: _Parcel) -> Path | None:
-        """Wait for a parcel, with an eye on whichever runs: after a crash it may be another one."""
-        while wait([parcel.future], LOOK_SECONDS).not_done:
-            running = self._sent.get(self._place.cell_id)
-            if running is not None and (end := self._vanished(running) or self._overdue(running)):
-                self._ends[running.cells[0].id] = end
-                running.future.cancel()  # which kills the worker, if there is one
-        del self._sent[parcel.cells[0].id]
-        if parcel.future.cancelled():
-            raise self._ends.pop(parcel.cells[0].id)
-        path: Path | None = parcel.future.result()
+    def _wait_for(self, batch: _Batch) -> Path | None:
+        """Wait for a batch and return its outcomes' file, or None if it was vetoed.
+
+        Meanwhile the running batch is supervised; after a crash it may be another one.
+        """
+        while wait([batch.future], CHECK_SECONDS).not_done:
+            running = self._scheduled.get(self._position.cell_id)
+            if running is not None and (reason := self._vanished(running) or self._late(running)):
+                self._kill_reasons[running.id] = reason
+                running.future.cancel()  # kills the worker if it still exists
+        del self._scheduled[batch.id]
+        if batch.future.cancelled():
+            raise self._kill_reasons.pop(batch.id)
+        path: Path | None = batch.future.result()
         return path
 
-    def _overdue(self, parcel: _Parcel) -> Exception | None:
-        since = self._place.since
+    def _late(self, batch: _Batch) -> Exception | None:
+        """Return an error if the running batch exceeds its timeout."""
+        since = self._position.since
         if not self._timeout or since is None:
             return None
-        late = time.monotonic() - since > self._timeout * len(parcel.cells)
+        late = time.monotonic() - since > self._timeout * len(batch.cells)
         return TimeoutError() if late else None
 
-    def _vanished(self, parcel: _Parcel) -> Exception | None:
-        """Tell of a worker that ended itself with exit code 0, which the pool overlooks."""
+    def _vanished(self, batch: _Batch) -> Exception | None:
+        """Return an error if the worker exited with code 0, which the pool overlooks."""
         try:
-            os.kill(self._place.pid, 0)
-            self._gone = 0
+            os.kill(self._position.pid, 0)
+            self._failed_checks = 0
         except ProcessLookupError:
-            self._gone += 1  # the first time the pool may be about to say so itself
-        if self._gone < 2 or parcel.future.done():
+            self._failed_checks += 1  # after the first one the pool may still report it itself
+        if self._failed_checks < 2 or batch.future.done():
             return None
         return cast("Exception", ProcessExpired("vanished", 0))  # type: ignore[no-untyped-call]
 
-    def _lost(self, parcel: _Parcel, status: Status, failure: Failure) -> Iterator[Outcome]:
-        """Try again what may do better: cells of a batch each alone, a crash once more."""
-        if len(parcel.cells) > 1:
-            again = parcel.apart()
-        elif status == "crashed" and not parcel.attempts and not self.finishing:
-            again = [replace(parcel, attempts=(failure,))]
-        else:
-            (cell,) = parcel.cells
-            if self._place == replace(self._place, cell_id=cell.id, phase="fit"):
-                self._bad_fits[cell.fit_id] = f"{status} for {cell.name}"
-                self._veto(cell.fit_id).touch()
-            yield Outcome(Record(cell, status, failure=failure, attempts=parcel.attempts))
-            return
-        self._place = _Place()  # of a worker that is no more
-        for one in [self._send(one) for one in again]:
-            yield from self._received(one)
+    def _retry_or_fail(
+        self, batch: _Batch, status: Status, failure: Failure
+    ) -> tuple[list[Outcome], list[_Batch]]:
+        """Run the cells of a batch again one by one, and a crashed cell once more."""
+        retries = []
+        if len(batch.cells) > 1:
+            retries = batch.split()
+        elif status == "crashed" and not batch.attempts and not self.finishing:
+            retries = [replace(batch, attempts=(failure,))]
+        if retries:
+            self._position = _Position()  # of the new worker
+            return [], retries
+        (cell,) = batch.cells
+        if self._position == replace(self._position, cell_id=cell.id, phase="fit"):
+            self._bad_fits[cell.fit_id] = f"{status} for {cell.name}"
+            self._veto(cell.fit_id).touch()
+        return [Outcome(Record(cell, status, failure=failure, attempts=batch.attempts))], []
 
     def _untried(self, cell: Cell) -> Outcome:
-        """Not each content shall wait for a fit that hangs, or bring a worker down."""
+        """Return the outcome of a cell whose fit hung or crashed for an earlier content."""
         why = self._bad_fits[cell.fit_id]
         failure = Failure("Untried", f"Its fit ended in {why}; it is not tried again in this run.")
         return Outcome(Record(cell, "failed", failure=failure))
 
-    def _stillborn(self) -> WorkerError:
-        return WorkerError(f"The worker process does not start:\n{self._last_words()}")
+    def _start_error(self) -> WorkerError:
+        return WorkerError(f"The worker process does not start:\n{self._read_log()}")
 
-    def _last_words(self) -> str:
-        """Take what a dead worker has left in its log."""
+    def _read_log(self) -> str:
+        """Return the end of the worker's log, and empty the log."""
         text = self._log.read_text(errors="replace") if self._log.exists() else ""
         self._log.write_bytes(b"")
-        return text[-LOG_TAIL:].strip()
+        return text[-MAX_LOG_CHARACTERS:].strip()
 
     def _listen(self) -> None:
         while (message := self._messages.recv()) is not None:
@@ -287,24 +297,24 @@ class LocalExecutor:
                 self.environment = message
             else:
                 pid, cell_id, phase, index, of = message
-                self._place = self._place.moved(pid, cell_id, phase)
+                self._position = self._position.advance(pid, cell_id, phase)
                 self._on_progress(cell_id, phase, index, of)
 
 
 def temporary_folder() -> tempfile.TemporaryDirectory[str]:
-    """Return a folder that goes when its owner does.
+    """Return a temporary folder that is removed together with the returned object.
 
     Raises:
-        StoreError: There is no place for one.
+        StoreError: No temporary folder can be created.
     """
     try:
         return tempfile.TemporaryDirectory(prefix="nstbench-", ignore_cleanup_errors=True)
     except OSError as error:
         raise StoreError(
-            f"There is no folder for temporary files: {error}. TMPDIR names another."
+            f"No temporary folder can be created: {error}. Set TMPDIR to another folder."
         ) from error
 
 
-def _crash(code: int, words: str) -> Failure:
+def _crash(code: int, log: str) -> Failure:
     how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-    return Failure("Crashed", f"The worker process died with {how}.", words)
+    return Failure("Crashed", f"The worker process died with {how}.", log)

@@ -1,60 +1,55 @@
-"""Who else was at work while something was timed."""
+"""Detect other processes that compete with timed work for processor cores."""
 
 from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
 
-from harness.execution.machine import procfs
-
-PROC_STAT = Path("/proc/stat")
+import psutil
 
 TOLERATED_CORES = 0.15
-"""What the rest of a machine may do at a time without a word: the display, storing a result."""
+"""Load of the rest of the machine that is not reported: a display, the storing of a result."""
 
 MIN_SECONDS = 0.5
+"""Shorter intervals are not judged: the system counts in hundredths of a second on every core."""
 
 TOLERATED_SPREAD = 0.2
-"""Half of all passes may differ by so much, over their median."""
+"""Interquartile range of the times of passes, over their median, that is not reported."""
 
 
 class BackgroundLoad:
-    """Counts the work of all other processes on the machine, from `begin` on.
+    """Measures the processor time of all other processes since the last `restart`.
 
     Args:
-        threads: How many cores the timed work itself needs.
+        threads: Number of cores that the timed work itself uses.
     """
 
     def __init__(self, threads: int) -> None:
         self.cores = os.cpu_count() or 1
         self.threads = min(threads, self.cores)
-        self.begin()
+        self.restart()
 
-    def begin(self) -> None:
-        """Start to count."""
-        self._then = (time.perf_counter(), _busy_seconds(), time.process_time())
+    def restart(self) -> None:
+        """Start a new measurement."""
+        self._start = (time.perf_counter(), _busy_seconds(), time.process_time())
 
     def busy_cores(self) -> float | None:
-        """Return how many cores others kept busy; None where the system does not tell.
-
-        It counts in hundredths of a second, on every core: of what is over at once it says nothing.
-        """
-        wall, busy, own = self._then
+        """Return how many cores other processes kept busy, or None if that is not known."""
+        wall, busy, own = self._start
         elapsed = time.perf_counter() - wall
         if busy is None or elapsed < MIN_SECONDS or (now := _busy_seconds()) is None:
             return None
         return max(0.0, (now - busy - (time.process_time() - own)) / elapsed)
 
-    def complaint(self, busy: float | None) -> str:
-        """Say that they were in the way; empty where cores enough were left."""
+    def warning(self, busy: float | None) -> str:
+        """Return a warning if fewer cores were idle than the timed work uses, else ""."""
         if busy is None or busy + self.threads <= self.cores + TOLERATED_CORES:
             return ""
         return f"other processes kept {busy:.1f} of {self.cores} cores busy"
 
 
-def unsteady(quartiles: tuple[float, float, float] | None) -> str:
-    """Say that passes did not take the same time; empty where they did, or nothing is known."""
+def spread_warning(quartiles: tuple[float, float, float] | None) -> str:
+    """Return a warning if the times of passes vary by more than TOLERATED_SPREAD, else ""."""
     if quartiles is None:
         return ""
     low, median, high = quartiles
@@ -63,11 +58,11 @@ def unsteady(quartiles: tuple[float, float, float] | None) -> str:
 
 
 def _busy_seconds() -> float | None:
-    """Return the seconds that all cores together have worked, stolen ones included."""
+    """Return the seconds that all cores together were busy, or None if the system hides them."""
     try:
-        fields = procfs.begin_of(PROC_STAT).split("\n", 1)[0].split()
+        times = psutil.cpu_times()
     except OSError:
         return None
-    ticks = [int(number) for number in fields[1:9]]  # guests are within the first two
-    user, nice, system, _idle, _waiting, interrupts, soft, stolen = ticks
-    return (user + nice + system + interrupts + soft + stolen) / os.sysconf("SC_CLK_TCK")
+    # Time of guests is part of `user` and `nice`; stolen time counts as busy.
+    idle = ("idle", "iowait", "guest", "guest_nice")
+    return sum(times) - sum(getattr(times, name, 0.0) for name in idle)

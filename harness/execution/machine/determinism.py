@@ -1,14 +1,13 @@
-"""Images that come out the same, bit by bit, whenever a run is done again on one machine.
+"""Deterministic mode: a repeated run on the same machine gives the same images, bit by bit.
 
-Without it a run is seeded: every variant sees the same noise and batches, and what libraries round
-otherwise from one time to the next is left to them. On a CPU the number of threads is part of what
-decides bits: some sums are split between them.
+Without it a run is seeded: every variant sees the same noise and batches, but libraries may round
+differently each time. On a CPU the bits also depend on the number of threads, which split some
+sums.
 
-Of what methods here differentiate on CUDA, torch's list of operations without a deterministic
-algorithm (documentation of 2.15) names reflection padding, which
+Torch's list of operations without a deterministic algorithm on CUDA (documentation of 2.15)
+contains two that methods here differentiate: reflection padding, which
 `methods/_deterministic_padding.py` computes differently, and bilinear enlargement, which torch
-itself then computes by indices, as it does replication padding. Nothing of it has been run on a
-GPU.
+then computes by indices, as it does replication padding. This mode has not been run on a GPU.
 """
 
 from __future__ import annotations
@@ -18,16 +17,16 @@ import os
 from harness.records import BITWISE
 
 
-def insist() -> None:
-    """Have torch take only algorithms that repeat themselves; call it before CUDA starts.
+def enable() -> None:
+    """Restrict torch to deterministic algorithms. Call it before CUDA is initialised.
 
-    An operation that has none raises from here on, and so fails its cell.
+    An operation without such an algorithm then raises, which fails its cell.
     """
     import torch
 
-    # By their documentation cuBLAS and MKL promise the same sums each time under these alone.
-    # Without, MKL's product of L-BFGS's history with a gradient had nine results, by where in
-    # memory the two lay; with AUTO one, in the same time.
+    # cuBLAS and MKL document reproducible sums only with these settings. Without MKL_CBWR, the
+    # product of L-BFGS's history with a gradient had nine results, depending on memory alignment;
+    # with AUTO it has one, in the same time.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     os.environ.setdefault("MKL_CBWR", "AUTO")
     torch.use_deterministic_algorithms(True)
@@ -36,7 +35,7 @@ def insist() -> None:
 
 
 def level(device: str) -> str:
-    """Return which level holds in this process, and on what it hangs."""
+    """Return whether this process is deterministic or seeded, and under which conditions."""
     import torch
 
     if not torch.are_deterministic_algorithms_enabled():

@@ -1,4 +1,4 @@
-"""What a run stood on: versions, machine, commit; and when."""
+"""Versions, hardware, commit and time of a run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.resources import software
 
 
 def describe(device: str) -> dict[str, str]:
-    """Return the facts that a number may hang on, as short strings; those of torch are apart."""
+    """Return the facts that may influence a result, as short strings; see also `of_torch`."""
     facts = {
         **software.versions(),
         "python": platform.python_version(),
@@ -25,12 +25,12 @@ def describe(device: str) -> dict[str, str]:
 
 
 def now() -> str:
-    """Return the time, ISO 8601 in UTC, to the second: as records and runs have it."""
+    """Return the time in ISO 8601, UTC, to the second, as in records and runs."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
 def of_torch(device: str) -> dict[str, str]:
-    """Return what only torch can tell, and only where cells run: importing it takes seconds."""
+    """Return the facts that need torch. Only workers call this: importing torch takes seconds."""
     import torch
 
     facts = {"threads": str(torch.get_num_threads()), "deterministic": determinism.level(device)}
@@ -40,7 +40,7 @@ def of_torch(device: str) -> dict[str, str]:
 
 
 def processor() -> str:
-    """Return the processor's name, as far as the system tells it."""
+    """Return the name of the processor, or an empty string if the system does not report it."""
     cpuinfo = Path("/proc/cpuinfo")
     if sys.platform == "linux" and cpuinfo.exists():
         for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():

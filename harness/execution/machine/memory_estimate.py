@@ -1,8 +1,8 @@
-"""What a cell will need of memory at the least, before it starts: what cannot fit is not tried.
+"""Skip cells that cannot fit into memory, by a lower bound that is known before they start.
 
-The bound is sure, not tight: only what autograd keeps of one pass through the encoder is counted.
-Gradients, a method's own networks and its optimizer come on top; a cell that turns out too large
-because of those ends as `out_of_memory`.
+The bound counts only what autograd keeps of one pass through the encoder. Gradients, a method's own
+networks and its optimizer come on top; a cell that is too large because of those ends as
+`out_of_memory`.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from harness.errors import TooLargeError
 from harness.execution.machine import memory_limit
 from harness.records import Cell
 
-SAMPLE = 128
-"""Long and short edge, in pixels, of the image on which it is measured."""
+SAMPLE_EDGE = 128
+"""Edge in pixels of the square image on which the memory of a pass is measured."""
 
-CARELESS = 500_000_000
-"""So many bytes are given to any cell without asking what is free."""
+MIN_CHECKED_BYTES = 500_000_000
+"""Cells that need less are not checked."""
 
 
 @dataclass(frozen=True)
 class Need:
-    """Bytes that a pass keeps, and over how many pixels."""
+    """Bytes that a pass keeps, and the size of its batch of images."""
 
     bytes: float
     batch: int
@@ -38,22 +38,22 @@ class Need:
 
 
 def check(method: Any, encoder: LayeredEncoder, cell: Cell, contents: Tensor) -> None:
-    """Raise TooLargeError where the cell cannot fit into what is free on its device."""
-    need = least(method, encoder, cell, contents)
-    if need.bytes < CARELESS:
+    """Raise TooLargeError if a cell needs more memory than is free on its device."""
+    need = lower_bound(method, encoder, cell, contents)
+    if need.bytes < MIN_CHECKED_BYTES:
         return
     free = _free(contents.device)
-    if free is None or need.bytes <= free:
+    if need.bytes <= free:
         return
     raise TooLargeError(
-        f"It would take more than {need.bytes / 1e9:.1f} GB for {need.batch} × {need.height} × "
+        f"The cell needs more than {need.bytes / 1e9:.1f} GB for {need.batch} × {need.height} × "
         f"{need.width} pixels through {encoder.name} in {cell.precision}, and {free / 1e9:.1f} GB "
         f"are free. Choose smaller `sizes`, bfloat16, or a smaller `batch_size` or `crop`."
     )
 
 
-def least(method: Any, encoder: LayeredEncoder, cell: Cell, contents: Tensor) -> Need:
-    """Return what one pass keeps: over the contents, or over a batch of what is trained on."""
+def lower_bound(method: Any, encoder: LayeredEncoder, cell: Cell, contents: Tensor) -> Need:
+    """Return what one pass keeps: over the contents, or over a batch of a training."""
     batch, _, height, width = contents.shape
     if getattr(method, "trains", False):
         batch = getattr(method, "batch_size", 1)
@@ -63,7 +63,7 @@ def least(method: Any, encoder: LayeredEncoder, cell: Cell, contents: Tensor) ->
     return Need(kept * batch * height * width, batch, height, width)
 
 
-def _free(device: torch.device) -> int | None:
+def _free(device: torch.device) -> int:
     if device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + unused
@@ -72,7 +72,7 @@ def _free(device: torch.device) -> int | None:
 
 @lru_cache(maxsize=64)
 def _bytes_per_pixel(encoder: LayeredEncoder, layers: Sequence[str]) -> float:
-    """Return what autograd keeps of a pass, weights aside, over the pixels of its image."""
+    """Return the bytes per pixel that autograd keeps of a pass, without weights."""
     kept: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
@@ -81,8 +81,8 @@ def _bytes_per_pixel(encoder: LayeredEncoder, layers: Sequence[str]) -> float:
             kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    image = torch.rand(1, 3, SAMPLE, SAMPLE, device=encoder.mean.device).requires_grad_()
+    image = torch.rand(1, 3, SAMPLE_EDGE, SAMPLE_EDGE, device=encoder.mean.device).requires_grad_()
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        features = encoder(image, layers)  # held until all has been counted
+        features = encoder(image, layers)  # alive until all tensors are counted
     del features
-    return sum(kept.values()) / SAMPLE**2
+    return sum(kept.values()) / SAMPLE_EDGE**2

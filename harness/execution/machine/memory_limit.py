@@ -1,4 +1,4 @@
-"""How much memory is free, and a limit at that: better an error than a machine brought down."""
+"""Limit a process to the memory that is free, so that allocations raise before Linux kills it."""
 
 from __future__ import annotations
 
@@ -6,57 +6,36 @@ import resource
 import sys
 from pathlib import Path
 
-from harness.execution.machine import procfs
+import psutil
 
-MEMINFO, STATUS = Path("/proc/meminfo"), Path("/proc/self/status")
 CGROUP = Path("/sys/fs/cgroup")
 
 
-def free() -> int | None:
-    """Return the bytes that a process may still take, or None where the system does not tell.
+def free() -> int:
+    """Return the bytes that a process can still allocate: those of its container, if fewer."""
+    available = psutil.virtual_memory().available
+    left = _left_in_container()
+    return available if left is None else min(available, left)
 
-    In a container it is what the container has left, where that is less.
+
+def limit_to_free_memory() -> None:
+    """Make allocations beyond the memory that is free now raise MemoryError, on Linux only.
+
+    Only data is limited, not address space: libraries reserve address space that they never use.
     """
-    try:
-        available = _kilobytes(MEMINFO, "MemAvailable") * 1024
-    except (OSError, ValueError):
-        return None
-    return min(filter(None, (available, _left_in_container())), default=available)
-
-
-def limit_to_what_is_free() -> None:
-    """Let this process grow by what is free and no further: past that, allocating raises.
-
-    Otherwise Linux ends whichever process it likes. Only data is limited, not address space:
-    libraries reserve that without using it. Elsewhere than on Linux nothing is limited.
-    """
-    room = free() if sys.platform == "linux" else None
-    if room is None:
+    if sys.platform != "linux":
         return
-    _, most = resource.getrlimit(resource.RLIMIT_DATA)
-    limit = _kilobytes(STATUS, "VmData") * 1024 + room
-    if most == resource.RLIM_INFINITY or limit < most:
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, most))
+    _, hard_limit = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = psutil.Process().memory_info().data + free()
+    if hard_limit == resource.RLIM_INFINITY or limit < hard_limit:
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, hard_limit))
 
 
 def _left_in_container() -> int | None:
-    """Return what control groups (version 2) leave to us, None where they set no limit."""
+    """Return what control groups (version 2) leave to the process, None without a limit."""
     try:
-        most, used = (
-            int(procfs.begin_of(CGROUP / f"memory.{what}")) for what in ("max", "current")
-        )
-        cached = _entry(procfs.begin_of(CGROUP / "memory.stat"), "inactive_file")
+        limit, used = (int((CGROUP / f"memory.{name}").read_text()) for name in ("max", "current"))
+        stat = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
     except (OSError, ValueError):
         return None
-    return max(0, most - used + cached)  # what is only cached gives way
-
-
-def _kilobytes(path: Path, name: str) -> int:
-    return _entry(procfs.begin_of(path), f"{name}:")
-
-
-def _entry(text: str, name: str) -> int:
-    for line in text.splitlines():
-        if line.startswith(name):
-            return int(line.split()[1])
-    raise ValueError(f"There is no {name} in it.")
+    return max(0, limit - used + int(stat["inactive_file"]))  # the kernel frees its file cache

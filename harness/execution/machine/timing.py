@@ -1,4 +1,4 @@
-"""Clocks, memory and traces. What is timed is the device's work, not the queueing of it."""
+"""Clocks, peak memory and traces. Timed is the work of the device, not the queueing of kernels."""
 
 from __future__ import annotations
 
@@ -15,26 +15,29 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from harness.execution import snapshots
-from harness.execution.machine import procfs
 from harness.protocols import Step
 from harness.records import TracePoint
 
 CLEAR_REFS, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 PROGRESS_SECONDS = 0.2
-MAX_WARM_UPS, WARM_UP_SECONDS, STEADY = 8, 3.0, 0.1
-"""A warm-up ends when two runs differ by a tenth, or after so many or so long."""
+"""Least time between two progress reports of a phase."""
+
+MAX_WARM_UPS, WARM_UP_SECONDS, WARM_UP_TOLERANCE = 8, 3.0, 0.1
+"""A warm-up ends when two consecutive calls differ by a tenth, or at one of these limits."""
+
+REPEAT_SECONDS = 1.0
+"""Quick work is repeated until this time has passed."""
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait until the device has done all that was asked of it."""
+    """Wait until the device has finished all queued work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 class Stopwatch:
-    """Seconds of a block, the device synchronised at both ends."""
+    """Measures the seconds of a block; synchronises the device at both ends."""
 
     def __init__(self, device: torch.device) -> None:
         self.device, self.seconds = device, 0.0
@@ -50,24 +53,34 @@ class Stopwatch:
 
 
 def until_steady(work: Callable[[], object], device: torch.device) -> None:
-    """Do the work until it takes what it took the last time.
+    """Call `work` until two consecutive calls take the same time.
 
-    At least twice, at most MAX_WARM_UPS times, and not again after WARM_UP_SECONDS.
+    It is called at least twice, at most MAX_WARM_UPS times, and not again after WARM_UP_SECONDS.
     """
-    begin = time.perf_counter()
+    start = time.perf_counter()
     last: float | None = None
     for _ in range(MAX_WARM_UPS):
         with Stopwatch(device) as watch:
             work()
         if last is not None:
-            steady = abs(watch.seconds - last) <= STEADY * last
-            if steady or time.perf_counter() - begin > WARM_UP_SECONDS:
+            steady = abs(watch.seconds - last) <= WARM_UP_TOLERANCE * last
+            if steady or time.perf_counter() - start > WARM_UP_SECONDS:
                 return
         last = watch.seconds
 
 
+def time_repeats(work: Callable[[], object], device: torch.device, most: int) -> list[float]:
+    """Time calls of `work` until REPEAT_SECONDS have passed, at most `most` calls."""
+    seconds: list[float] = []
+    while len(seconds) < most and sum(seconds) < REPEAT_SECONDS:
+        with Stopwatch(device) as watch:
+            work()
+        seconds.append(watch.seconds)
+    return seconds
+
+
 class Trace:
-    """Takes a method's steps without making the device wait: losses are read at the end."""
+    """Records the steps of a fit or stylization; losses stay on the device until they are read."""
 
     def __init__(
         self,
@@ -81,20 +94,20 @@ class Trace:
         self._marks: list[float] = []
         self._events: list[torch.cuda.Event] = []
         self._shown = 0.0
-        self._points: list[TracePoint] = []  # of earlier processes, and those read by now
-        self._read, self._before = 0, 0.0
+        self._points: list[TracePoint] = []  # of earlier processes, and those read so far
+        self._read, self._earlier_seconds = 0, 0.0
         self._start = time.perf_counter()
-        self._mark()  # where the first step begins
+        self._mark()  # the start of the first step
 
     def resume(self, earlier: Sequence[TracePoint], seconds: float) -> None:
-        """Go on after the steps of earlier processes, which were at it for `seconds`."""
-        self._points, self._before = list(earlier), seconds
+        """Continue after the steps of earlier processes, which took `seconds`."""
+        self._points, self._earlier_seconds = list(earlier), seconds
 
     def on_step(self, step: Step) -> None:
-        """Keep a step, and now and then its image; tell the display now and then."""
+        """Record a step, keep its image if it is a snapshot, and report progress."""
         if step.image is not None:
-            if self.phase == "stylize" and snapshots.wanted(step.index, step.of):
-                self._images[step.index] = _levels(step.image)
+            if self.phase == "stylize" and is_snapshot(step.index, step.of):
+                self._images[step.index] = _to_uint8(step.image)
             step = replace(step, image=None)
         self.steps.append(step)
         self._mark()
@@ -104,7 +117,7 @@ class Trace:
 
     def _mark(self) -> None:
         self._marks.append(time.perf_counter())
-        if self.device.type == "cuda":  # the host runs ahead of the device: let the device say
+        if self.device.type == "cuda":  # the host runs ahead, so the device records the time
             event = torch.cuda.Event(enable_timing=True)
             event.record()
             self._events.append(event)
@@ -117,25 +130,25 @@ class Trace:
         return np.array(self._marks) - self._start
 
     def points(self) -> list[TracePoint]:
-        """Return the loss curve; this is where losses leave the device."""
-        seconds = self._before + self._seconds()[1:]
+        """Return the loss curve; this call reads the losses off the device."""
+        seconds = self._earlier_seconds + self._seconds()[1:]
         self._points += [
-            TracePoint(self.phase, step.index, float(at), _numbers(step))
+            TracePoint(self.phase, step.index, float(at), _losses(step))
             for step, at in zip(self.steps[self._read :], seconds[self._read :], strict=True)
         ]
         self._read = len(self.steps)
         return list(self._points)
 
     def snapshots(self) -> dict[int, np.ndarray[Any, np.dtype[np.uint8]]]:
-        """Return the images that were kept, uint8 (H, W, 3), by step."""
+        """Return the snapshots, uint8 (H, W, 3), by step."""
         return {
             index: image[0].permute(1, 2, 0).cpu().numpy() for index, image in self._images.items()
         }
 
     def pass_ms(self) -> tuple[float, float, float] | None:
-        """Return the quartiles of milliseconds per step, or None where nothing was reported.
+        """Return the quartiles of milliseconds per step, or None without steps.
 
-        The first tenth is left out where there are ten steps or more: caches fill, code compiles.
+        The first tenth of ten or more steps is left out: caches fill and code compiles.
         """
         seconds = [0.0, *(point.seconds for point in self.points())]
         if len(seconds) == 1:
@@ -148,38 +161,43 @@ class Trace:
         return low, middle, high
 
 
-def _levels(image: torch.Tensor) -> torch.Tensor:
-    """Copy an image as it would be saved; the device need not be waited for."""
+def is_snapshot(index: int, of: int) -> bool:
+    """Return True for passes 1, 2, 5, 10, 20, 50 ... but the last, which is the result itself."""
+    return index < of and str(index).rstrip("0") in ("1", "2", "5")
+
+
+def _to_uint8(image: torch.Tensor) -> torch.Tensor:
+    """Return a copy of an image as it would be saved, without waiting for the device."""
     return image.detach().clamp(0, 1).mul_(255).round_().to(torch.uint8)
 
 
-def _numbers(step: Step) -> dict[str, float]:
+def _losses(step: Step) -> dict[str, float]:
     return {name: float(loss) for name, loss in step.losses.items()}
 
 
 class PeakMemory:
-    """Megabytes at the highest point since `reset`: of the GPU's tensors, or of the process."""
+    """Peak megabytes since `reset`: of tensors on the GPU, or of the process on a CPU."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self.of = "gpu" if device.type == "cuda" else "process"
 
     def reset(self) -> None:
-        """Begin anew. A process' high-water mark can only be lowered on Linux."""
+        """Start a new measurement. Only Linux can reset the peak of a process."""
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         elif sys.platform == "linux":
             try:
-                procfs.tell(CLEAR_REFS, "5")
+                CLEAR_REFS.write_text("5")  # resets VmHWM
             except OSError:
                 self.of = "process since its start"
 
-    def read(self) -> float | None:
-        """Return the peak in megabytes (10^6 bytes), or None where it cannot be had."""
+    def read(self) -> float:
+        """Return the peak in megabytes (10^6 bytes)."""
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device) / 1e6
-        if sys.platform == "linux":
-            for line in procfs.begin_of(STATUS).splitlines():
+        if sys.platform == "linux":  # psutil does not read VmHWM
+            for line in STATUS.read_text().splitlines():
                 if line.startswith("VmHWM:"):
                     return int(line.split()[1]) * 1024 / 1e6
         scale = 1 if sys.platform == "darwin" else 1024
@@ -187,5 +205,5 @@ class PeakMemory:
 
 
 def load_average() -> float | None:
-    """Return the machine's load over the last minute, where the system tells it."""
+    """Return the load average of the last minute, or None on systems without one."""
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else None

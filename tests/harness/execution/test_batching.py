@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.execution.batching import batches
+from harness.execution.batching import group_into_batches
 from harness.plan import Entry
 from harness.records import Cell, EncoderUse, ImageUse
 
@@ -28,24 +28,27 @@ def names(groups: list[list[Entry]]) -> list[str]:
 
 def test_gatys_mixes_styles_and_johnson_does_not() -> None:
     pairs = [(c, s) for s in "st" for c in "ab"]
-    assert names(batches([entry(*p) for p in pairs], 8)) == ["as bs at bt"]
-    assert names(batches([entry(*p, method="johnson") for p in pairs], 8)) == ["as bs", "at bt"]
+    assert names(group_into_batches([entry(*p) for p in pairs], 8)) == ["as bs at bt"]
+    assert names(group_into_batches([entry(*p, method="johnson") for p in pairs], 8)) == [
+        "as bs",
+        "at bt",
+    ]
 
 
-def test_no_batch_is_larger_than_asked() -> None:
-    assert [len(g) for g in batches([entry(seed=i) for i in range(7)], 3)] == [3, 3, 1]
+def test_no_batch_is_larger_than_the_limit() -> None:
+    assert [len(g) for g in group_into_batches([entry(seed=i) for i in range(7)], 3)] == [3, 3, 1]
 
 
-def test_only_one_shape_and_one_variant_go_together() -> None:
+def test_a_batch_has_cells_of_one_shape_and_one_variant() -> None:
     wide, tall = entry("a"), entry("b", edges=(400, 600))
     same = entry("c", edges=(900, 600))  # another file, the same shape at 64 pixels: 64 x 43
     other = entry("d", variant="gatys[adam]")
     changed = entry("e", params={"iterations": 7})
-    groups = batches([wide, tall, same, other, changed, entry("f", size=128)], 8)
+    groups = group_into_batches([wide, tall, same, other, changed, entry("f", size=128)], 8)
     assert names(groups) == ["as cs", "bs", "ds", "es", "fs"]
 
 
-def test_what_cannot_run_together_stays_alone() -> None:
-    groups = batches([entry("a", method="identity"), entry("b", method="identity"),
+def test_cells_whose_method_has_no_batches_run_alone() -> None:
+    groups = group_into_batches([entry("a", method="identity"), entry("b", method="identity"),
                       entry("c", action="score"), entry("d", action="score")], 8)  # fmt: skip
     assert names(groups) == ["as", "bs", "cs", "ds"]

@@ -1,4 +1,4 @@
-"""Trainings that die and go on: to the same bits as one that was never interrupted."""
+"""An interrupted training resumes and ends with the same bits as an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ RECIPE = {
     "steps": STEPS, "width": 0.25, "batch_size": 3, "crop": 32,
     "content_layers": ["relu1_2"], "style_layers": ["relu1_2"],
 }  # fmt: skip
-"""Two photographs in batches of three: every other batch begins in the middle of an order."""
+"""Two photographs in batches of three: every other batch starts in the middle of a permutation."""
 
 ENVIRONMENT = {"torch": "2.15.0", "pillow": "12.0", "commit": "abc"}
 
 
 class PowerFailure(BaseException):
-    """Nothing of ours catches it."""
+    """No code under test catches it."""
 
 
-def underway() -> FitInProgress:
-    trace = Trace("fit", CPU, lambda *told: None)
+def fit_in_progress() -> FitInProgress:
+    trace = Trace("fit", CPU, lambda *progress: None)
     return FitInProgress(trace, PeakMemory(CPU), BackgroundLoad(1), [])
 
 
@@ -58,8 +58,8 @@ def kept(store: Store, fit: FitInProgress, **environment: str) -> StoredCheckpoi
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """A store that a checkpoint goes to after every single step."""
-    monkeypatch.setattr(checkpoints, "BUSY_SHARE", math.inf)
+    """A store that receives a checkpoint after every step."""
+    monkeypatch.setattr(checkpoints, "MAX_TIME_SHARE", math.inf)
     return Store(tmp_path, "s")
 
 
@@ -68,12 +68,12 @@ Train = Callable[..., tuple[dict[str, torch.Tensor], FitStats]]
 
 @pytest.fixture
 def train(context: Any, photograph: Any) -> Train:
-    """Train a small net, in one go or until a power failure in the middle of step `dies_in`."""
+    """Train a small network, to the end or until a power failure in step `dies_in`."""
 
     def run(
         store: Store | None = None, dies_in: int = 0, norm: str = "instance", **environment: str
     ) -> tuple[dict[str, torch.Tensor], FitStats]:
-        fit = underway()
+        fit = fit_in_progress()
 
         def on_step(step: Step) -> None:
             if step.index == dies_in:
@@ -86,7 +86,7 @@ def train(context: Any, photograph: Any) -> Train:
             checkpoints=kept(store, fit, **environment) if store else Checkpoints(),
         )
         method = METHODS.build("johnson", {**RECIPE, "norm": norm})
-        return method.fit(photograph("rocket", 48), made).tensors(), fit.took()
+        return method.fit(photograph("rocket", 48), made).tensors(), fit.stats()
 
     return run
 
@@ -99,8 +99,8 @@ def losses(took: FitStats) -> list[tuple[int, Any]]:
     return [(point.index, point.losses) for point in took.trace]
 
 
-@pytest.mark.parametrize("norm", ["instance", "batch"])  # the second has running statistics
-def test_a_training_that_died_twice_ends_as_one_that_never_did(
+@pytest.mark.parametrize("norm", ["instance", "batch"])  # batch norm has running statistics
+def test_a_training_that_died_twice_ends_like_an_uninterrupted_one(
     train: Train, store: Store, norm: str
 ) -> None:
     network, took = train(norm=norm)
@@ -137,44 +137,44 @@ def of_another_format(path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "environment", "why"),
     [
-        (cut_short, {}, "cannot be read, it may be cut short"),
-        (overwritten, {}, "cannot be read, it may be cut short"),
+        (cut_short, {}, "cannot be read, it may be truncated"),
+        (overwritten, {}, "cannot be read, it may be truncated"),
         (of_another_format, {}, "format 0 instead of 1"),
         (None, {"torch": "2.16.0"}, "other versions (torch 2.15.0 -> 2.16.0)"),
     ],
 )
-def test_a_checkpoint_that_cannot_be_used_is_left_out_with_a_note(
+def test_an_unusable_checkpoint_is_ignored_with_a_note(
     store: Store, spoil: Any, environment: dict[str, str], why: str
 ) -> None:
-    kept(store, underway()).offer(lambda: {"weight": torch.rand(1000)})
+    kept(store, fit_in_progress()).offer(lambda: {"weight": torch.rand(1000)})
     if spoil:
         spoil(store.checkpoint_path(CELL.fit_id))
-    fit = underway()
+    fit = fit_in_progress()
     assert kept(store, fit, **environment).load() is None
     (note,) = fit.notes
-    assert note.startswith("The training was begun anew: its checkpoint")
+    assert note.startswith("The training was restarted: its checkpoint")
     assert why in note
 
 
-def test_where_checkpoints_can_be_neither_read_nor_written_the_training_begins_anew_and_ends_well(
+def test_a_training_restarts_and_finishes_if_checkpoints_can_be_neither_read_nor_written(
     train: Train, store: Store
 ) -> None:
     with pytest.raises(PowerFailure):
         train(store, dies_in=3)
     path = store.checkpoint_path(CELL.fit_id)
     path.unlink()
-    path.mkdir()  # no file can take its place
+    path.mkdir()  # cannot be replaced by a file
     network, took = train(store)
     assert same(network, train()[0])
     assert len(took.trace) == STEPS
     assert [note[:40] for note in took.notes] == [
-        "The training was begun anew: its checkpo",
+        "The training was restarted: its checkpoi",
         "A checkpoint of the training could not b",
     ]
-    assert [one.name for one in path.parent.iterdir()] == [path.name]  # no half ones are left
+    assert [one.name for one in path.parent.iterdir()] == [path.name]  # no partial files are left
 
 
-def test_a_state_comes_back_as_it_went_layout_in_memory_included(store: Store) -> None:
+def test_a_state_is_restored_with_its_memory_layout(store: Store) -> None:
     generator = torch.Generator().manual_seed(1)
     weight = torch.rand(2, 3, 4, 5).to(memory_format=torch.channels_last)
     state = {
@@ -184,8 +184,8 @@ def test_a_state_comes_back_as_it_went_layout_in_memory_included(store: Store) -
         "twice": [weight, weight[0, :, 1]],
         "plain": {"loss": math.inf, "name": "x", "none": None, "flag": True},
     }
-    kept(store, underway()).offer(lambda: state)
-    found = kept(store, underway()).load()
+    kept(store, fit_in_progress()).offer(lambda: state)
+    found = kept(store, fit_in_progress()).load()
     assert found is not None
     moment = found["optimizer"]["state"][0]["moment"]
     assert torch.equal(moment, weight)
@@ -199,23 +199,23 @@ def test_a_state_comes_back_as_it_went_layout_in_memory_included(store: Store) -
     assert torch.equal(torch.rand(3, generator=other), expected)
 
 
-def test_what_is_no_state_is_refused_by_name(store: Store) -> None:
+def test_an_unsupported_type_in_a_state_is_rejected_by_name(store: Store) -> None:
     with pytest.raises(TypeError, match="in mappings and lists; this one has a set"):
-        kept(store, underway()).offer(lambda: {"seen": {1, 2}})
+        kept(store, fit_in_progress()).offer(lambda: {"seen": {1, 2}})
 
 
-def test_a_checkpoint_is_kept_no_more_often_than_asked_nor_than_it_is_worth(
+def test_checkpoints_respect_the_interval_and_the_share_of_time(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [1000.0]
     offered: list[float] = []
     monkeypatch.setattr(checkpoints.time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(checkpoints, "BUSY_SHARE", 0.01)
-    keeper = StoredCheckpoints(store, CELL.fit_id, underway(), {}, every=60.0)
+    monkeypatch.setattr(checkpoints, "MAX_TIME_SHARE", 0.01)
+    keeper = StoredCheckpoints(store, CELL.fit_id, fit_in_progress(), {}, every=60.0)
 
     def state() -> dict[str, Any]:
         offered.append(clock[0] - 1000)
-        clock[0] += 0.5 if len(offered) == 1 else 2.0  # a disk that becomes slow
+        clock[0] += 0.5 if len(offered) == 1 else 2.0  # the disk becomes slow
         return {}
 
     while clock[0] < 1500:
@@ -225,8 +225,8 @@ def test_a_checkpoint_is_kept_no_more_often_than_asked_nor_than_it_is_worth(
     assert offered == [60.0, 120.5, 322.5]
 
 
-def test_a_checkpoint_is_gone_once_its_fit_is_kept_or_has_diverged(store: Store) -> None:
-    from harness.cli.run_loop import _keep
+def test_a_checkpoint_is_deleted_once_its_fit_is_stored_or_has_diverged(store: Store) -> None:
+    from harness.cli.run_loop import _store
     from harness.execution.jobs import Outcome
 
     folder = store.checkpoint_path(CELL.fit_id).parent
@@ -235,11 +235,11 @@ def test_a_checkpoint_is_gone_once_its_fit_is_kept_or_has_diverged(store: Store)
         Outcome(Record(CELL, "done"), fitted=(b"tensors", {})),
     ):
         store.write_checkpoint(CELL.fit_id, b"state")
-        (folder / ".part-1-state.safetensors").write_bytes(b"half")  # of a process that was killed
-        _keep(store, outcome)
+        (folder / ".part-1-state.safetensors").write_bytes(b"half")  # of a killed process
+        _store(store, outcome)
         assert not folder.exists()
     store.write_checkpoint(CELL.fit_id, b"state")
-    _keep(store, Outcome(Record(CELL, "out_of_memory")))
+    _store(store, Outcome(Record(CELL, "out_of_memory")))
     assert store.checkpoint_path(CELL.fit_id).read_bytes() == b"state"
 
 
@@ -258,11 +258,11 @@ metrics: [ssim]
 OFTEN = """\
 import functools
 import harness.execution.prepare as prepare
-prepare.Setup = functools.partial(prepare.Setup, checkpoint_seconds=0.0)
+prepare.Resources = functools.partial(prepare.Resources, checkpoint_seconds=0.0)
 from harness.cli.main import main
 main()
 """
-"""`nstbench`, but for the minute between two checkpoints."""
+"""`nstbench` with no minimum time between two checkpoints."""
 
 
 def start(how: tuple[str, str], *arguments: str | Path) -> subprocess.Popen[str]:
@@ -276,10 +276,10 @@ def start(how: tuple[str, str], *arguments: str | Path) -> subprocess.Popen[str]
     )
 
 
-def test_a_killed_run_goes_on_in_the_middle_of_a_training_and_a_fresh_one_does_not(
+def test_a_killed_run_resumes_its_training_unless_fresh_is_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))  # what the killed one leaves there is ours to clean
+    monkeypatch.setenv("TMPDIR", str(tmp_path))  # the killed run leaves files there
     suite, out, other = tmp_path / "nets.yaml", tmp_path / "out", tmp_path / "other"
     suite.write_text(SUITE, encoding="utf-8")
     killed = start(("-c", OFTEN), "run", suite, "--out", out)
@@ -297,8 +297,8 @@ def test_a_killed_run_goes_on_in_the_middle_of_a_training_and_a_fresh_one_does_n
         start(("-m", "nstbench"), "run", suite, "--out", other, "--fresh"),
     ]
     for run in runs:
-        told = run.communicate(timeout=120)[0]
-        assert run.returncode == 0, told
+        output = run.communicate(timeout=120)[0]
+        assert run.returncode == 0, output
     found = []
     for folder in (out, other):
         store = Store(folder, "nets")

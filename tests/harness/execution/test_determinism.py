@@ -1,4 +1,4 @@
-"""`--deterministic`: the same bits each time on one machine, and a word where that is not so."""
+"""`--deterministic` gives the same bits each time on one machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from harness import suite
-from harness.execution.prepare import Options, ReadyRun, prepare
+from harness.execution.prepare import ReadyRun, RunOptions, prepare
 from harness.records import Record
 from harness.store import Store
 from methods._deterministic_padding import reflected
@@ -42,7 +42,7 @@ CELLS = 4
 def outs(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, Path]:
-    """The folders of two runs; the suite lies in the first."""
+    """The folders of two runs; the first one contains the suite."""
     folders = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("two")
     path = folders[0] / "bits.yaml"
     path.write_text(SUITE)
@@ -54,7 +54,7 @@ def outs(
 
 
 def prepared(out: Path, device: str, *, deterministic: bool = True) -> ReadyRun:
-    options = Options(out, device, offline=True, deterministic=deterministic)
+    options = RunOptions(out, device, offline=True, deterministic=deterministic)
     return prepare(suite.load(out / "bits.yaml"), options)
 
 
@@ -70,14 +70,14 @@ def test_the_same_run_twice_gives_the_same_bits(outs: tuple[Path, Path]) -> None
     assert one == two
 
 
-def test_record_and_page_say_which_level_holds(outs: tuple[Path, Path]) -> None:
+def test_record_and_page_show_the_level_of_determinism(outs: tuple[Path, Path]) -> None:
     (level,) = {record.environment["deterministic"] for record in records(outs[0])}
     assert level.startswith("bitwise on this machine (")
     assert level.endswith(f"torch {torch.__version__})")
     assert level in (outs[0] / "bits" / "report.html").read_text(encoding="utf-8")
 
 
-def test_what_was_made_without_is_made_again_its_net_too(outs: tuple[Path, Path]) -> None:
+def test_seeded_results_and_their_networks_are_made_again(outs: tuple[Path, Path]) -> None:
     device = "cpu" if records(outs[0])[0].cell.device == "cpu" else "cuda"
     found = prepared(outs[0], device)
     assert found.plan.count("reuse") == CELLS
@@ -91,7 +91,7 @@ def test_what_was_made_without_is_made_again_its_net_too(outs: tuple[Path, Path]
     }
     kept = [job.kept for (job,) in again.batches() if job.cell.training]
     assert len(kept) == 2
-    assert all(kept)  # trained where bits counted, and so good enough
+    assert all(kept)  # trained in deterministic mode
     for cell in again.plan.cells:
         if cell.training and (fit := found.store.fit(cell.fit_id)):
             found.store.write_fit(cell, fit[0], {**fit[1], "deterministic": False})
@@ -101,7 +101,7 @@ def test_what_was_made_without_is_made_again_its_net_too(outs: tuple[Path, Path]
     assert prepared(outs[0], device, deterministic=False).plan.count("reuse") == CELLS
 
 
-def test_batches_are_refused_since_they_change_bits(tmp_path: Path) -> None:
+def test_batches_are_rejected_because_they_change_bits(tmp_path: Path) -> None:
     path = tmp_path / "bits.yaml"
     path.write_text(SUITE)
     done = nstbench("run", path, "--out", tmp_path, "--deterministic", "--batch-cells")
@@ -110,14 +110,14 @@ def test_batches_are_refused_since_they_change_bits(tmp_path: Path) -> None:
 
 
 ALIGNMENTS = """\
-from harness import determinism
-determinism.insist()
+from harness.execution.machine import determinism
+determinism.enable()
 import torch
 
-def at(x, offset):  # `x` again, so many floats behind a boundary of 64 bytes
+def at(x, offset):  # copy x to `offset` floats after a boundary of 64 bytes
     room = torch.empty(x.numel() + 32)
-    begin = -(room.data_ptr() // 4) % 16 + offset
-    return room[begin : begin + x.numel()].view(x.shape).copy_(x)
+    start = -(room.data_ptr() // 4) % 16 + offset
+    return room[start : start + x.numel()].view(x.shape).copy_(x)
 
 rows, vector = torch.randn(1, 10, 36864), torch.randn(1, 36864, 1)
 products = {tuple((at(rows, i) @ at(vector, j)).flatten().tolist())
@@ -126,9 +126,9 @@ print(len(products))
 """
 
 
-@pytest.mark.skipif(not torch.backends.mkl.is_available(), reason="says something of MKL")
-def test_a_sum_does_not_depend_on_where_in_memory_it_lies() -> None:
-    # MKL left to itself has nine results for the product that L-BFGS takes in every pass.
+@pytest.mark.skipif(not torch.backends.mkl.is_available(), reason="tests MKL")
+def test_a_matrix_product_does_not_depend_on_memory_alignment() -> None:
+    # Without the setting MKL has nine results for this product of L-BFGS.
     done = subprocess.run(
         [sys.executable, "-c", ALIGNMENTS], capture_output=True, text=True, check=True
     )
@@ -142,10 +142,10 @@ def deterministic() -> Any:
     torch.use_deterministic_algorithms(False)
 
 
-# The last is so narrow that every inner pixel is mirrored on both sides.
+# In the last case every inner pixel is mirrored on both sides.
 @pytest.mark.parametrize(("edge", "height", "width"), [(4, 16, 21), (1, 8, 8), (4, 5, 6)])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_padding_is_torchs_to_the_bit_and_its_gradient_to_rounding(
+def test_padding_equals_torchs_bitwise_and_its_gradient_up_to_rounding(
     edge: int, height: int, width: int, layout: torch.memory_format
 ) -> None:
     generator = torch.Generator().manual_seed(0)
@@ -159,10 +159,10 @@ def test_padding_is_torchs_to_the_bit_and_its_gradient_to_rounding(
     assert one.grad is not None
     assert other.grad is not None
     assert torch.allclose(one.grad, other.grad, rtol=0, atol=1e-5)
-    assert one.grad.is_contiguous(memory_format=layout)  # the one that convolutions are fast in
+    assert one.grad.is_contiguous(memory_format=layout)  # convolutions are fast in this layout
 
 
-def test_the_gradient_of_padding_is_that_of_finite_differences() -> None:
+def test_the_gradient_of_padding_equals_finite_differences() -> None:
     x = torch.randn(1, 2, 5, 4, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(lambda x: reflected(x, 3), [x])
 
@@ -178,7 +178,7 @@ def functions(tensor: torch.Tensor) -> set[str]:
     return {type(function).__name__ for function in found}
 
 
-def test_a_net_pads_our_way_where_bits_count(deterministic: None) -> None:
+def test_a_network_uses_deterministic_padding_in_deterministic_mode(deterministic: None) -> None:
     network = TransformerNet(Johnson(width=0.25))
     through = functions(network(torch.rand(1, 3, 32, 32)))
     assert "_ReflectedBackward" in through

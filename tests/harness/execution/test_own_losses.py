@@ -1,4 +1,4 @@
-"""The loss that counts is that of the saved image: by arithmetic, and of `gatys`."""
+"""The objective of a record is that of the saved image: by arithmetic, and for `gatys`."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ import pytest
 import torch
 
 from harness import encoders
-from harness.execution.jobs import Job, Outcome, Setup
+from harness.execution.batch_runner import execute_batch
+from harness.execution.jobs import Job, Outcome
 from harness.execution.runner import Runner
+from harness.plan import Resources
 from harness.protocols import Step
 from harness.records import Cell, ImageUse
 from harness.registry import METHODS
@@ -35,7 +37,7 @@ def painted(left: float, rest: float, width: int = WIDTH) -> torch.Tensor:
 
 
 def losses(image: torch.Tensor) -> dict[str, float]:
-    """Return the distance to 3 on the left and 0 elsewhere, and the mean as the content's."""
+    """Return as style the distance to 3 on the left and 0 elsewhere, as content the mean."""
     style = float((image - painted(3.0, 0.0)).square().mean())
     content = float(image.mean())
     return {"style": style, "content": content, "total": style + content}
@@ -43,12 +45,12 @@ def losses(image: torch.Tensor) -> dict[str, float]:
 
 @dataclass(frozen=True, kw_only=True)
 class Overshooting:
-    """Paints the left quarter as 1, 2, 3 ... and ends at 3; the rest is 0 until it ends at 1."""
+    """Sets the left quarter to 1, 2, 3 ... and at last to `left`; the rest is 0 and at last 1."""
 
     version: ClassVar[int] = 1
     mixes_styles: ClassVar[bool] = True
     left: float = 3.0
-    coarse: int = 0  # so many passes are at half the width
+    coarse: int = 0  # number of passes at half the width
     wait: float = 0.0
 
     def fit(self, style: Any, context: Any) -> Any:
@@ -87,7 +89,10 @@ def _registered() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def runner() -> Runner:
-    return Runner(Setup(ENCODER, {ENCODER.sha256: None}, "cpu", "float32", ()))
+    files = {ENCODER.sha256: None}
+    return Runner(
+        Resources(encoder=ENCODER, encoder_files=files, device="cpu", precision="float32")
+    )
 
 
 def job(method: str = "overshooting", seed: int = 0, **params: Any) -> Job:
@@ -103,24 +108,24 @@ def saved(outcome: Outcome) -> dict[int, float]:
 
 # A quarter of the pixels ends at 3 and is saved as 1: style 0.25 (3 - 1)^2 + 0.75 (0 - 1)^2 = 1.75
 # instead of 0.75, content 1.
-END, ON_THE_WAY = 1.75 + 1.0, 0.25 * (3 - 1) ** 2 + 0.25
+END, SNAPSHOT = 1.75 + 1.0, 0.25 * (3 - 1) ** 2 + 0.25
 
 
-def test_the_objective_is_that_of_the_saved_image_and_the_raw_one_stands_beside_it(
+def test_a_record_has_the_objective_of_the_saved_image_and_of_raw_pixels(
     runner: Runner,
 ) -> None:
     outcome = runner.execute(job())
     record = outcome.record
     assert record.objective == pytest.approx(END)
-    assert record.objective_raw == 12 / PASSES  # the lowest on the way
+    assert record.objective_raw == 12 / PASSES  # the lowest of all steps
     assert record.objective_of == "saved image"
-    assert saved(outcome) == pytest.approx({1: ON_THE_WAY, 2: ON_THE_WAY, 5: ON_THE_WAY, 6: END})
+    assert saved(outcome) == pytest.approx({1: SNAPSHOT, 2: SNAPSHOT, 5: SNAPSHOT, 6: END})
     last = outcome.trace[-1]
     assert last.saved == pytest.approx({"style": 1.75, "content": 1.0, "total": 2.75})
     assert last.losses == {"total": 2.0}
 
 
-def test_a_saved_image_that_has_lost_its_style_has_a_note(runner: Runner) -> None:
+def test_a_note_reports_a_saved_image_that_lost_much_style(runner: Runner) -> None:
     # 1.75 / 0.75 = 2.33; a left quarter of 2 gives 1.75 / (0.25 + 0.75) and no note.
     (note,) = runner.execute(job()).record.notes
     assert note == (
@@ -130,26 +135,26 @@ def test_a_saved_image_that_has_lost_its_style_has_a_note(runner: Runner) -> Non
     assert runner.execute(job(left=2.0)).record.notes == ()
 
 
-def test_images_of_smaller_scales_are_left_out(runner: Runner) -> None:
+def test_snapshots_of_smaller_scales_are_not_evaluated(runner: Runner) -> None:
     outcome = runner.execute(job(coarse=3))
     assert list(outcome.snapshots) == [1, 2, 5]
     assert list(saved(outcome)) == [5, 6]
 
 
 def test_a_batch_gives_each_cell_its_own_losses(runner: Runner) -> None:
-    outcomes = runner.execute_together([job(), job(seed=1)])
+    outcomes = execute_batch(runner, [job(), job(seed=1)])
     assert [o.record.timing.shared_by for o in outcomes if o.record.timing] == [2, 2]
     assert [o.record.objective for o in outcomes] == pytest.approx([END, END])
     assert [list(saved(o)) for o in outcomes] == [[1, 2, 5, 6]] * 2
 
 
-def test_the_evaluation_is_off_the_clock(runner: Runner) -> None:
+def test_the_evaluation_is_not_timed(runner: Runner) -> None:
     timing = runner.execute(job(wait=1.0)).record.timing
     assert timing is not None
     assert timing.total_seconds < 0.9
 
 
-def test_without_the_hook_the_objective_is_the_lowest_of_raw_pixels(runner: Runner) -> None:
+def test_without_the_hook_the_objective_is_the_lowest_loss_of_raw_pixels(runner: Runner) -> None:
     outcome = runner.execute(job("without_hook"))
     record = outcome.record
     assert (record.objective, record.objective_raw) == (12 / PASSES, None)
@@ -160,15 +165,15 @@ def test_without_the_hook_the_objective_is_the_lowest_of_raw_pixels(runner: Runn
 GATYS = {"iterations": 12, "init": "content", "style_layers": ["relu1_1"]}
 
 
-def test_gatys_at_its_start_has_the_same_loss_saved_and_raw(runner: Runner) -> None:
-    # It starts from the content, which has 8 bits already.
+def test_gatys_has_the_same_loss_saved_and_raw_at_its_start(runner: Runner) -> None:
+    # It starts from the content, which has 8 bits.
     outcome = runner.execute(job("gatys", **GATYS))
     first = outcome.trace[0]
     assert first.saved == pytest.approx(dict(first.losses), rel=1e-5)
     assert list(saved(outcome)) == [1, 2, 5, 10, 12]
 
 
-def test_gatys_objective_is_that_of_the_stored_file(runner: Runner, tmp_path: Any) -> None:
+def test_the_objective_of_gatys_is_that_of_the_stored_file(runner: Runner, tmp_path: Any) -> None:
     from harness.resources.images import read
 
     given = job("gatys", **GATYS)
@@ -177,7 +182,7 @@ def test_gatys_objective_is_that_of_the_stored_file(runner: Runner, tmp_path: An
     (tmp_path / "image.png").write_bytes(to_png(outcome.pixels))
     stored = to_tensor(np.asarray(read(tmp_path / "image.png")))
     method = METHODS.build("gatys", given.cell.params)
-    context = runner._context(given.cell, runner._encoder(ENCODER), lambda step: None, [], "x")
+    context = runner.contexts.make(given.cell, runner.contexts.encoder(ENCODER), "x")
     content, style = to_tensor(given.content), to_tensor(given.style)
     found = method.objective(method.fit(style, context), content, context)(stored)
     assert outcome.record.objective == pytest.approx(found["total"], rel=1e-6)
@@ -185,7 +190,7 @@ def test_gatys_objective_is_that_of_the_stored_file(runner: Runner, tmp_path: An
 
 def test_cells_of_a_gatys_batch_have_the_losses_that_they_have_alone(runner: Runner) -> None:
     jobs = [dataclasses.replace(job("gatys", seed, **GATYS)) for seed in (0, 1)]
-    for outcome, given in zip(runner.execute_together(jobs), jobs, strict=True):
+    for outcome, given in zip(execute_batch(runner, jobs), jobs, strict=True):
         alone = runner.execute(given).record
         assert outcome.record.objective == pytest.approx(alone.objective, rel=0.1)
         assert list(saved(outcome)) == [1, 2, 5, 10, 12]

@@ -9,7 +9,7 @@ import pytest
 
 from harness import suite
 from harness.errors import NstbenchError, SuiteError, UsageError
-from harness.execution.prepare import Options, ReadyRun, prepare
+from harness.execution.prepare import ReadyRun, RunOptions, prepare
 from harness.records import Record, Score
 
 SUITE = """\
@@ -26,10 +26,10 @@ Write = Callable[[str], Path]
 
 
 def prepared(path: Path, tmp_path: Path, **more: Any) -> ReadyRun:
-    return prepare(suite.load(path), Options(out=tmp_path / "out", offline=True, **more))
+    return prepare(suite.load(path), RunOptions(out=tmp_path / "out", offline=True, **more))
 
 
-def test_a_result_keeps_its_place_under_a_new_name(write_suite: Write, tmp_path: Path) -> None:
+def test_a_result_is_reused_under_a_new_name(write_suite: Write, tmp_path: Path) -> None:
     first = prepared(write_suite(SUITE), tmp_path)
     (cell,) = first.plan.cells
     scores = (Score("ssim", 1.0, "", "higher", "pixels"),)
@@ -37,7 +37,7 @@ def test_a_result_keeps_its_place_under_a_new_name(write_suite: Write, tmp_path:
     renamed = SUITE.replace("identity: ", "nothing: {use: identity}").replace("A cup", "Coffee")
     second = prepared(write_suite(renamed), tmp_path)
     assert [entry.action for entry in second.plan.entries] == ["reuse"]
-    second.adopt_records()
+    second.rename_records()
     record = second.store.read(cell.id)
     assert record is not None
     assert (record.cell.variant, record.cell.content.title) == ("nothing", "Coffee")
@@ -45,7 +45,9 @@ def test_a_result_keeps_its_place_under_a_new_name(write_suite: Write, tmp_path:
     assert second.store.image(cell.id) is not None
 
 
-def test_contents_and_styles_are_kept_as_they_are_used(write_suite: Write, tmp_path: Path) -> None:
+def test_contents_and_styles_are_stored_as_they_are_used(
+    write_suite: Write, tmp_path: Path
+) -> None:
     from PIL import Image as Pillow
 
     found = prepared(write_suite(SUITE), tmp_path)
@@ -57,7 +59,7 @@ def test_contents_and_styles_are_kept_as_they_are_used(write_suite: Write, tmp_p
     assert job.content.shape[1] == 64
 
 
-def test_only_fresh_trains_again_what_is_trained_or_half_trained(
+def test_only_fresh_repeats_finished_and_interrupted_trainings(
     write_suite: Write, tmp_path: Path
 ) -> None:
     path = write_suite(SUITE.replace("{identity: }", "{johnson: {params: {steps: 2}}}"))
@@ -68,13 +70,11 @@ def test_only_fresh_trains_again_what_is_trained_or_half_trained(
     for found, kept in ((usual, (b"tensors", {})), (prepared(path, tmp_path, fresh=True), None)):
         ((job,),) = found.batches()
         assert job.kept == kept
-        found.begin_anew()
+        found.drop_checkpoints()
         assert store.checkpoint_path(cell.fit_id).exists() == bool(kept)
 
 
-def test_an_image_that_cannot_be_read_costs_its_own_cells_alone(
-    write_suite: Write, tmp_path: Path
-) -> None:
+def test_an_unreadable_image_skips_only_its_own_cells(write_suite: Write, tmp_path: Path) -> None:
     (tmp_path / "text.jpg").write_text("hello")
     text = SUITE.replace("contents: {", "contents: {broken: {path: text.jpg}, ")
     found = prepared(write_suite(text), tmp_path)
@@ -84,19 +84,21 @@ def test_an_image_that_cannot_be_read_costs_its_own_cells_alone(
     assert "text.jpg cannot be read as an image" in skip.reason
 
 
-def test_random_weights_and_missing_scores_are_said(write_suite: Write, tmp_path: Path) -> None:
+def test_random_weights_and_missing_scores_are_reported(write_suite: Write, tmp_path: Path) -> None:
     text = SUITE.replace("[ssim]", "[ssim, lpips]")
     warnings = prepared(write_suite(text), tmp_path).warnings
     assert any("random weights" in w for w in warnings)
     assert any(w.startswith("lpips is not available") for w in warnings)
 
 
-def test_contents_that_were_trained_on_are_said(write_suite: Write, tmp_path: Path) -> None:
+def test_contents_among_the_training_photographs_are_reported(
+    write_suite: Write, tmp_path: Path
+) -> None:
     text = SUITE.replace("identity: ", "johnson: {params: {width: 0.25}}")
     assert any("have seen coffee" in w for w in prepared(write_suite(text), tmp_path).warnings)
 
 
-def test_an_encoder_that_cannot_be_had_is_told_where_it_was_asked_for(
+def test_an_unavailable_encoder_is_reported_where_it_was_named(
     write_suite: Write, tmp_path: Path
 ) -> None:
     path = write_suite(SUITE.replace("random", "vgg19"))
@@ -106,7 +108,7 @@ def test_an_encoder_that_cannot_be_had_is_told_where_it_was_asked_for(
         prepared(write_suite(SUITE), tmp_path, encoder="vgg91")
 
 
-def test_a_gpu_that_is_not_there_is_told(write_suite: Write, tmp_path: Path) -> None:
+def test_a_missing_gpu_is_reported(write_suite: Write, tmp_path: Path) -> None:
     import torch
 
     if torch.cuda.is_available():
@@ -122,7 +124,7 @@ def test_weights_for_an_unknown_network_name_the_nearest(
         prepared(write_suite(SUITE), tmp_path, weights={"vgg9": tmp_path / "x"})
 
 
-def test_the_estimate_knows_nothing_before_it_has_seen_every_method(
+def test_there_is_no_estimate_before_every_method_has_run(
     write_suite: Write, tmp_path: Path
 ) -> None:
     from harness.cli.display import Estimate
@@ -138,7 +140,7 @@ def test_the_estimate_knows_nothing_before_it_has_seen_every_method(
     assert estimate.seconds() == 12
 
 
-def test_an_earlier_run_tells_how_long_it_will_take_until_this_one_knows_better(
+def test_the_estimate_uses_an_earlier_run_until_this_one_has_times(
     write_suite: Write, tmp_path: Path
 ) -> None:
     from harness.cli.display import Estimate
@@ -146,11 +148,11 @@ def test_an_earlier_run_tells_how_long_it_will_take_until_this_one_knows_better(
 
     ready = prepared(write_suite(SUITE + "seeds: [0, 1, 2]\n"), tmp_path)
     cells = ready.plan.cells
-    assert list(ready.earlier()) == []
+    assert list(ready.earlier_records()) == []
     before = Timing(4.0, False, 2.0, 1, 0.0, 0, None, None, "process")
     ready.store.write(Record(cells[0], "failed", timing=before), None, [])
     estimate = Estimate(cells)
-    for record in ready.earlier():
+    for record in ready.earlier_records():
         estimate.learn(record)
     assert estimate.seconds() == 3 * (2 + 4)
     now = dataclasses.replace(before, fit_seconds=1.0, stylize_seconds=0.5)

@@ -1,4 +1,4 @@
-"""Cell -> Outcome, with methods written to misbehave."""
+"""Cell -> Outcome, with a method that fails in many ways."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ import torch
 
 from harness import encoders
 from harness.errors import Diverged
-from harness.execution.jobs import Job, Outcome, Setup
+from harness.execution.batch_runner import execute_batch
+from harness.execution.jobs import Job, Outcome
 from harness.execution.machine import memory_estimate
 from harness.execution.runner import Runner
 from harness.metrics.ssim import Ssim
+from harness.plan import Resources
 from harness.protocols import Step
 from harness.records import Cell, ImageUse
 from harness.registry import METHODS
@@ -29,8 +31,8 @@ FITS: list[str] = []
 
 
 @dataclass(frozen=True, kw_only=True)
-class Misbehaved:
-    """Does what its parameter says."""
+class Faulty:
+    """Behaves as its parameter says."""
 
     version: ClassVar[int] = 1
     how: str = "well"
@@ -68,22 +70,30 @@ ENCODER, _ = encoders.find("random", WeightsStore(Network(offline=True), {}))
 @pytest.fixture(autouse=True)
 def _registered() -> Iterator[None]:
     METHODS.names()
-    METHODS._classes["misbehaved"] = METHODS.register("misbehaved")(Misbehaved)
+    METHODS._classes["faulty"] = METHODS.register("faulty")(Faulty)
     FITS.clear()
     yield
-    del METHODS._classes["misbehaved"]
+    del METHODS._classes["faulty"]
 
 
 @pytest.fixture(scope="module")
 def runner() -> Runner:
-    return Runner(Setup(ENCODER, {ENCODER.sha256: None}, "cpu", "float32", (Ssim(),)))
+    return Runner(
+        Resources(
+            encoder=ENCODER,
+            encoder_files={ENCODER.sha256: None},
+            device="cpu",
+            precision="float32",
+            metrics=(Ssim(),),
+        )
+    )
 
 
 def job(how: str, content: str = "c", **params: Any) -> Job:
     rng = np.random.default_rng(0)
     images = {n: ImageUse(n, f"sha-{n}", "here") for n in (content, "s")}
-    method = params.pop("method", "misbehaved")
-    given = params if method != "misbehaved" else {"how": how}
+    method = params.pop("method", "faulty")
+    given = params if method != "faulty" else {"how": how}
     cell = Cell("s", "v", "v", method, 1, given, {}, images[content], images["s"], 32, 0,
                 ENCODER, "float32", "cpu")  # fmt: skip
     pixels = rng.integers(0, 256, (24, 32, 3), dtype=np.uint8)
@@ -95,7 +105,7 @@ def pixels_of(outcome: Outcome) -> Any:
     return outcome.pixels
 
 
-def test_what_is_saved_is_what_was_measured(runner: Runner) -> None:
+def test_the_saved_image_is_the_measured_one(runner: Runner) -> None:
     given = job("well")
     outcome = runner.execute(given)
     expected = np.clip(np.round((given.content / 255 * 2 - 0.25) * 255), 0, 255)
@@ -117,7 +127,7 @@ def test_what_is_saved_is_what_was_measured(runner: Runner) -> None:
         ("diverges in fit", "diverged", "stopped being finite at step 1"),
     ],
 )
-def test_a_method_that_fails_gives_a_record_with_the_reason(
+def test_the_record_of_a_failed_method_has_the_reason(
     runner: Runner, how: str, status: str, message: str
 ) -> None:
     record = runner.execute(job(how)).record
@@ -127,7 +137,7 @@ def test_a_method_that_fails_gives_a_record_with_the_reason(
     assert message in record.failure.message
 
 
-def test_a_bug_of_a_method_keeps_its_traceback_and_a_plain_error_has_none(runner: Runner) -> None:
+def test_only_unexpected_exceptions_keep_their_traceback(runner: Runner) -> None:
     bug, plain = (runner.execute(job(how)).record.failure for how in ("raises", "returns nan"))
     assert bug is not None
     assert plain is not None
@@ -145,7 +155,7 @@ def test_a_diverged_cell_keeps_its_last_finite_image_its_scores_and_its_curve(
     assert [p.losses["total"] for p in outcome.trace] == [1.0]
 
 
-def test_a_fit_is_made_once_for_all_contents_and_a_failed_one_is_not_tried_again(
+def test_a_fit_runs_once_for_all_contents_even_if_it_fails(
     runner: Runner,
 ) -> None:
     first, second = (runner.execute(job("well", content)).record for content in ("a", "b"))
@@ -166,7 +176,7 @@ def test_a_warning_becomes_a_note(runner: Runner) -> None:
     assert runner.execute(job("warns")).record.notes == ("mind the varnish",)
 
 
-def test_passes_and_their_milliseconds_are_counted(runner: Runner) -> None:
+def test_passes_are_counted_and_timed(runner: Runner) -> None:
     given = job("", method="gatys", iterations=12, optimizer="adam")
     outcome = runner.execute(given)
     timing = outcome.record.timing
@@ -210,14 +220,16 @@ def test_a_stored_image_is_scored_again_without_stylizing(runner: Runner, tmp_pa
     assert FITS == []
 
 
-def test_a_kept_fit_is_restored_instead_of_trained(runner: Runner) -> None:
+def test_a_stored_fit_is_restored_instead_of_trained(runner: Runner) -> None:
     from harness.resources.images import skimage_photograph
 
-    setup = dataclasses.replace(runner.setup, training_files=(skimage_photograph("coffee"),))
+    resources = dataclasses.replace(
+        runner.resources, training_files=(skimage_photograph("coffee"),)
+    )
     brief = {"method": "johnson", "steps": 2, "width": 0.25, "batch_size": 1, "crop": 32}
-    first = Runner(setup).execute(job("", **brief))
+    first = Runner(resources).execute(job("", **brief))
     assert first.fitted is not None
-    second = Runner(setup).execute(dataclasses.replace(job("", **brief), kept=first.fitted))
+    second = Runner(resources).execute(dataclasses.replace(job("", **brief), kept=first.fitted))
     assert second.record.image_sha256 == first.record.image_sha256
     assert second.fitted is None
     assert second.record.timing is not None
@@ -230,7 +242,7 @@ def test_a_batch_gives_each_cell_its_own_record_and_an_even_share_of_the_seconds
 ) -> None:
     jobs = [job("", content, method="gatys", iterations=3) for content in ("a", "b")]
     jobs[1] = dataclasses.replace(jobs[1], content=jobs[1].content[:, ::-1].copy())
-    outcomes = runner.execute_together(jobs)
+    outcomes = execute_batch(runner, jobs)
     timings = [outcome.record.timing for outcome in outcomes]
     assert all(timing is not None for timing in timings)
     assert [timing.shared_by for timing in timings if timing] == [2, 2]
@@ -245,38 +257,36 @@ def test_a_batch_gives_each_cell_its_own_record_and_an_even_share_of_the_seconds
         assert np.abs(pixels_of(alone).astype(int) - pixels_of(outcome)).mean() < 1
 
 
-def test_cells_of_a_batch_that_fails_run_alone_and_only_the_guilty_one_fails(
+def test_cells_of_a_failed_batch_run_alone_and_only_the_faulty_one_fails(
     runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stylize_batch(
-        self: Misbehaved, stylizers: Any, contents: Any, contexts: Any
-    ) -> torch.Tensor:
-        raise RuntimeError("one of us is to blame")
+    def stylize_batch(self: Faulty, stylizers: Any, contents: Any, contexts: Any) -> torch.Tensor:
+        raise RuntimeError("one cell of the batch is faulty")
 
-    monkeypatch.setattr(Misbehaved, "stylize_batch", stylize_batch, raising=False)
-    outcomes = runner.execute_together([job("well", "a"), job("raises", "b")])
+    monkeypatch.setattr(Faulty, "stylize_batch", stylize_batch, raising=False)
+    outcomes = execute_batch(runner, [job("well", "a"), job("raises", "b")])
     assert [outcome.record.status for outcome in outcomes] == ["done", "failed"]
     assert outcomes[0].record.timing is not None
     assert outcomes[0].record.timing.shared_by == 1
 
 
-def test_times_come_with_the_machines_pace_and_whatever_disturbed_them(
+def test_times_come_with_the_calibration_and_the_background_load(
     runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from harness.execution import runner as module
+    from harness.execution.machine.background_load import BackgroundLoad
 
-    monkeypatch.setattr(module.BackgroundLoad, "busy_cores", lambda self: 1000.0)
+    monkeypatch.setattr(BackgroundLoad, "busy_cores", lambda self: 1000.0)
     timing = runner.execute(job("", method="gatys", iterations=3)).record.timing
     assert timing is not None
     assert timing.noisy.startswith("other processes kept 1000.0 of")
     assert timing.calibration_ms is not None
     assert timing.calibrated == pytest.approx(1000 * timing.stylize_seconds / timing.calibration_ms)
-    (again,) = runner.calibrations()
+    (again,) = runner.timer.calibrations()
     assert (again.size, again.before_ms) == (32, timing.calibration_ms)
     assert again.after_ms > 0
 
 
-def test_the_gamut_is_looked_at_before_clamping_and_not_lost_with_it(
+def test_the_gamut_is_measured_before_clamping_and_kept_on_rescoring(
     runner: Runner, tmp_path: Any
 ) -> None:
     from harness.metrics.gamut import Gamut
@@ -284,28 +294,28 @@ def test_the_gamut_is_looked_at_before_clamping_and_not_lost_with_it(
     given = job("well")
     raw = given.content / 255 * 2 - 0.25
     outside = ((raw < 0) | (raw > 1)).any(axis=-1).mean()
-    watching = Runner(dataclasses.replace(runner.setup, metrics=(Gamut(),)))
+    watching = Runner(dataclasses.replace(runner.resources, metrics=(Gamut(),)))
     outcome = watching.execute(given)
     (score,) = outcome.record.scores
     assert score.value == pytest.approx(outside)
 
     (tmp_path / "image.png").write_bytes(to_png(pixels_of(outcome)))
     stored = dataclasses.replace(given, stored=outcome.record, image=tmp_path / "image.png")
-    assert watching.execute(stored).record.scores == (score,)  # the one that was taken in time
+    assert watching.execute(stored).record.scores == (score,)  # measured before clamping
     bare = dataclasses.replace(outcome.record, scores=())
     (late,) = watching.execute(dataclasses.replace(stored, stored=bare)).record.scores
     assert late.value is None
     assert "--fresh" in late.why_missing
 
 
-def test_an_optimisation_leaves_images_on_the_way_and_the_last_of_them_is_the_result(
+def test_snapshots_of_an_optimisation_approach_its_result(
     runner: Runner,
 ) -> None:
     params = {"iterations": 12, "optimizer": "adam", "style_layers": ["relu1_1"]}
     outcome = runner.execute(job("", method="gatys", init="content", **params))
     kept = outcome.snapshots
     assert list(kept) == [1, 2, 5, 10]  # 20 comes after the end
-    assert (kept[1] == job("").content).all()  # what the first pass looks at is where it begins
+    assert (kept[1] == job("").content).all()  # the first pass evaluates the start
 
     def away(image: Any) -> float:
         return float(np.abs(image.astype(float) - pixels_of(outcome)).mean())
@@ -313,10 +323,10 @@ def test_an_optimisation_leaves_images_on_the_way_and_the_last_of_them_is_the_re
     assert away(kept[1]) > away(kept[5]) > away(kept[10]) > 0
 
 
-def test_images_on_the_way_of_a_batch_are_each_its_own(runner: Runner) -> None:
+def test_cells_of_a_batch_have_their_own_snapshots(runner: Runner) -> None:
     params = {"iterations": 3, "optimizer": "adam", "style_layers": ["relu1_1"]}
     both = [job("", name, method="gatys", init="noise", **params) for name in "cd"]
-    together = runner.execute_together(both)
+    together = execute_batch(runner, both)
     alone = [runner.execute(one) for one in both]
     for one, other in zip(together, alone, strict=True):
         assert list(one.snapshots) == [1, 2]
@@ -324,7 +334,7 @@ def test_images_on_the_way_of_a_batch_are_each_its_own(runner: Runner) -> None:
     assert (together[0].snapshots[1] != together[1].snapshots[1]).any()
 
 
-def test_what_diverges_leaves_its_images_on_the_way(runner: Runner) -> None:
+def test_a_diverged_cell_keeps_its_snapshots(runner: Runner) -> None:
     params = {"iterations": 30, "optimizer": "adam", "learning_rate": 1e30, "bounded": False}
     outcome = runner.execute(job("", method="gatys", style_layers=["relu1_1"], **params))
     assert outcome.record.status == "diverged"
@@ -332,28 +342,28 @@ def test_what_diverges_leaves_its_images_on_the_way(runner: Runner) -> None:
 
 
 PER_PIXEL = (3 + 24) * 4
-"""Bytes: what goes into the convolution, and 24 channels that the ReLU overwrites in place."""
+"""Bytes: the input of the convolution, and 24 channels that the ReLU overwrites in place."""
 
 
-def test_a_pass_keeps_in_proportion_to_pixels_and_batch(runner: Runner) -> None:
-    encoder = runner._encoder(ENCODER)
+def test_the_memory_of_a_pass_is_proportional_to_pixels_and_batch(runner: Runner) -> None:
+    encoder = runner.contexts.encoder(ENCODER)
     given = job("", method="gatys", style_layers=["relu1_1"], content_layers=[])
     method = METHODS.build("gatys", given.cell.params)
-    need = memory_estimate.least(method, encoder, given.cell, torch.zeros(2, 3, 50, 40))
+    need = memory_estimate.lower_bound(method, encoder, given.cell, torch.zeros(2, 3, 50, 40))
     assert (need.batch, need.height, need.width) == (2, 50, 40)
     assert need.bytes == pytest.approx(PER_PIXEL * 2 * 50 * 40, rel=1e-4)
     trained = METHODS.build("johnson", {"batch_size": 3, "crop": 32, "style_layers": ["relu1_1"],
                                         "content_layers": ["relu1_1"]})  # fmt: skip
-    need = memory_estimate.least(trained, encoder, given.cell, torch.zeros(1, 3, 500, 400))
+    need = memory_estimate.lower_bound(trained, encoder, given.cell, torch.zeros(1, 3, 500, 400))
     assert need.bytes == pytest.approx(
         PER_PIXEL * 3 * 32 * 32, rel=1e-4
     )  # whatever the size of the contents
 
 
-def test_a_cell_that_cannot_fit_is_not_tried_and_says_the_numbers(
+def test_a_cell_that_is_too_large_is_skipped_with_the_numbers(
     runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory_estimate, "CARELESS", 0)
+    monkeypatch.setattr(memory_estimate, "MIN_CHECKED_BYTES", 0)
     monkeypatch.setattr("harness.execution.machine.memory_limit.free", lambda: 10_000_000)
     params = {"iterations": 1, "style_layers": ["relu1_1"], "content_layers": []}
     assert runner.execute(job("", method="gatys", **params)).record.ok

@@ -1,4 +1,4 @@
-"""Clocks, on clocks of our own."""
+"""Warm-up with a simulated clock."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from harness.execution.machine import timing
 @pytest.mark.parametrize(
     ("seconds", "runs"),
     [
-        ([1.0, 1.0, 1.0], 2),  # the first run says nothing yet
+        ([1.0, 1.0, 1.0], 2),  # one run is no comparison
         ([1.0, 0.2, 0.19, 0.2], 3),  # 0.2 and 0.19 differ by a twentieth
-        ([0.1, 0.2] * 8, 8),  # never steady: eight runs are enough
-        ([2.0, 1.0, 0.1, 0.1], 3),  # 3.1 s are too long to go on, 3.0 s were not
+        ([0.1, 0.2] * 8, 8),  # never steady: the limit of eight runs
+        ([2.0, 1.0, 0.1, 0.1], 3),  # 3.1 s exceed the limit of 3.0 s
     ],
 )
-def test_a_warm_up_ends_when_two_runs_agree_or_when_it_has_taken_too_long(
+def test_a_warm_up_ends_when_two_runs_agree_or_at_a_limit(
     seconds: list[float], runs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now, done = [0.0], 0

@@ -14,7 +14,7 @@ from torch.nn.functional import interpolate
 
 from harness import encoders
 from harness.encoders.architectures import ARCHITECTURES, stages
-from harness.execution.jobs import blank_score
+from harness.execution.scoring import blank_score
 from harness.metrics._checkerboard import of_both
 from harness.metrics._gram import grams
 from harness.metrics._held_out_encoder import MIN_EDGE

@@ -1,4 +1,4 @@
-"""Which cells a suite has, what names them, and what makes one run again."""
+"""Which cells a suite has, how they are named, and which of them run again."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ methods:
 Write = Callable[[str], Path]
 
 
-def facts(**changes: Any) -> plan.Facts:
+def resources(**changes: Any) -> plan.Resources:
     names = ("coffee", "rocket", "bricks", "grass")
     uses = {n: ImageUse(n, f"sha-{n}", "here", width=600, height=400) for n in names}
     given: dict[str, Any] = {
@@ -37,18 +37,18 @@ def facts(**changes: Any) -> plan.Facts:
         "precision": "float32",
         "training": TrainingUse("scikit-image", 1, "sha-t"),
     }
-    return plan.Facts(**{**given, **changes})
+    return plan.Resources(**{**given, **changes})
 
 
 def expand(path: Path, overrides: tuple[str, ...] = (), **changes: Any) -> list[Cell]:
-    return plan.expand(suite.load(path, overrides=overrides), facts(**changes))[0]
+    return plan.expand(suite.load(path, overrides=overrides), resources(**changes))[0]
 
 
 def variants(cells: list[Cell]) -> list[str]:
     return list(dict.fromkeys(cell.variant for cell in cells))
 
 
-def test_axes_multiply_and_name_their_variants(write_suite: Write) -> None:
+def test_variants_are_the_product_of_the_axes(write_suite: Write) -> None:
     cells = expand(write_suite(SUITE))
     assert len(cells) == 2 * 2 * (1 + 2 * 2)
     assert variants(cells) == [
@@ -57,7 +57,7 @@ def test_axes_multiply_and_name_their_variants(write_suite: Write) -> None:
     ]  # fmt: skip
 
 
-def test_one_at_a_time_drops_no_level_and_names_what_differs(write_suite: Write) -> None:
+def test_one_at_a_time_has_every_level_and_names_what_differs(write_suite: Write) -> None:
     cells = expand(write_suite(SUITE), ("gatys.vary=one-at-a-time",))
     assert variants(cells) == ["identity", "gatys", "gatys[adam]", "gatys[tv_weight=1]"]
 
@@ -69,7 +69,7 @@ def test_cells_come_pair_by_pair(write_suite: Write) -> None:
     ]  # fmt: skip
 
 
-def test_exclude_drops_what_agrees_with_all_of_its_keys(write_suite: Write) -> None:
+def test_exclude_drops_combinations_that_match_all_its_keys(write_suite: Write) -> None:
     text = SUITE + "exclude: [{method: gatys, optimizer: adam, style: [grass]}]\n"
     cells = expand(write_suite(text))
     assert len(cells) == 20 - 2 * 2  # adam at two tv weights on two pairs with grass
@@ -77,7 +77,7 @@ def test_exclude_drops_what_agrees_with_all_of_its_keys(write_suite: Write) -> N
     assert not dropped
 
 
-def test_an_include_that_agrees_extends_and_one_that_does_not_adds(write_suite: Write) -> None:
+def test_an_include_extends_matching_combinations_or_adds_one(write_suite: Write) -> None:
     text = SUITE + (
         "include:\n"
         "  - {method: gatys, style: grass, style_weight: 99.0}\n"
@@ -85,13 +85,13 @@ def test_an_include_that_agrees_extends_and_one_that_does_not_adds(write_suite: 
     )
     cells = expand(write_suite(text))
     weights = {(c.style.name, c.params["style_weight"]) for c in cells if c.label == "gatys"}
-    assert weights == {("bricks", 10.0), ("grass", 99.0), ("grass", 10.0)}  # the last is the added
+    assert weights == {("bricks", 10.0), ("grass", 99.0), ("grass", 10.0)}  # the last one was added
     added = [c for c in cells if c.variant == "gatys[adam,tv_weight=5]"]
     assert [c.pair for c in added] == ["coffee--bricks", "coffee--grass"]
     assert len(cells) == 20 + 2
 
 
-def test_an_id_is_the_hash_of_what_decides_the_result() -> None:
+def test_an_id_is_the_hash_of_all_that_influences_the_result() -> None:
     import hashlib
     import json
 
@@ -122,7 +122,7 @@ def test_cells_of_one_variant_and_style_share_their_fit(write_suite: Write) -> N
     assert by_style["bricks"] != by_style["grass"]
 
 
-def test_set_of_one_parameter_touches_only_its_cells(write_suite: Write) -> None:
+def test_an_override_changes_only_cells_of_its_method(write_suite: Write) -> None:
     path = write_suite(SUITE)
     before = {c.id for c in expand(path)}
     after = expand(path, ("gatys.iterations=6",))
@@ -138,7 +138,7 @@ def decide(cells: list[Cell], records: dict[str, Record], **more: Any) -> list[s
     return [entry.action for entry in found.entries]
 
 
-def test_done_cells_are_reused_and_failed_ones_never(write_suite: Write) -> None:
+def test_finished_cells_are_reused_and_failed_ones_run_again(write_suite: Write) -> None:
     one, two, *_ = cells = expand(write_suite(SUITE))[:3]
     scored = (Score("ssim", 0.5, "", "higher", "pixels", 1),)
     records = {one.id: Record(one, "done", scores=scored), two.id: Record(two, "failed")}
@@ -154,7 +154,7 @@ def test_a_new_version_of_a_metric_scores_the_stored_image_without_stylizing(
         assert decide([cell], {cell.id: Record(cell, "done", scores=old)}) == ["score"]
 
 
-def test_a_score_that_cannot_be_had_is_not_waited_for(write_suite: Write) -> None:
+def test_an_unavailable_score_does_not_prevent_reuse(write_suite: Write) -> None:
     cell = expand(write_suite(SUITE))[0]
     wanted = [Score("lpips", None, "", "lower", "none", 1, "no trunk")]
     found = plan.decide([cell], [], {cell.id: Record(cell, "done")}.get, wanted)
@@ -170,7 +170,7 @@ def test_explain_names_the_component_that_changed(write_suite: Write) -> None:
 
 def test_a_missing_image_skips_its_cells_with_the_reason(write_suite: Write) -> None:
     loaded = suite.load(write_suite(SUITE))
-    found = facts(styles={"bricks": "bricks: no network", "grass": facts().styles["grass"]})
+    found = resources(styles={"bricks": "bricks: no network", "grass": resources().styles["grass"]})
     cells, skipped = plan.expand(loaded, found)
     assert {c.style.name for c in cells} == {"grass"}
     assert len(skipped) == 10
@@ -181,19 +181,19 @@ PARTIAL = EncoderUse("vgg19", "w", "part.safetensors", layers=ARCHITECTURES["vgg
 """The first layers of VGG-19, up to relu3_4."""
 
 
-def test_a_layer_that_the_weights_lack_is_told_before_anything_runs(write_suite: Write) -> None:
+def test_a_missing_layer_is_reported_before_anything_runs(write_suite: Write) -> None:
     path = write_suite(SUITE)
     overrides = ("gatys.stand_in_layers={}",)
     with pytest.raises(SuiteError, match=r"gatys\[.*asks for relu4_2.*ends at relu3_4"):
         expand(path, overrides, encoder=PARTIAL)
 
 
-def test_a_layer_that_the_weights_lack_is_stood_in_for_as_the_method_says(
+def test_a_missing_layer_is_replaced_as_the_method_says(
     write_suite: Write,
 ) -> None:
     path = write_suite(SUITE)
     cell = next(cell for cell in expand(path, encoder=PARTIAL) if cell.method == "gatys")
-    assert cell.params["stand_in_layers"]["relu4_2"] == "relu3_2"  # so it is in the record
+    assert cell.params["stand_in_layers"]["relu4_2"] == "relu3_2"  # part of the record
 
 
 ENCODERS = (
@@ -205,9 +205,9 @@ exclude: [{method: gatys, optimizer: adam}, {method: gatys, tv_weight: 1.0}]
 )
 
 
-def test_the_encoder_can_be_an_axis_and_the_suites_own_is_the_judge(write_suite: Write) -> None:
+def test_the_encoder_can_be_an_axis(write_suite: Write) -> None:
     text = ENCODERS.replace("axes: {", "axes: {encoder: [vgg19, compact], ")
-    judge = facts().encoder
+    judge = resources().encoder
     small = EncoderUse("compact", "sha-c", "own", layers=ARCHITECTURES["compact"].layers)
     cells = expand(write_suite(text), encoders={"vgg19": judge, "compact": small})
     used = {cell.variant: cell.encoder.sha256 for cell in cells}
@@ -225,18 +225,16 @@ def test_a_method_may_have_an_encoder_of_its_own(write_suite: Write) -> None:
     assert {cell.encoder.name for cell in cells if cell.method == "gatys"} == {"compact"}
 
 
-def test_an_encoder_that_cannot_be_had_skips_its_cells(write_suite: Write) -> None:
+def test_an_unavailable_encoder_skips_its_cells(write_suite: Write) -> None:
     text = ENCODERS.replace("axes: {", "axes: {encoder: [vgg19, vgg16], ")
-    found = facts(encoders={"vgg19": facts().encoder, "vgg16": "no network"})
+    found = resources(encoders={"vgg19": resources().encoder, "vgg16": "no network"})
     cells, skipped = plan.expand(suite.load(write_suite(text)), found)
     assert {cell.encoder.name for cell in cells} == {"vgg19"}
     assert {skip.reason for skip in skipped} == {"no network"}
 
 
 @pytest.mark.parametrize("where", ["encoder: vgg91, ", "axes: {encoder: [vgg91], "])
-def test_an_encoder_that_does_not_exist_is_told_in_its_place(
-    write_suite: Write, where: str
-) -> None:
+def test_an_unknown_encoder_is_reported_with_its_position(write_suite: Write, where: str) -> None:
     head = "gatys: {" if where.startswith("encoder") else "axes: {"
     text = SUITE.replace(head, head + where if head == "gatys: {" else where)
     with pytest.raises(SuiteError, match=r"suite\.yaml:7:\d+: .*Did you mean 'vgg19'"):
@@ -245,15 +243,15 @@ def test_an_encoder_that_does_not_exist_is_told_in_its_place(
 
 def test_an_image_too_narrow_for_a_size_skips_its_cells(write_suite: Write) -> None:
     banner = ImageUse("coffee", "sha-b", "here", width=2000, height=100)
-    contents = {**facts().contents, "coffee": banner}
-    found = facts(contents=contents)
+    contents = {**resources().contents, "coffee": banner}
+    found = resources(contents=contents)
     cells, skipped = plan.expand(suite.load(write_suite(SUITE)), found)
     assert {cell.content.name for cell in cells} == {"rocket"}
     reason = "coffee is 256 x 13 pixels at 256: at least 16 are needed."
     assert {skip.reason for skip in skipped} == {reason}
 
 
-def test_a_score_through_other_weights_is_taken_anew(write_suite: Write) -> None:
+def test_a_score_through_other_weights_is_measured_again(write_suite: Write) -> None:
     cells = expand(write_suite(SUITE))[:1]
     old = Score("style_loss", 0.5, "", "lower", "vgg19", lens_sha256="a")
     record = Record(cells[0], "done", scores=(old,))
@@ -263,12 +261,12 @@ def test_a_score_through_other_weights_is_taken_anew(write_suite: Write) -> None
         assert decided.entries[0].action == action
 
 
-def test_two_variants_that_are_one_are_an_error(write_suite: Write) -> None:
+def test_two_equal_variants_are_an_error(write_suite: Write) -> None:
     text = SUITE + "  twin: {use: identity}\n"
     with pytest.raises(SuiteError, match="twin and identity are the same configuration"):
         expand(write_suite(text))
 
 
-def test_parameters_that_do_not_go_together_are_told_with_their_variant(write_suite: Write) -> None:
+def test_contradicting_parameters_are_reported_with_their_variant(write_suite: Write) -> None:
     with pytest.raises(SuiteError, match="has 1 numbers for 5 style_layers"):
         expand(write_suite(SUITE), ("gatys.style_layer_weights=[1.0]",))

@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 from harness import suite
 from harness.cli.main import main
 from harness.errors import MAX_PROBLEMS, SuiteError
-from harness.execution.prepare import Options, ReadyRun, prepare
+from harness.execution.prepare import ReadyRun, RunOptions, prepare
 from harness.suite.yaml_loader import MAX_BYTES
 from tests.helpers.suite_outcomes import GOOD, Write, mistakes, plan_suite
 
@@ -208,7 +208,7 @@ def test_a_suite_without_cells_may_have_claims(write_suite: Write) -> None:
 
 
 def prepared(path: Path, tmp_path: Path) -> ReadyRun:
-    return prepare(suite.load(path), Options(out=tmp_path / "out", offline=True))
+    return prepare(suite.load(path), RunOptions(out=tmp_path / "out", offline=True))
 
 
 def test_an_invalid_image_skips_only_its_own_cells(write_suite: Write, tmp_path: Path) -> None:

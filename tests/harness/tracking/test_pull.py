@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 from PIL import Image as Pillow
 
 from harness.errors import RecordError
-from harness.execution import snapshots
+from harness.execution.image_encoding import encode_snapshot
 from harness.records import Failure, Record, Run, TracePoint
 from harness.resources.images import to_png
 from harness.store import Store, dump
@@ -54,7 +54,7 @@ def fill(store: Store, seeds: range, started: str) -> Store:
     for seed in seeds:
         one, image = made(seed)
         curve = [TracePoint("stylize", i, i / 8, {"total": 9.5 / i}) for i in range(1, 9)]
-        webp = snapshots.encode(np.full((48, 64, 3), seed, np.uint8))
+        webp = encode_snapshot(np.full((48, 64, 3), seed, np.uint8))
         store.write(one, image, curve, dict.fromkeys((1, 2, 5), webp) if seed % 2 else {})
     for use in (CUP, WAVE):
         store.write_input(use, 64, png(size=(64, 48)))
@@ -278,7 +278,7 @@ def test_a_run_that_could_not_be_one_is_not_taken(changes: dict[str, Any], why: 
 
 def test_images_on_the_way_are_no_paths_and_never_more_than_their_file() -> None:
     noise = np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8)
-    buffer, webp = io.BytesIO(), snapshots.encode(noise)
+    buffer, webp = io.BytesIO(), encode_snapshot(noise)
     with ZipFile(buffer, "w") as bundle:
         for name in ("000001.webp", "../000002.webp", "/000003.webp", "0.webp"):
             bundle.writestr(name, webp)

@@ -19,9 +19,10 @@ from typing import Any, TypeAlias
 
 from harness.execution.executors.local import LocalExecutor
 from harness.execution.executors.ray.object_transfer import NodeCache, Package
-from harness.execution.image_encoding import encoded
-from harness.execution.jobs import Job, Outcome, Setup
+from harness.execution.image_encoding import encode_images
+from harness.execution.jobs import Job, Outcome
 from harness.execution.machine import environment
+from harness.plan import Resources
 from harness.records import Calibration
 from harness.store import Store
 
@@ -63,7 +64,7 @@ class WorkerActor:
             HashError: What was sent is not what arrived.
             WorkerError: It does not start.
         """
-        found: Setup = self._cache.unpack(setup)
+        found: Resources = self._cache.unpack(setup)
         around = {**environment.describe(found.device), "node": socket.gethostname()}
         self._executor = LocalExecutor(
             replace(found, environment=around, store=self._store), self._progress, self._timeout
@@ -155,7 +156,7 @@ class WorkerActor:
 
 
 def _light(outcome: Outcome) -> Outcome:
-    return replace(outcome, pixels=None, snapshots={}, files=encoded(outcome))
+    return replace(outcome, pixels=None, snapshots={}, files=encode_images(outcome))
 
 
 class Depot:

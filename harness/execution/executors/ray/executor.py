@@ -20,7 +20,8 @@ from harness.errors import NstbenchError, WorkerError
 from harness.execution.executors.ray.cluster import Cluster
 from harness.execution.executors.ray.object_transfer import Package, files_of_job
 from harness.execution.executors.ray.worker_pool import Shard, Task, WorkerHandle, WorkerPool
-from harness.execution.jobs import Job, Outcome, Setup
+from harness.execution.jobs import Job, Outcome
+from harness.plan import Resources
 from harness.records import Calibration, Cell, Failure, Record
 
 LOOK_SECONDS = 0.5
@@ -58,7 +59,7 @@ class RayExecutor:
     """
 
     def __init__(
-        self, fleet: Cluster, setup: Setup, watch: Watch, timeout: float | None = None
+        self, fleet: Cluster, setup: Resources, watch: Watch, timeout: float | None = None
     ) -> None:
         self.finishing = False  # no further cell begins
         self._ray, self._watch, self._store = fleet.ray, watch, setup.store

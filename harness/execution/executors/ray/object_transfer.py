@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from harness import filesystem
 from harness.errors import HashError
 from harness.execution.executors import ipc
-from harness.execution.jobs import Job, Setup
+from harness.execution.jobs import Job
+from harness.plan import Resources
 from harness.resources.downloads import CACHE_REMEDY, file_sha256
 from harness.resources.hash_cache import cache_folder
 
@@ -43,7 +44,7 @@ class Package:
     pieces: Mapping[str, int]  # name, which is the SHA-256 and a suffix -> bytes
 
 
-def files_of(setup: Setup) -> list[Path]:
+def files_of(setup: Resources) -> list[Path]:
     """Return the files that cells need wherever they run: weights, photographs to train on."""
     networks = (getattr(metric, "network_file", "") for metric in setup.metrics)
     weights = filter(None, [*setup.encoder_files.values(), *map(Path, filter(None, networks))])
@@ -98,7 +99,7 @@ class Packer:
         name = f"{hashlib.sha256(data).hexdigest()}{suffix}"
         if name not in self._sizes:
             path = self._folder / name
-            with filesystem.writing(self._folder, ipc.ELSEWHERE):
+            with filesystem.writing(self._folder, ipc.DISK_FULL_ADVICE):
                 path.write_bytes(data)
             self._take(name, path)
         return name

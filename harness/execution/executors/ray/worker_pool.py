@@ -16,7 +16,7 @@ from harness.execution.executors.local import temporary_folder
 from harness.execution.executors.ray.actor import Depot, WorkerActor
 from harness.execution.executors.ray.cluster import Cluster, Node
 from harness.execution.executors.ray.object_transfer import Package, Packer, files_of
-from harness.execution.jobs import Setup
+from harness.plan import Resources
 from harness.records import Calibration, Cell, Failure
 
 ROLL_CALL_SECONDS = 5.0
@@ -96,7 +96,7 @@ class WorkerPool:
     """
 
     def __init__(
-        self, fleet: Cluster, setup: Setup, timeout: float | None, warn: Callable[[str], None]
+        self, fleet: Cluster, setup: Resources, timeout: float | None, warn: Callable[[str], None]
     ) -> None:
         self.fleet, self.posts = fleet, list[WorkerHandle]()
         self.environment = dict(setup.environment)

@@ -53,7 +53,7 @@ def test_files_do_not_pile_up_and_those_of_waiting_jobs_are_there(
     sender: Sender, tmp_path: Path
 ) -> None:
     packed = [sender.pack(job("c" * i)) for i in range(1, 100)]
-    assert len(list(tmp_path.iterdir())) == ipc.KEPT_FILES
+    assert len(list(tmp_path.iterdir())) == ipc.MAX_FILES
     for number, each in list(enumerate(packed, 1))[-5:]:
         assert unpack(each).content[0, 0, 0] == number
 

@@ -150,12 +150,12 @@ def test_a_terminal_shows_each_worker_and_the_time_left_for_all() -> None:
     shown = Display(Console(file=written, force_terminal=True, width=100, height=40))
     cells = [replace(job().cell, seed=seed) for seed in range(5)]
     timing = Timing(0.0, False, 60.0, 1, 0.0, 0, None, None, "process")
-    shown.start(cells)
+    shown.run_started(cells)
     shown.staffed(["a#1", "a#2", "b#1"])
     shown.progress(cells[0].id, "stylize", 3, 10, "a#2")
-    shown.finished(Record(cells[1], "done", timing=timing))
+    shown.cell_finished(Record(cells[1], "done", timing=timing))
     shown.staffed(["a#2", "b#1"])
-    shown.stop()
+    shown.run_ended()
     last = written.getvalue().rpartition("cells ")[2]  # the frame that stays
     assert "a#2 stylizing v/a--style/s0" in last
     assert "b#1 starting" in last
@@ -167,9 +167,9 @@ def test_a_terminal_shows_each_worker_and_the_time_left_for_all() -> None:
 def test_more_workers_than_a_terminal_has_room_for_are_counted() -> None:
     written = io.StringIO()
     shown = Display(Console(file=written, force_terminal=True, width=100, height=60))
-    shown.start([job().cell])
+    shown.run_started([job().cell])
     shown.staffed([f"n#{number}" for number in range(1, 17)])
-    shown.stop()
+    shown.run_ended()
     last = written.getvalue()
     assert f"{16 - MAX_LINES} more workers" in last
     assert "n#12 starting" in last

@@ -1,0 +1,66 @@
+"""Warnings about the resources of a suite, shown before a run and on its page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from harness import encoders
+from harness.execution.scoring import score_name
+from harness.plan import Resources
+from harness.records import Cell, Score
+from harness.registry import METHODS
+
+
+def resource_warnings(
+    resources: Resources, scores: Sequence[Score], cells: Sequence[Cell], trained_on: frozenset[str]
+) -> Iterator[str]:
+    """Yield what the user should know before a run: stand-ins, missing scores, seen images.
+
+    Args:
+        resources: Of the suite.
+        scores: Blank scores of its metrics.
+        cells: Its planned cells.
+        trained_on: SHA-256 of the training photographs.
+    """
+    if resources.encoder.warning:
+        yield resources.encoder.warning
+    for score in scores:
+        if score.why_missing:
+            yield f"{score.name} is not available: {score.why_missing}"
+    seen = {c.content.name: None for c in cells if c.training and c.content.sha256 in trained_on}
+    if seen:
+        names = ", ".join(seen)
+        yield f"Methods that train have seen {names}: the training photographs include them."
+    yield from _layer_stand_ins(resources, cells)
+    images = (image for cell in cells for image in (cell.content, cell.style))
+    used = {image.name: image for image in images if image.stand_in}
+    if used:
+        reason = next(iter(used.values())).why_stand_in
+        yield (
+            f"Stand-ins for {', '.join(used)}: {reason} `--mirror DIR|URL` uses your own copies."
+        )
+    yield from _circular_scores(resources.metrics)
+
+
+def _circular_scores(metrics: Sequence[Any]) -> Iterator[str]:
+    """Warn of scores that use the suite's own encoder because no held-out network was found."""
+    reasons = {score_name(m): why for m in metrics if (why := getattr(m, "circular", ""))}
+    for why in dict.fromkeys(reasons.values()):
+        names = " and ".join(name for name, reason in reasons.items() if reason == why)
+        yield f"{names} had {why}."
+
+
+def _layer_stand_ins(resources: Resources, cells: Sequence[Cell]) -> Iterator[str]:
+    """Warn of methods that use other layers than their recipes name."""
+    layers = {use.sha256: use.layers for use in resources.found_encoders}
+    labels: dict[str, dict[str, None]] = {}
+    for cell in {(cell.variant, cell.encoder.sha256): cell for cell in cells}.values():
+        method = METHODS.build(cell.method, cell.params)
+        stand_ins = encoders.stood_in(method, layers[cell.encoder.sha256])
+        if stand_ins:
+            pairs = ", ".join(f"{shallow} for {deep}" for deep, shallow in stand_ins.items())
+            reason = f"{cell.encoder.name} does not go so deep: {pairs}"
+            labels.setdefault(reason, {})[cell.label] = None
+    for reason, methods in labels.items():
+        yield f"Layers stand in for others in {', '.join(methods)}, since {reason}."

@@ -1,0 +1,112 @@
+"""Measure a stylized image with the metrics of a suite. Importing this module loads no torch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from harness.execution.jobs import Job, Outcome
+from harness.protocols import Image, Unavailable
+from harness.records import EncoderUse, Score
+from harness.resources.images import read, to_tensor
+
+if TYPE_CHECKING:
+    import torch
+    from numpy.typing import NDArray
+
+    from harness.execution.context import ContextFactory
+    from harness.plan import Resources
+
+NOT_BEFORE_CLAMPING = "the stored image is clamped already: `--fresh` stylizes again"
+
+
+class Scorer:
+    """Takes the scores of stylized images with the judge as encoder."""
+
+    def __init__(
+        self, resources: Resources, contexts: ContextFactory, device: torch.device
+    ) -> None:
+        self._resources, self._contexts, self._device = resources, contexts, device
+
+    def score(
+        self, job: Job, pixels: NDArray[np.uint8], unclamped: Image | None
+    ) -> tuple[Score, ...]:
+        """Return one score per metric.
+
+        Args:
+            job: The cell with its content and style.
+            pixels: The image as it is saved, uint8 (H, W, 3).
+            unclamped: What the method returned, for metrics that measure before clamping; None
+                if only the saved image exists.
+        """
+        metrics, judge = self._resources.metrics, self._resources.encoder
+        if not metrics:
+            return ()
+        stylized, content, style = (
+            to_tensor(image).to(self._device) for image in (pixels, job.content, job.style)
+        )
+        context = self._contexts.make(job.cell, self._contexts.encoder(judge), "measure")
+        scores = []
+        for metric in metrics:
+            score = blank_score(metric, judge)
+            image = unclamped if getattr(metric, "before_clamping", False) else stylized
+            try:
+                if image is None:
+                    raise Unavailable(NOT_BEFORE_CLAMPING)
+                value = float(metric(image, content, style, context))
+            except Unavailable as reason:
+                scores.append(replace(score, why_missing=str(reason)))
+            else:
+                scores.append(_with_value(score, value))
+        return tuple(scores)
+
+    def rescore(self, job: Job) -> Outcome:
+        """Return the stored record of a cell, with its stored image measured again.
+
+        A stored score is replaced unless the metric can no longer measure it.
+        """
+        assert job.stored is not None
+        assert job.image is not None
+        scores = {score.name: score for score in job.stored.scores}
+        for score in self.score(job, np.asarray(read(job.image)), None):
+            stored = scores.get(score.name)
+            if stored is None or score.value is not None or not _same_kind(score, stored):
+                scores[score.name] = score
+        return Outcome(replace(job.stored, cell=job.cell, scores=tuple(scores.values())))
+
+
+def score_name(metric: Any) -> str:
+    """Return the name of a metric's score: `score_name`, or the class name in snake case."""
+    if hasattr(metric, "score_name"):
+        return str(metric.score_name)
+    name = type(metric).__name__
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
+
+
+def blank_score(metric: Any, judge: EncoderUse) -> Score:
+    """Return a metric's score without a value; the lens `encoder` becomes the judge's name."""
+    through_judge = metric.lens == "encoder"
+    return Score(
+        name=score_name(metric),
+        value=None,
+        unit=metric.unit,
+        better=metric.better,
+        lens=judge.name if through_judge else metric.lens,
+        version=metric.version,
+        why_missing=getattr(metric, "missing", ""),
+        lens_sha256=judge.sha256 if through_judge else getattr(metric, "lens_sha256", ""),
+    )
+
+
+def _with_value(score: Score, value: float) -> Score:
+    if math.isfinite(value):
+        return replace(score, value=value)
+    return replace(score, why_missing=f"the score is {value}")
+
+
+def _same_kind(score: Score, stored: Score) -> bool:
+    """Return True if two scores differ in nothing but their values."""
+    return replace(score, value=stored.value, why_missing=stored.why_missing) == stored
