@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from harness import encoders
 from harness.errors import MissingWeightsError
-from harness.protocols import Unavailable
+from harness.protocols import Metric, Unavailable
 from harness.records import EncoderUse
 from harness.registry import FOUND
 
@@ -27,12 +27,13 @@ MIN_EDGE = {"alexnet": 31, "squeezenet1_1": 17, "inception_v3": 43}
 
 
 @dataclass(frozen=True, kw_only=True)
-class HeldOut:
+class HeldOut(Metric):
     """What metrics share that look through a network of their own.
 
     Where none can be had they look through the suite's encoder, and `lens` says so.
     """
 
+    own_network: ClassVar[bool] = True
     judge: str = "auto"  # or the name of an encoder
     lens: str = field(default="none", metadata=FOUND)
     lens_sha256: str = field(default="", metadata=FOUND)
@@ -41,20 +42,20 @@ class HeldOut:
     missing: str = field(default="", metadata=FOUND)  # why the one asked for by name is not there
     circular: str = field(default="", metadata=FOUND)  # why the suite's encoder took its place
 
-    def resolve(self, judge: EncoderUse, shelf: WeightsStore) -> Self:
+    def resolve(self, judge: EncoderUse, weights: WeightsStore) -> Self:
         """Find a network: with its ImageNet weights, or random where the suite's is random."""
         if self.judge != "auto":
-            return self._with(self.judge, shelf)
+            return self._with(self.judge, weights)
         for spec in _candidates(judge):
-            equipped = self._with(spec, shelf)
+            equipped = self._with(spec, weights)
             if not equipped.missing:
                 return equipped
         said = f"no weights but those of {judge.name}: methods are judged by what they minimise"
         return replace(self, lens="encoder", network=judge, circular=said)
 
-    def _with(self, spec: str, shelf: WeightsStore) -> Self:
+    def _with(self, spec: str, weights: WeightsStore) -> Self:
         try:
-            use, path = encoders.find(spec, shelf)
+            use, path = encoders.find(spec, weights)
         except MissingWeightsError as error:
             return replace(self, lens=spec, missing=str(error))
         if not encoders.whole(use):

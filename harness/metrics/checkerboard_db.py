@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from harness.metrics import _checkerboard
+from harness.protocols import Metric
 from harness.registry import METRICS
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 @METRICS.register("checkerboard_db")
 @dataclass(frozen=True, kw_only=True)
-class CheckerboardDb:
+class CheckerboardDb(Metric):
     """0 is no more than the content has; a gain of 1 % on every fourth pixel reads about 13."""
 
     version: ClassVar[int] = 1

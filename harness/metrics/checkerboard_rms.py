@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from harness.metrics import _checkerboard
+from harness.protocols import Metric
 from harness.registry import METRICS
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 @METRICS.register("checkerboard_rms")
 @dataclass(frozen=True, kw_only=True)
-class CheckerboardRms:
+class CheckerboardRms(Metric):
     """Root mean square of the pattern; 0 is the content's own, negative is less than that."""
 
     version: ClassVar[int] = 1

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from harness.encoders import canonical_layers
 from harness.metrics._per_image_cache import once_per_image
-from harness.protocols import Unavailable
+from harness.protocols import Metric, Unavailable
 from harness.registry import FOUND, METRICS
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @METRICS.register("content_loss")
 @dataclass(frozen=True, kw_only=True)
-class ContentLoss:
+class ContentLoss(Metric):
     """0 is the content itself, 1 is the style image shown instead of it."""
 
     version: ClassVar[int] = 1
@@ -37,7 +37,7 @@ class ContentLoss:
     smallest: ClassVar[float] = 1.10  # well-tuned optimisers are 1.1 to 1.3 apart
     layer: str = field(default="", metadata=FOUND)
 
-    def resolve(self, judge: EncoderUse, shelf: WeightsStore) -> ContentLoss:
+    def resolve(self, judge: EncoderUse, weights: WeightsStore) -> ContentLoss:
         """Take the judge's canonical layer."""
         return replace(self, layer=canonical_layers(judge)[1])
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from harness.metrics._per_image_cache import once_per_image
 from harness.metrics.ssim import luma
-from harness.protocols import Unavailable
+from harness.protocols import Metric, Unavailable
 from harness.registry import METRICS
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ TOLERANCE = 2  # pixels
 
 @METRICS.register("edge_f1")
 @dataclass(frozen=True, kw_only=True)
-class EdgeF1:
+class EdgeF1(Metric):
     """Harmonic mean of precision and recall, in [0, 1]; 1 is the content's edges and no others."""
 
     version: ClassVar[int] = 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from harness.protocols import Metric
 from harness.registry import METRICS
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ ROUNDING = 1e-5
 
 @METRICS.register("gamut")
 @dataclass(frozen=True, kw_only=True)
-class Gamut:
+class Gamut(Metric):
     """Share of pixels outside [0, 1] in any channel; 5 to 11 % is usual after optimisation."""
 
     version: ClassVar[int] = 1

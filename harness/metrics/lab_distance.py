@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from harness.metrics._per_image_cache import once_per_image
+from harness.protocols import Metric
 from harness.registry import METRICS
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 @METRICS.register("lab_distance")
 @dataclass(frozen=True, kw_only=True)
-class LabDistance:
+class LabDistance(Metric):
     """Mean over L, a and b; 0 is the style's palette in the style's proportions."""
 
     version: ClassVar[int] = 1

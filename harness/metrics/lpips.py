@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from harness import encoders
 from harness.errors import MissingWeightsError
-from harness.protocols import Unavailable
+from harness.protocols import Metric, Unavailable
 from harness.registry import FOUND, METRICS
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ TRUNKS: dict[Net, str] = {"alex": "alexnet", "squeeze": "squeezenet1_1", "vgg": 
 
 @METRICS.register("lpips")
 @dataclass(frozen=True, kw_only=True)
-class Lpips:
+class Lpips(Metric):
     """LPIPS to the content; 0 is the content itself. `auto` takes the first trunk to be had."""
 
     version: ClassVar[int] = 1
@@ -39,6 +39,7 @@ class Lpips:
     better: ClassVar[Literal["lower"]] = "lower"
     effect: ClassVar[Literal["difference"]] = "difference"
     smallest: ClassVar[float] = 0.02  # as of SSIM, beside which it is read
+    own_network: ClassVar[bool] = True
     net: Literal["auto", "alex", "squeeze", "vgg"] = "auto"
     network_file: str = field(default="", metadata=FOUND)
     lens_sha256: str = field(default="", metadata=FOUND)  # of that file
@@ -54,13 +55,13 @@ class Lpips:
         """`lpips_alex` and so on: trunks do not compare with each other."""
         return f"lpips_{self.net}" if self.net != "auto" else "lpips"
 
-    def resolve(self, judge: EncoderUse, shelf: WeightsStore) -> Lpips:
+    def resolve(self, judge: EncoderUse, weights: WeightsStore) -> Lpips:
         """Find a trunk: never one with random weights, so there may be none."""
         reasons = []
         nets: Iterable[Net] = TRUNKS if self.net == "auto" else (self.net,)
         for net in nets:
             try:
-                trunk, path = encoders.find(TRUNKS[net], shelf)
+                trunk, path = encoders.find(TRUNKS[net], weights)
             except MissingWeightsError as error:
                 reasons.append(str(error))
                 continue

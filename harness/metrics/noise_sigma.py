@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from harness.metrics.ssim import luma
+from harness.protocols import Metric
 from harness.registry import METRICS
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ NORMAL_MEDIAN = 0.6744897501960817
 
 @METRICS.register("noise_sigma")
 @dataclass(frozen=True, kw_only=True)
-class NoiseSigma:
+class NoiseSigma(Metric):
     """Of the luma, in grey levels of 0 to 255; photographs here have 0.6 to 2.7."""
 
     version: ClassVar[int] = 1

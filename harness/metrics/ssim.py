@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from harness.protocols import Unavailable
+from harness.protocols import Metric, Unavailable
 from harness.registry import METRICS
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ K2 = 0.03
 
 @METRICS.register("ssim")
 @dataclass(frozen=True, kw_only=True)
-class Ssim:
+class Ssim(Metric):
     """Mean SSIM of the luma (0.299 R + 0.587 G + 0.114 B) in [-1, 1]; 1 is the content itself."""
 
     version: ClassVar[int] = 1

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from harness.metrics.ssim import K2, SIGMA, WINDOW, check_size, luma
+from harness.protocols import Metric
 from harness.registry import METRICS
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ RADIUS = WINDOW // 2
 
 @METRICS.register("ssim_structure")
 @dataclass(frozen=True, kw_only=True)
-class SsimStructure:
+class SsimStructure(Metric):
     """Mean of the structure term of the luma in [-1, 1]; 1 is the content itself."""
 
     version: ClassVar[int] = 1

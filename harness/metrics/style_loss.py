@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from harness.encoders import canonical_layers
 from harness.metrics._gram import grams, grams_once
-from harness.protocols import Unavailable
+from harness.protocols import Metric, Unavailable
 from harness.registry import FOUND, METRICS
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @METRICS.register("style_loss")
 @dataclass(frozen=True, kw_only=True)
-class StyleLoss:
+class StyleLoss(Metric):
     """0 has the style's statistics, 1 is the content image untouched."""
 
     version: ClassVar[int] = 1
@@ -35,7 +35,7 @@ class StyleLoss:
     smallest: ClassVar[float] = 1.10  # well-tuned optimisers are 1.1 to 1.3 apart
     layers: tuple[str, ...] = field(default=(), metadata=FOUND)
 
-    def resolve(self, judge: EncoderUse, shelf: WeightsStore) -> StyleLoss:
+    def resolve(self, judge: EncoderUse, weights: WeightsStore) -> StyleLoss:
         """Take the judge's canonical layers."""
         return replace(self, layers=canonical_layers(judge)[0])
 

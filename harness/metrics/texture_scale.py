@@ -16,7 +16,7 @@ import numpy as np
 
 from harness.metrics._spectrum import power
 from harness.metrics.ssim import luma
-from harness.protocols import Unavailable
+from harness.protocols import Metric, Unavailable
 from harness.registry import METRICS
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @METRICS.register("texture_scale")
 @dataclass(frozen=True, kw_only=True)
-class TextureScale:
+class TextureScale(Metric):
     """Mean spatial period; white noise reads 2.6, a grating its own."""
 
     version: ClassVar[int] = 1

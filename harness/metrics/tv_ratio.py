@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from harness.protocols import Unavailable
+from harness.protocols import Metric, Unavailable
 from harness.registry import METRICS
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @METRICS.register("tv_ratio")
 @dataclass(frozen=True, kw_only=True)
-class TvRatio:
+class TvRatio(Metric):
     """1 is as rough as the content, below is smoother."""
 
     version: ClassVar[int] = 1

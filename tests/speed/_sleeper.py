@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from nstbench import METHODS, Context, Image, Step, Stylizer
+from nstbench import METHODS, Context, Image, Method, Step, Stylizer
 
 MARKS = "NSTBENCH_SPEED_MARKS"
 """Names the file that takes the begin and end of every call, in seconds of the shared clock."""
@@ -16,7 +16,7 @@ MARKS = "NSTBENCH_SPEED_MARKS"
 
 @METHODS.register("sleeper")
 @dataclass(frozen=True, kw_only=True)
-class Sleeper:
+class Sleeper(Method):
     """Returns the content after `seconds`; its one step keeps the call from being repeated."""
 
     version: ClassVar[int] = 1

@@ -46,7 +46,7 @@ def measure(shelf: WeightsStore, context: Any) -> Measure:
         name: str, stylized: Any, content: Any = None, style: Any = None, **params: Any
     ) -> float:
         metric = METRICS.build(name, params)
-        equipped = metric.resolve(judge, shelf) if hasattr(metric, "resolve") else metric
+        equipped = metric.resolve(judge, shelf)
         content = stylized if content is None else content
         score: float = equipped(stylized, content, content if style is None else style, context())
         return score

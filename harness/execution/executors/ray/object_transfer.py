@@ -46,7 +46,7 @@ class Package:
 
 def files_of(setup: Resources) -> list[Path]:
     """Return the files that cells need wherever they run: weights, photographs to train on."""
-    networks = (getattr(metric, "network_file", "") for metric in setup.metrics)
+    networks = (metric.network_file for metric in setup.metrics)
     weights = filter(None, [*setup.encoder_files.values(), *map(Path, filter(None, networks))])
     return [*weights, *setup.training_files]
 
