@@ -1,4 +1,4 @@
-"""RunOptions, exit codes and small helpers that several commands share."""
+"""Options, exit codes and small helpers that several commands share."""
 
 from __future__ import annotations
 

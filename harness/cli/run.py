@@ -79,9 +79,9 @@ def run(
     options |= {"batch_cells": batch_cells, "timeout": timeout}
     options["max_failures"] = "1" if fail_fast else max_failures
     cluster = _connect(executor, ray_address, gpus_per_worker, options)
-    with _ready_run(options, cluster) as (prepared, display):
-        uri = "" if no_mlflow else _tracking_uri(prepared, tracking_uri)
-        sys.exit(_run_and_show(prepared, display, uri, cluster))
+    with _ready_run(options, cluster) as (ready, display):
+        uri = "" if no_mlflow else _resolve_uri(ready, tracking_uri)
+        sys.exit(_run_and_show(ready, display, uri, cluster))
 
 
 @click.command()
@@ -90,9 +90,9 @@ def run(
 @opts.no_mlflow
 def rescore(tracking_uri: str, no_mlflow: bool, **options: Any) -> None:
     """Compute new or updated metrics on stored images, without stylizing."""
-    with _ready_run(options, scores_only=True) as (prepared, display):
-        uri = "" if no_mlflow else _tracking_uri(prepared, tracking_uri)
-        sys.exit(_run_and_show(prepared, display, uri))
+    with _ready_run(options, scores_only=True) as (ready, display):
+        uri = "" if no_mlflow else _resolve_uri(ready, tracking_uri)
+        sys.exit(_run_and_show(ready, display, uri))
 
 
 @click.command()
@@ -133,28 +133,28 @@ def _ready_run(
     from harness.store.lock import turn
 
     def prepare() -> ReadyRun:
-        prepared = _prepare(**options, hardware=cluster.hardware if cluster else None)
-        return replace(prepared, plan=replace(prepared.plan, scores_only=scores_only))
+        ready = _prepare(**options, hardware=cluster.hardware if cluster else None)
+        return replace(ready, plan=replace(ready.plan, scores_only=scores_only))
 
-    prepared = prepare()
+    ready = prepare()
     display = Display(opts.console())
-    with turn(prepared.store.root, display.waits) as waited:
+    with turn(ready.store.root, display.waits) as waited:
         if waited:
-            prepared = prepare()  # the other run has finished cells of this plan
-        display.announce(prepared, cluster)
-        if not prepared.plan.entries:
+            ready = prepare()  # the other run has finished cells of this plan
+        display.announce(ready, cluster)
+        if not ready.plan.entries:
             raise UsageError("No cell of this suite can run here. The reasons are listed above.")
-        yield prepared, display
+        yield ready, display
 
 
-def _tracking_uri(prepared: ReadyRun, given: str) -> str:
+def _resolve_uri(ready: ReadyRun, given: str) -> str:
     from harness.tracking.tracker import tracking_uri
 
-    return tracking_uri(prepared.store.root.parent, given)
+    return tracking_uri(ready.store.root.parent, given)
 
 
 def _run_and_show(
-    prepared: ReadyRun, display: Display, uri: str, cluster: Cluster | None = None
+    ready: ReadyRun, display: Display, uri: str, cluster: Cluster | None = None
 ) -> int:
     """Run the cells of the plan, write the page, print the results; return the exit code."""
     from harness.cli import run_loop, tables
@@ -162,19 +162,17 @@ def _run_and_show(
     from harness.execution.machine import environment
     from harness.tracking.background_thread import Mirror
 
-    prepared.store.begin()
-    mirror, console = Mirror(prepared.store, uri, display.warn), display.console
+    ready.store.begin()
+    mirror, console = Mirror(ready.store, uri, display.warn), display.console
     try:
         with InterruptHandler(display.stops) as interrupts:
-            started = prepared.run_record(
-                command=_command(), started=environment.now(), tracking=uri
-            )
-            executor = partial(run_loop.make_executor, prepared, display, cluster)
+            run = ready.run_record(command=_command(), started=environment.now(), tracking=uri)
+            executor = partial(run_loop.make_executor, ready, display, cluster)
             observers = [run_loop.MlflowObserver(mirror), display]
-            finished = run_loop.run_cells(prepared, started, executor, observers, interrupts)
-            paths = _write_page(prepared)
-            records = list(prepared.store.records(finished))
-            mirror.summary(finished, records, paths, display.waiting_for_mlflow)
+            run = run_loop.run_cells(ready, run, executor, observers, interrupts)
+            paths = _write_page(ready)
+            records = list(ready.store.records(run))
+            mirror.summary(run, records, paths, display.waiting_for_mlflow)
     except KeyboardInterrupt:
         display.interrupted(mirror.stop())
         return opts.INTERRUPTED
@@ -182,16 +180,15 @@ def _run_and_show(
         mirror.stop()
         raise
     console.print(tables.results_table(records))
-    failed = sum(not record.ok for record in records)
-    if failed or prepared.plan.skipped:
-        console.print(f"[yellow]{failed} failed, {len(prepared.plan.skipped)} skipped. "
-                      "The page shows the reasons.[/]", highlight=False)  # fmt: skip
-    _print_locations(console, prepared, uri if mirror.working else "", paths[0])
+    failed, skipped = sum(not record.ok for record in records), len(ready.plan.skipped)
+    if failed or skipped:
+        console.print(f"[yellow]{failed} failed, {skipped} skipped. The page shows the reasons.[/]",
+                      highlight=False)  # fmt: skip
+    _print_locations(console, ready, uri if mirror.working else "", paths[0])
     if interrupts.interrupted:
         display.interrupted()
         return opts.INTERRUPTED
-    complete = not failed and not prepared.plan.skipped and finished.finished
-    return 0 if complete else opts.INCOMPLETE
+    return 0 if not failed and not skipped and run.finished else opts.INCOMPLETE
 
 
 def _connect(

@@ -59,8 +59,8 @@ class RunOptions:
         number = self.max_failures.removesuffix("%")
         if self.max_failures and (not number.isdecimal() or not int(number)):
             raise UsageError(
-                f"--max-failures {self.max_failures} is neither a number from 1 on nor a "
-                "percentage."
+                f"--max-failures {self.max_failures} is neither a positive whole "
+                "number nor a percentage such as 10%."
             )
 
     @property
