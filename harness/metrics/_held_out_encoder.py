@@ -28,7 +28,7 @@ MIN_EDGE = {"alexnet": 31, "squeezenet1_1": 17, "inception_v3": 43}
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOutMetric(Metric):
-    """A metric with a held-out network; without one it uses the suite's encoder, as `lens` states."""
+    """A metric with a held-out network, or with the suite's encoder if none is available."""
 
     own_network: ClassVar[bool] = True
     judge: str = "auto"  # or an encoder name
