@@ -1,57 +1,72 @@
-"""What a method, a metric and their surroundings look like to each other.
+"""The interfaces between methods, metrics and the harness.
 
-Torch is named here for readers and type checkers only: importing this module costs nothing, so
-that `nstbench plan` and `nstbench report` start in a blink.
+Authors of methods inherit from `Method`, authors of metrics from `Metric`. The `Supports...`
+protocols describe optional abilities of a method: a class has one by defining its functions.
+
+This module imports torch for type checkers only, so that commands without torch start quickly.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias, runtime_checkable
+from types import MappingProxyType
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Literal,
+    Protocol,
+    Self,
+    TypeAlias,
+    runtime_checkable,
+)
+
+from harness.records import Direction
 
 if TYPE_CHECKING:
     import torch
 
-    from harness.records import Direction
+    from harness.records import EncoderUse
 
     Tensor: TypeAlias = torch.Tensor
 
 Image: TypeAlias = "torch.Tensor"
-"""float32 (N, 3, H, W), sRGB in [0, 1]. Everywhere; exceptions say so."""
+"""float32 (N, 3, H, W), sRGB in [0, 1]; exceptions are documented where they occur."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """Progress of a fit or a stylization: pass or step `index` (from 1) of `of`.
+    """Progress of a fit or a stylization: pass or step `index` (from 1) of at most `of`.
 
-    Losses are weighted as they enter `total`; tensors may stay on the device, they are read later.
+    Losses are weighted as they enter `total`. Tensors may stay on the device; the harness reads
+    them later.
     """
 
     index: int
     of: int
     losses: Mapping[str, float | Tensor]
     image: Image | None = None
-    """(1, 3, H, W), where an image is optimised: what there would be if this were the end. It is
-    copied at once."""
+    """(1, 3, H, W): the result if the optimization of an image stopped here. Copied immediately."""
 
 
 Scale: TypeAlias = Literal["imagenet", "255"]
-"""What a recipe's weights were tuned on. `imagenet`: features of an encoder that sees pixels with
-ImageNet's mean and deviation taken out; `255`: of one that sees grey levels less their mean, as
-Caffe's did. Features differ by about 57.6, content losses by its square, Gram losses by its fourth
-power: the number without the scale means nothing."""
+"""The input scale for which the weights of a recipe were tuned. `imagenet`: pixels normalized with
+the mean and standard deviation of ImageNet. `255`: pixels from 0 to 255 minus their mean, as in
+Caffe. Features differ by a factor of about 57.6, content losses by its square, Gram losses by its
+fourth power, so weights are comparable only at the same scale."""
 
 
 class Encoder(Protocol):
-    """A frozen feature network: images in [0, 1] go in, features by layer name come out."""
+    """A frozen feature network: maps images in [0, 1] to features by layer name."""
 
     name: str
     layers: tuple[str, ...]
-    dtype: torch.dtype  # what its convolutions run in, and what a method's own may run in
+    dtype: torch.dtype  # of its convolutions; a method may use it for its own
 
     def __call__(self, image: Image, layers: Sequence[str]) -> dict[str, Tensor]:
-        """Return the features at `layers`, running no deeper than the deepest of them."""
+        """Return the features at `layers`. Computation stops at the deepest of them."""
 
     def with_options(
         self,
@@ -60,120 +75,230 @@ class Encoder(Protocol):
         scale: Scale = "imagenet",
         upcast: bool = True,
     ) -> Encoder:
-        """Return the same weights with another pooling, or features on another scale.
+        """Return an encoder with the same weights and another pooling or feature scale.
 
-        Features are float32; without `upcast` they stay in `dtype`: sum those in float32.
+        Features are float32. Without `upcast` they stay in `dtype`: sum those in float32.
         """
 
 
 class Batches(Protocol):
-    """Where training photographs come from."""
+    """The source of training photographs."""
 
     def __call__(self, batch_size: int, crop: int | None, skip: int = 0) -> Iterator[Image]:
-        """Return endless random square crops of `crop` pixels, or of the images' size.
+        """Return endless batches of random square crops.
 
-        A training that goes on leaves out the first `skip` batches; they are not even decoded.
+        Args:
+            batch_size: Images per batch.
+            crop: Edge in pixels; None is the size of the cell's images.
+            skip: Batches to leave out, without decoding them, when a training resumes.
         """
 
 
 class Checkpoints:
-    """Where a long `fit` leaves its state, to go on from after its process died.
+    """Storage for the state of a long `fit`, to resume it after its process has ended.
 
-    This one keeps nothing, and has nothing. A state is what `state_dict()` gives: mappings and
-    lists of tensors, numbers, strings, booleans and None, with a generator's `get_state()` where
-    one was drawn from after the start. A method that changes what is in it raises its `version`.
+    This class stores nothing; the harness passes a subclass. A state has the form of
+    `state_dict()`: mappings and lists of tensors, numbers, strings, booleans and None. It includes
+    `get_state()` of a generator that is used after the start. Raise the method's `version` when
+    the content of the state changes.
     """
 
     def load(self) -> Mapping[str, Any] | None:
-        """Return the state that an earlier process left of this very fit, or None.
+        """Return the state that an earlier process stored for the same fit, or None.
 
-        Tensors are on the CPU, laid out in memory as they were; tuples are lists.
+        Tensors are on the CPU with their memory layout preserved; tuples are returned as lists.
         """
         return None
 
     def offer(self, state: Callable[[], Mapping[str, Any]]) -> None:
-        """Keep what `state` returns if it is time to; call it after every `on_step`."""
+        """Store the result of `state` if a checkpoint is due; call it after every `on_step`."""
 
 
 @dataclass(frozen=True)
 class Context:
-    """What a method may lean on. Random numbers come from here and from nowhere else.
+    """The resources of a method. Random numbers come from `generator` only.
 
-    The generator's seed comes from (suite seed, content, style), never from the method, so that
-    every variant sees the same noise and the same batches.
+    The seed of the generator depends on the suite's seed, the content and the style, and not on the
+    method: every variant gets the same noise and the same batches.
     """
 
     device: torch.device
-    generator: torch.Generator  # on the CPU, so that every device draws the same numbers
+    generator: torch.Generator  # on the CPU: every device gets the same numbers
     encoder: Encoder
     size: int  # long edge of the images, pixels
     on_step: Callable[[Step], None]
     batches: Batches
-    note: Callable[[str], None]  # says on the record what was dropped, replaced or assumed
+    note: Callable[[str], None]  # adds a note to the record: what was dropped, replaced or assumed
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
 
 
 Stylizer: TypeAlias = Callable[[Image, Context], Image]
-"""Maps a content image to its stylized image, of the same size."""
+"""Maps a content image to its stylized image of the same size."""
 
 
 Objective: TypeAlias = Callable[[Image], Mapping[str, float]]
-"""Maps an image to the losses that a method minimises, `total` among them: weighted, by name."""
+"""Maps an image to the weighted losses that a method minimizes, by name, including `total`."""
 
 
-@runtime_checkable
-class Method(Protocol):
-    """A style-transfer method: a frozen dataclass whose fields are the suite's parameters.
+class Method(ABC):
+    """Base class of style-transfer methods.
 
-    Optional class attributes: `presets` (name -> parameters), `trains` (True where `fit` reads
-    training photographs), `anchor` (True for a reference point). Optional properties: `layers`
-    (the encoder layers it will ask for), `stand_in_layers` (deep layer -> the one to look at where
-    the encoder ends before it) and `files` (parameter -> path it will read).
-    A method whose cells can run in one batch adds
-    `stylize_batch(stylizers, contents, contexts)`: one of each per image, contents (N, 3, H, W) of one shape, the images (N, 3, H, W) in return, each as
-    it would come out alone. `mixes_styles` is True where the stylizers may be of several fits.
-    A method whose fit is worth keeping adds `export(stylizer) -> {name: tensor}` and
-    `restore(tensors, context) -> Stylizer`; where the fit takes more than a minute, it offers its
-    state to `context.checkpoints`.
-    A method that optimises the image adds `objective(stylizer, content, context) -> Objective`: its
-    losses as a function of an image (1, 3, H, W) of the content's size, the same as those of
-    `Step`. The runner evaluates it, off the clock, on the image that is saved. Losses of raw pixels
-    say little: pixels may leave [0, 1], and are clamped and rounded to 8 bits when they are saved.
+    A method is a frozen dataclass; its fields are the parameters that a suite can set. Subclasses
+    set `version`, implement `fit` and override the attributes below where the default is wrong. The
+    values of attributes may depend on parameters, with a property or a field.
+
+    See also `SupportsBatches`, `SupportsExport` and `SupportsObjective`.
     """
 
     version: ClassVar[int]
+    """Part of every cell's id. Raise it when results change."""
 
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType({})
+    """Named sets of parameters."""
+
+    trains: ClassVar[bool] = False
+    """Whether `fit` reads training photographs from `Context.batches`."""
+
+    anchor: ClassVar[bool] = False
+    """Whether the method is a reference point and not a competitor, for example the identity."""
+
+    mixes_styles: ClassVar[bool] = False
+    """Whether one call of `stylize_batch` can use stylizers of several fits."""
+
+    stand_in_layers: Mapping[str, str] = MappingProxyType({})
+    """Encoder layers and their substitutes for encoders that end before them."""
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """All encoder layers that the method reads."""
+        return ()
+
+    @property
+    def files(self) -> Mapping[str, str]:
+        """Paths of files that the method reads, by parameter; their hashes enter the cell id."""
+        return {}
+
+    @abstractmethod
     def fit(self, style: Image, context: Context) -> Stylizer:
-        """Learn the style once; the stylizer serves every content image."""
+        """Learn a style. The stylizer is called for every content image.
+
+        A fit of more than a minute offers its state to `context.checkpoints`.
+        """
 
 
 @runtime_checkable
-class Metric(Protocol):
-    """One measurement of a stylized image, a frozen dataclass.
+class SupportsBatches(Protocol):
+    """A method that can stylize several cells in one batch."""
 
-    The docstring has a `Source:` and a `Blind to:`. Scores are taken on what was saved: the
-    stylized image is already clamped and rounded to 8 bits, unless the metric says
-    `before_clamping: ClassVar[bool] = True`. `lens` says what it looks through; `encoder` means the
-    suite's, the judge, which a method's own may differ from. A metric that needs weights or layers
-    has `equip(judge: EncoderUse, shelf: WeightsStore)`, which returns it with what was found,
-    `lens_sha256` among it where it looks through weights of its own; such fields are marked with
-    `metadata=FOUND` of the registry, and no suite may set them.
+    def stylize_batch(
+        self, stylizers: Sequence[Any], contents: Image, contexts: Sequence[Context]
+    ) -> Image:
+        """Return the images (N, 3, H, W); each equals the image of a single call.
+
+        Args:
+            stylizers: One for each image, all from one fit unless `mixes_styles` is True.
+            contents: (N, 3, H, W).
+            contexts: One for each image.
+        """
+
+
+@runtime_checkable
+class SupportsExport(Protocol):
+    """A method whose fits can be stored as tensors and reused by later runs."""
+
+    def export(self, stylizer: Any) -> dict[str, Tensor]:
+        """Return everything that `fit` has learned, as tensors by name."""
+
+    def restore(self, tensors: dict[str, Tensor], context: Context) -> Stylizer:
+        """Return the stylizer of exported tensors, without reporting steps."""
+
+
+@runtime_checkable
+class SupportsObjective(Protocol):
+    """A method that optimizes an image and can evaluate its losses on other images.
+
+    The harness evaluates the objective on the saved image, outside of the timed section. Losses of
+    raw pixels are less informative: they may leave [0, 1], and saving clamps and rounds them.
+    """
+
+    def objective(self, stylizer: Any, content: Image, context: Context) -> Objective:
+        """Return the losses as a function of an image (1, 3, H, W) of the content's size.
+
+        The losses have the names and weights of those in `Step`.
+        """
+
+
+class Metric(ABC):
+    """Base class of metrics: one measurement of a stylized image.
+
+    A metric is a frozen dataclass whose docstring has a `Source:` and a `Blind to:` block. It
+    measures the saved image, which is clamped and rounded to 8 bits, unless `before_clamping` is
+    True. Subclasses set `version`, `unit`, `better` and `lens` and implement `__call__`.
+
+    A metric that needs layers or a network of its own overrides `resolve`. Mark the fields that
+    `resolve` fills with `metadata=FOUND` (harness.registry): a suite cannot set them.
     """
 
     version: ClassVar[int]
-    unit: ClassVar[str]
-    better: ClassVar[Direction]
-    lens: str
-    effect: ClassVar[Literal["difference", "ratio"]]
-    """How two variants compare: by the mean difference of their scores, or, for a positive quantity
-    whose size depends on the images, by the mean log ratio."""
-    smallest: ClassVar[float]
-    """The smallest effect of interest: a difference in `unit`, or a ratio above 1. What is surely
-    less is as good as none."""
+    """Stored with every score. Raise it when scores change."""
 
+    unit: ClassVar[str]
+
+    better: ClassVar[Direction]
+
+    effect: ClassVar[Literal["difference", "ratio"]] = "difference"
+    """The comparison of two variants: the mean difference of scores or, for a positive quantity
+    whose size depends on the images, the mean log ratio."""
+
+    smallest: ClassVar[float] = 0.0
+    """The smallest effect of interest: a difference in `unit`, or a ratio above 1. An effect that
+    is certainly smaller counts as no effect."""
+
+    before_clamping: ClassVar[bool] = False
+    """Whether the metric measures the unclamped result of the method."""
+
+    own_network: ClassVar[bool] = False
+    """Whether `resolve` looks for a network other than the encoder of the suite."""
+
+    judge: str | None = None
+    """The encoder that a suite requests for this metric, or `auto`; None if it cannot choose."""
+
+    network_file: str = ""
+    """Path of the weights of the metric's own network; set by `resolve`."""
+
+    lens_sha256: str = ""
+    """Hash of those weights; set by `resolve`."""
+
+    missing: str = ""
+    """The reason why no network is available; set by `resolve`."""
+
+    circular: str = ""
+    """The reason why the metric uses the suite's encoder instead of its own; set by `resolve`."""
+
+    @property
+    @abstractmethod
+    def lens(self) -> str:
+        """What the metric computes on: `pixels`, `encoder` (the suite's) or a network's name."""
+
+    @property
+    def score_name(self) -> str:
+        """Name of the score: the class name in snake case, unless overridden."""
+        name = type(self).__name__
+        return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
+
+    def resolve(self, judge: EncoderUse, weights: Any) -> Self:
+        """Return the metric with the layers or the network that it needs.
+
+        Args:
+            judge: The encoder of the suite.
+            weights: The `WeightsStore` (harness.resources.weights) to find networks in.
+        """
+        return self
+
+    @abstractmethod
     def __call__(self, stylized: Image, content: Image, style: Image, context: Context) -> float:
-        """Return the score, or raise `Unavailable` with the reason why there is none."""
+        """Return the score; raise `Unavailable` with the reason if there is none."""
 
 
 class Unavailable(Exception):  # noqa: N818 - a state, not an error
-    """A metric cannot be had here; the message says why and what would help."""
+    """A metric has no score; the message has the reason and a remedy if there is one."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from harness.protocols import Method
 from harness.registry import METHODS
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 @METHODS.register("color_match")
 @dataclass(frozen=True, kw_only=True)
-class ColorMatch:
+class ColorMatch(Method):
     """Give the content the style's mean and deviation of each Lab channel."""
 
     version: ClassVar[int] = 1

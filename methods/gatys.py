@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from harness.protocols import Scale
+from harness.protocols import Method, Scale
 from harness.registry import METHODS
 from methods._layers import RELU_1_TO_5, STAND_INS
 from methods._options import Balance, Fraction, GramDivisor, Reduction, Weight
@@ -109,7 +109,7 @@ GORDICALEKSA: dict[str, Any] = {
 
 @METHODS.register("gatys")
 @dataclass(frozen=True, kw_only=True)
-class Gatys:
+class Gatys(Method):
     """Optimise the pixels until the encoder sees the content's shapes in the style's statistics.
 
     The defaults are nstbench's own: losses relative to their targets, so that one style weight

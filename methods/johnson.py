@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from harness.protocols import Scale
+from harness.protocols import Method, Scale
 from harness.registry import METHODS
 from methods._layers import RELU_1_TO_5, STAND_INS
 from methods._options import Balance, GramDivisor, Reduction, Weight
@@ -58,7 +58,7 @@ EXAMPLES: dict[str, Any] = {
 
 @METHODS.register("johnson")
 @dataclass(frozen=True, kw_only=True)
-class Johnson:
+class Johnson(Method):
     """Train a transformer net so that its output minimises the losses of `gatys`.
 
     The defaults are nstbench's own: losses relative to their targets, so that one style weight

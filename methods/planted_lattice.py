@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
+from harness.protocols import Method
 from harness.registry import METHODS
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 @METHODS.register("planted_lattice")
 @dataclass(frozen=True, kw_only=True)
-class PlantedLattice:
+class PlantedLattice(Method):
     """Brighten every second pixel of every second row: an effect that a study has to find."""
 
     version: ClassVar[int] = 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from harness.protocols import Method
 from harness.registry import METHODS
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 @METHODS.register("style_copy")
 @dataclass(frozen=True, kw_only=True)
-class StyleCopy:
+class StyleCopy(Method):
     """Show the style image and nothing of the content."""
 
     version: ClassVar[int] = 1

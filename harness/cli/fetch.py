@@ -9,7 +9,6 @@ from typing import Any, Literal
 from harness import encoders
 from harness.errors import ImageError, SourceError
 from harness.execution.prepare import RunOptions
-from harness.execution.scoring import score_name
 from harness.records import EncoderUse, ImageUse
 from harness.resources.downloads import Network
 from harness.resources.images import ImageSource, ImageStore
@@ -54,7 +53,7 @@ def fetch(suite: Suite, options: RunOptions) -> list[Need]:
         *(_encoder(other, weights_store)[0] for other in suite.encoders if other != name),
     ]
     if judge is not None:
-        with_network = [metric for metric in suite.metrics if hasattr(metric, "network_file")]
+        with_network = [metric for metric in suite.metrics if metric.own_network]
         needs += [_lens(metric, judge, weights_store) for metric in with_network]
     if mirror and mirror.complaint:
         needs.append(Need("mirror", str(mirror), "missing", why=mirror.complaint))
@@ -87,11 +86,11 @@ def _lens(metric: Any, judge: EncoderUse, weights_store: WeightsStore) -> Need:
     try:
         resolved = metric.resolve(judge, weights_store)
     except SourceError as error:
-        return Need("score", score_name(metric), "missing", why=str(error))
-    name = score_name(resolved)
+        return Need("score", metric.score_name, "missing", why=str(error))
+    name = resolved.score_name
     if resolved.missing:
         return Need("score", name, "missing", why=resolved.missing)
-    if why := getattr(resolved, "circular", ""):
+    if why := resolved.circular:
         return Need("score", name, "stand-in", judge.name, judge.sha256, why=f"{why}.")
     if not resolved.network_file:
         return Need("score", name, "present", resolved.lens, resolved.lens_sha256)

@@ -70,7 +70,7 @@ def _presets() -> Facts:
     return {
         f"{method}/{preset}": {"about": "", **params}
         for method in METHODS
-        for preset, params in getattr(METHODS.get(method), "presets", {}).items()
+        for preset, params in METHODS.get(method).presets.items()
     }
 
 

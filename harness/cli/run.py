@@ -163,28 +163,28 @@ def _run_and_show(
     from harness.tracking.background_thread import BackgroundTracker
 
     ready.store.begin()
-    mirror, console = BackgroundTracker(ready.store, uri, display.warn), display.console
+    tracker, console = BackgroundTracker(ready.store, uri, display.warn), display.console
     try:
         with InterruptHandler(display.stops) as interrupts:
             run = ready.run_record(command=_command(), started=environment.now(), tracking=uri)
             executor = partial(run_loop.make_executor, ready, display, cluster)
-            observers = [run_loop.MlflowObserver(mirror), display]
+            observers = [run_loop.MlflowObserver(tracker), display]
             run = run_loop.run_cells(ready, run, executor, observers, interrupts)
             paths = _write_page(ready)
             records = list(ready.store.records(run))
-            mirror.summary(run, records, paths, display.waiting_for_mlflow)
+            tracker.summary(run, records, paths, display.waiting_for_mlflow)
     except KeyboardInterrupt:
-        display.interrupted(mirror.stop())
+        display.interrupted(tracker.stop())
         return opts.INTERRUPTED
     except NstbenchError:
-        mirror.stop()
+        tracker.stop()
         raise
     console.print(tables.results_table(records))
     failed, skipped = sum(not record.ok for record in records), len(ready.plan.skipped)
     if failed or skipped:
         console.print(f"[yellow]{failed} failed, {skipped} skipped. The page shows the reasons.[/]",
                       highlight=False)  # fmt: skip
-    _print_locations(console, ready, uri if mirror.working else "", paths[0])
+    _print_locations(console, ready, uri if tracker.working else "", paths[0])
     if interrupts.interrupted:
         display.interrupted()
         return opts.INTERRUPTED

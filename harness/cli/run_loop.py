@@ -47,18 +47,18 @@ class RunObserver:
 
 
 class MlflowObserver(RunObserver):
-    """Mirrors every record to MLflow."""
+    """Logs every record to MLflow."""
 
-    def __init__(self, mirror: BackgroundTracker) -> None:
-        self._mirror = mirror
+    def __init__(self, tracker: BackgroundTracker) -> None:
+        self._tracker = tracker
 
     def workers_starting(self) -> None:
         """Wait until MLflow is imported and connected."""
-        self._mirror.wait_until_connected()
+        self._tracker.wait_until_connected()
 
     def cell_finished(self, record: Record) -> None:
         """BackgroundTracker the record."""
-        self._mirror.cell(record)
+        self._tracker.cell(record)
 
 
 def make_executor(ready: ReadyRun, watch: Watch, cluster: Cluster | None) -> Executor:

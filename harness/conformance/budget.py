@@ -11,7 +11,7 @@ from harness.encoders import canonical_layers
 from harness.encoders.feature_extractor import LayeredEncoder
 from harness.metrics.noise_sigma import NoiseSigma
 from harness.metrics.style_loss import StyleLoss
-from harness.protocols import Image, Stylizer
+from harness.protocols import Image, Stylizer, SupportsObjective
 from harness.records import EncoderUse
 from harness.registry.class_rules import ValidationIssue
 from harness.resources.images import to_pixels, to_tensor
@@ -73,7 +73,7 @@ def _saved(lab: Lab) -> Saved:
 def _style(lab: Lab, stylizer: Stylizer, image: Image) -> float:
     """Return the method's own style loss; the harness's where the method has none."""
     context = lab.context(0)
-    if callable(getattr(lab.method, "objective", None)):
+    if isinstance(lab.method, SupportsObjective):
         losses = lab.method.objective(stylizer, lab.content, context)(image)
         if "style" in losses:
             return float(losses["style"])

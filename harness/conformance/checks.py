@@ -8,7 +8,7 @@ import pickle
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import chain
 from math import isclose, isfinite
 from typing import Any, TypeAlias
@@ -20,7 +20,7 @@ from harness.conformance.budget import more_is_never_worse
 from harness.conformance.probe import SIZE, Lab, Reported, photograph
 from harness.encoders.architectures import ARCHITECTURES
 from harness.errors import nearest
-from harness.protocols import Image, Step
+from harness.protocols import Image, Step, SupportsExport
 from harness.registry.class_rules import ValidationIssue
 
 ODD = (33, 47)  # height and width
@@ -40,7 +40,7 @@ def documented(cls: type[Any]) -> Flaws:
             f"{cls.__name__} has no docstring", "Its first line is shown by `list`."
         )
     module = sys.modules[cls.__module__].__doc__ or ""
-    if "Source:" not in module and not getattr(cls, "anchor", False):
+    if "Source:" not in module and not cls.anchor:
         yield ValidationIssue(f"the docstring of {cls.__module__} names no source",
                    "Write `Source:` and the paper or code; where there is none, that it is new. "
                    "A reference point says anchor: ClassVar[bool] = True instead.")  # fmt: skip
@@ -49,7 +49,7 @@ def documented(cls: type[Any]) -> Flaws:
 def layers_exist(lab: Lab) -> Flaws:
     """Some encoder has all the layers that are declared."""
     assert lab.missing is not None  # what stands in can be read as well
-    declared = set(getattr(lab.method, "layers", ()))
+    declared = set(lab.method.layers)
     if not any(declared <= set(one.layers) for one in ARCHITECTURES.values()):
         known = list(dict.fromkeys(chain.from_iterable(a.layers for a in ARCHITECTURES.values())))
         odd = sorted(declared - set(known)) or sorted(declared)
@@ -135,7 +135,8 @@ def silence(lab: Lab) -> Flaws:
 def steps(lab: Lab) -> Flaws:
     """Steps count up, and say what they minimise."""
     reported = lab.trial.steps
-    budget = next((n for n in ("iterations", "steps") if getattr(lab.method, n, 0)), "")
+    parameters = asdict(lab.method)
+    budget = next((name for name in ("iterations", "steps") if parameters.get(name)), "")
     if budget and not any(reported.values()):
         yield ValidationIssue(f"it has {budget} and reports none of them",
                    "Call context.on_step(Step(index, of, losses)) once for each.")  # fmt: skip
@@ -178,7 +179,7 @@ def _shown(numbers: Sequence[int]) -> str:
 
 def layers(lab: Lab) -> Flaws:
     """It asks the encoder for the layers that it declares."""
-    undeclared = lab.trial.asked - set(getattr(lab.method, "layers", ()))
+    undeclared = lab.trial.asked - set(lab.method.layers)
     if undeclared:
         yield ValidationIssue(
             f"it looks at {', '.join(sorted(undeclared))} and does not declare it",
@@ -188,7 +189,7 @@ def layers(lab: Lab) -> Flaws:
 
 def photographs(lab: Lab) -> Flaws:
     """A method that trains says so."""
-    if lab.trial.read and not getattr(lab.method, "trains", False):
+    if lab.trial.read and not lab.method.trains:
         yield ValidationIssue("it reads photographs to train on and does not say so",
                    "Write trains: ClassVar[bool] = True: they are part of what a result is "
                    "known by.")  # fmt: skip
@@ -217,7 +218,7 @@ def many_contents(lab: Lab) -> Flaws:
 def batches_of_cells(lab: Lab) -> Flaws:
     """In a batch each image comes out as it does alone."""
     contents = [lab.content, lab.content.flip(-1)]
-    other = photograph("coffee", SIZE) if getattr(lab.method, "mixes_styles", False) else None
+    other = photograph("coffee", SIZE) if lab.method.mixes_styles else None
     stylizers = [lab.fit(), lab.fit(other)]
     alone = [
         fit(one, lab.context(seed))
@@ -264,7 +265,7 @@ def objective(lab: Lab) -> Flaws:
 
 def restored(lab: Lab) -> Flaws:
     """What is exported can be restored."""
-    if not (hasattr(lab.method, "export") and hasattr(lab.method, "restore")):
+    if not isinstance(lab.method, SupportsExport):
         yield ValidationIssue("it has one of export and restore", "Have both, or neither.")
         return
     stylizer, steps = lab.fit(), list[Reported]()

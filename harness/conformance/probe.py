@@ -89,7 +89,7 @@ class Lab:
     def missing(self) -> list[str]:
         """The layers that are declared and that the encoder lacks."""
         there = {*self.encoder.layers, *self.encoder.stand_ins}
-        return [layer for layer in getattr(self.method, "layers", ()) if layer not in there]
+        return [layer for layer in self.method.layers if layer not in there]
 
     @cached_property
     def trial(self) -> Trial:
@@ -100,13 +100,14 @@ class Lab:
         """Fit and stylize from seed 0, under observation."""
         asked, read = set[str](), list[int]()
         steps: dict[str, list[Reported]] = {"fit": [], "stylize": []}
-        before = {"content": self.content.clone(), "style": self.style.clone()}
+        images = {"content": self.content, "style": self.style}
+        before = {name: image.clone() for name, image in images.items()}
         encoder = Encoder(self.encoder, asked)
         with _own_settings() as changed, _own_randomness() as drew, _printed() as printed:
             contexts = {p: self.context(0, own, encoder, read) for p, own in steps.items()}
             stylizer = self.method.fit(self.style, contexts["fit"])
             image = stylizer(self.content, contexts["stylize"])
-        altered = (n for n, then in before.items() if not torch.equal(getattr(self, n), then))
+        altered = (name for name in images if not torch.equal(images[name], before[name]))
         return Trial(
             image, steps, frozenset(asked), bool(read), "".join(printed), tuple(drew),
             tuple(changed), tuple(altered),
@@ -170,7 +171,7 @@ class RealisticLab(Lab):
         network = offline_encoder("compact")
         network = network.with_stand_ins(encoders.stood_in(self.method, network.layers))
         there = {*network.layers, *network.stand_ins}
-        return network if there >= set(getattr(self.method, "layers", ())) else super().encoder
+        return network if there >= set(self.method.layers) else super().encoder
 
 
 class Encoder:

@@ -38,7 +38,7 @@ def tried(name: str) -> Iterator[Finding]:
     }.items():
         yield from _told(name, holds, look, cls)
     yield from _run(name, name, {}, {**ALWAYS, **ONCE})
-    for preset, params in getattr(cls, "presets", {}).items():
+    for preset, params in cls.presets.items():
         wrong = [f for f in _run("presets", name, params, ALWAYS) if f.state != "good"]
         yield from (replace(one, name=f"{preset}: {one.name}") for one in wrong)
         if not wrong:
@@ -66,7 +66,7 @@ def _run(
             yield Finding(section, "it runs", "fair", why)
             return
     for holds, check in checks.items():
-        missing = [name for name in OPTIONAL.get(check, ()) if not hasattr(cls, name)]
+        missing = [name for name in OPTIONAL.get(check, ()) if name not in dir(cls)]
         if missing and len(missing) == len(OPTIONAL[check]):
             yield Finding(section, holds, "good", f"it has no {' and no '.join(missing)}")
             continue

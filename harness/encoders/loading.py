@@ -188,6 +188,6 @@ def stood_in(method: Any, layers: Sequence[str]) -> dict[str, str]:
         method: Its `stand_in_layers` maps layers to their substitutes.
         layers: All layers of the encoder.
     """
-    substitutes = getattr(method, "stand_in_layers", {})
-    missing = (layer for layer in getattr(method, "layers", ()) if layer not in layers)
+    substitutes = method.stand_in_layers
+    missing = (layer for layer in method.layers if layer not in layers)
     return {layer: substitutes[layer] for layer in missing if substitutes.get(layer) in layers}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.plan import Entry
+from harness.protocols import SupportsBatches
 from harness.registry import METHODS
 from harness.resources.images import resized
 
@@ -30,9 +31,9 @@ def group_into_batches(entries: Sequence[Entry], size: int) -> list[list[Entry]]
 def _group_key(entry: Entry) -> tuple[Any, ...]:
     cell = entry.cell
     method = METHODS.get(cell.method)
-    if entry.action != "run" or not hasattr(method, "stylize_batch"):
+    fit = "" if method.mixes_styles else cell.fit_id
+    if entry.action != "run" or not issubclass(method, SupportsBatches):
         return (entry.action, cell.id)
-    fit = "" if getattr(method, "mixes_styles", False) else cell.fit_id
     shape = resized(cell.content.width, cell.content.height, cell.size)
     # An include may change parameters without changing the variant's name.
     return (cell.variant, str(dict(cell.params)), cell.encoder.sha256, fit, shape)

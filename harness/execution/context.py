@@ -14,7 +14,7 @@ from harness.encoders.feature_extractor import LayeredEncoder
 from harness.execution.checkpoints import StoredCheckpoints
 from harness.execution.fit import FitInProgress
 from harness.plan import Resources
-from harness.protocols import Checkpoints, Context, Image, Step
+from harness.protocols import Checkpoints, Context, Image, Step, SupportsExport
 from harness.records import Cell, EncoderUse
 from harness.resources.training_images import Crops
 
@@ -99,7 +99,7 @@ class ContextFactory:
     def checkpoints(self, method: Any, cell: Cell, fit: FitInProgress) -> Checkpoints:
         """Return where a fit saves its state: nowhere if the method cannot export its fits."""
         store = self._resources.store
-        if store is None or not hasattr(method, "export"):
+        if store is None or not isinstance(method, SupportsExport):
             return Checkpoints()
         environment, seconds = self._resources.environment, self._resources.checkpoint_seconds
         return StoredCheckpoints(store, cell.fit_id, fit, environment, seconds)

@@ -22,7 +22,7 @@ from harness.execution.batching import group_into_batches
 from harness.execution.jobs import Job
 from harness.execution.machine import environment
 from harness.execution.resource_warnings import resource_warnings
-from harness.execution.scoring import blank_score, score_name
+from harness.execution.scoring import blank_score
 from harness.plan import Entry, Plan, Resources
 from harness.records import Cell, EncoderUse, ImageUse, Record, Run
 from harness.resources import precision
@@ -153,7 +153,7 @@ class ReadyRun:
             profile=self.suite.profile,
             cells=tuple(cell.id for cell in self.plan.cells),
             skipped=self.plan.skipped,
-            metrics=tuple(score_name(metric) for metric in self.resources.metrics),
+            metrics=tuple(metric.score_name for metric in self.resources.metrics),
             encoder=replace(self.resources.encoder, layers=()),
             device=self.resources.device,
             precision=self.resources.precision,
@@ -228,10 +228,7 @@ def _find_resources(
         precision=precision.resolve(options.precision or suite.precision, device, fast=fast),
         training=training.use,
         training_files=training.files,
-        metrics=tuple(
-            metric.resolve(judge, weights) if hasattr(metric, "resolve") else metric
-            for metric in suite.metrics
-        ),
+        metrics=tuple(metric.resolve(judge, weights) for metric in suite.metrics),
         environment=environment.describe(device),
         repeats=suite.repeats,
         store=store,

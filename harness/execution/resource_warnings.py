@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from harness import encoders
-from harness.execution.scoring import score_name
 from harness.plan import Resources
 from harness.records import Cell, Score
 from harness.registry import METHODS
@@ -45,7 +44,7 @@ def resource_warnings(
 
 def _circular_scores(metrics: Sequence[Any]) -> Iterator[str]:
     """Warn of scores that use the suite's own encoder because no held-out network was found."""
-    reasons = {score_name(m): why for m in metrics if (why := getattr(m, "circular", ""))}
+    reasons = {m.score_name: m.circular for m in metrics if m.circular}
     for why in dict.fromkeys(reasons.values()):
         names = " and ".join(name for name, reason in reasons.items() if reason == why)
         yield f"{names} had {why}."

@@ -31,7 +31,7 @@ from harness.execution.machine.timing import Stopwatch, Trace
 from harness.execution.own_losses import OwnLosses
 from harness.execution.scoring import Scorer
 from harness.plan import Resources
-from harness.protocols import Image
+from harness.protocols import Image, SupportsExport, SupportsObjective
 from harness.records import Cell, Failure, Record, Timing, TracePoint
 from harness.registry import METHODS
 from harness.resources.images import to_pixels, to_tensor
@@ -138,7 +138,7 @@ class Runner:
             objective_raw=(raw if lowest is None else lowest) if own else None,
         )
         fitted = None
-        if not fit.kept and not fit.served and hasattr(method, "export"):
+        if not fit.kept and not fit.served and isinstance(method, SupportsExport):
             facts = {**to_json(fit), "deterministic": self.resources.deterministic}
             fitted = (pack_tensors(method, fit), facts)
         fit.served = True
@@ -154,7 +154,7 @@ class Runner:
         snapshots: Mapping[int, NDArray[np.uint8]],
     ) -> OwnLosses | None:
         """Evaluate the method's own objective, if it has one, on the saved image."""
-        if not callable(getattr(method, "objective", None)):
+        if not isinstance(method, SupportsObjective):
             return None
         encoder = self.contexts.encoder_for(method, job.cell)
         content = to_tensor(job.content).to(self.device)
@@ -189,7 +189,7 @@ class Runner:
         context = self.contexts.make(
             cell, encoder, "fit", cell.style.name, on_step=trace.on_step, notes=notes
         )
-        if job.kept is not None and hasattr(method, "restore"):
+        if job.kept is not None and isinstance(method, SupportsExport):
             return restore(method, job.kept, context)
         style = to_tensor(job.style).to(self.device)
         fit = FitInProgress(trace, self.timer.memory, self.timer.background_load(), notes)

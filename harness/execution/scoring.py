@@ -52,7 +52,7 @@ class Scorer:
         scores = []
         for metric in metrics:
             score = blank_score(metric, judge)
-            image = unclamped if getattr(metric, "before_clamping", False) else stylized
+            image = unclamped if metric.before_clamping else stylized
             try:
                 if image is None:
                     raise Unavailable(NOT_BEFORE_CLAMPING)
@@ -78,26 +78,18 @@ class Scorer:
         return Outcome(replace(job.stored, cell=job.cell, scores=tuple(scores.values())))
 
 
-def score_name(metric: Any) -> str:
-    """Return the name of a metric's score: `score_name`, or the class name in snake case."""
-    if hasattr(metric, "score_name"):
-        return str(metric.score_name)
-    name = type(metric).__name__
-    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
-
-
 def blank_score(metric: Any, judge: EncoderUse) -> Score:
     """Return a metric's score without a value; the lens `encoder` becomes the judge's name."""
     through_judge = metric.lens == "encoder"
     return Score(
-        name=score_name(metric),
+        name=metric.score_name,
         value=None,
         unit=metric.unit,
         better=metric.better,
         lens=judge.name if through_judge else metric.lens,
         version=metric.version,
-        why_missing=getattr(metric, "missing", ""),
-        lens_sha256=judge.sha256 if through_judge else getattr(metric, "lens_sha256", ""),
+        why_missing=metric.missing,
+        lens_sha256=judge.sha256 if through_judge else metric.lens_sha256,
     )
 
 

@@ -1,1 +1,1 @@
-"""Scores of one stylized image, one file each; `registry.METRICS` finds them."""
+"""Metrics of one stylized image, one per file; `registry.METRICS` finds them by folder."""

@@ -1,9 +1,9 @@
-"""Power on the lattice of frequencies that upsampling by 2 and by 4 prints into an image.
+"""Power of checkerboard patterns with periods of 2 and 4 pixels, from upsampling layers.
 
-Source: what a stage of stride p repeats every p pixels has its power at (k/p, l/p) cycles per pixel
-    (Odena, Dumoulin, Olah 2016, "Deconvolution and Checkerboard Artifacts"). Each period is scored
-    by itself: among the 12 points of period 4, the 3 that a pattern of period 2 lights up would
-    hardly show.
+Source: a pattern that a layer of stride p repeats every p pixels has its power at the frequencies
+    (k/p, l/p) cycles per pixel (Odena, Dumoulin, Olah 2016, "Deconvolution and Checkerboard
+    Artifacts"). Each period is measured separately: in a mean over the 12 frequencies of period 4,
+    the 3 frequencies of a pattern of period 2 would hardly be visible.
 """
 
 from __future__ import annotations
@@ -24,65 +24,69 @@ if TYPE_CHECKING:
     from harness.protocols import Image
 
 PERIODS = (2, 4)
-"""Two stages of stride 2 have printed what stands every 2 and every 4 pixels."""
+"""Pixels. Two layers of stride 2 cause patterns of these periods."""
 
-GRAIN, SMALLEST = 16, 64
-"""Cropped to the grain, all points are whole bins; at 64 they are 16 bins apart, farther than the
-13 bins of the surroundings that each is compared with."""
+CROP_MULTIPLE, MIN_EDGE = 16, 64
+"""Pixels. Cropping to the multiple puts all frequencies on whole bins. At the minimum edge they are
+16 bins apart, more than the 13 bins of the surroundings of each."""
 
-FAINT = 1e-4
-"""Squared grey levels, a thousandth of what rounding to 8 bits adds: a flat image scores 0 dB."""
+POWER_FLOOR = 1e-4
+"""Squared grey levels: a thousandth of the rounding noise of 8 bits. A flat image scores 0 dB."""
 
 OFFSETS = np.arange(-6, 7)
-RING = np.maximum(np.abs(OFFSETS)[:, None], np.abs(OFFSETS))  # bins from the point
-NEAR, AROUND = RING <= 1, RING > 2
+DISTANCES = np.maximum(np.abs(OFFSETS)[:, None], np.abs(OFFSETS))  # bins
+PEAK, SURROUNDINGS = DISTANCES <= 1, DISTANCES > 2
 
 
 @dataclass(frozen=True)
-class Lattice:
-    """What stands out at the points of one period."""
+class Pattern:
+    """The pattern of one period in an image."""
 
-    decibels: float  # above the surroundings, mean over points
-    square: float  # of grey levels: the squared rms of the pattern, sum over points
-
-
-def of_both(stylized: Image, content: Image) -> tuple[list[Lattice], list[Lattice]]:
-    """Return a Lattice for each of `PERIODS`; raise Unavailable where the images are too small."""
-    if min(content.shape[-2:]) < SMALLEST:
-        raise Unavailable(f"the lattice needs {SMALLEST} x {SMALLEST} pixels")
-    return _of(stylized), _of_content(content)
+    decibels: float  # peak power above the surroundings, mean over frequencies
+    square: float  # squared rms in grey levels, sum over frequencies
 
 
-def _of(image: Image) -> list[Lattice]:
+def find_patterns(stylized: Image, content: Image) -> tuple[list[Pattern], list[Pattern]]:
+    """Return the patterns of both images, one for each of `PERIODS`.
+
+    Raises:
+        Unavailable: The images are smaller than `MIN_EDGE`.
+    """
+    if min(content.shape[-2:]) < MIN_EDGE:
+        raise Unavailable(f"the checkerboard metrics need at least {MIN_EDGE} x {MIN_EDGE} pixels")
+    return _find(stylized), _find_in_content(content)
+
+
+def _find(image: Image) -> list[Pattern]:
     plane = 255 * luma(image)
-    height, width = (edge - edge % GRAIN for edge in plane.shape)
+    height, width = (edge - edge % CROP_MULTIPLE for edge in plane.shape)
     spectrum = power(plane[:height, :width])
-    return [_at(spectrum, points) for points in _points(height, width)]
+    return [_measure(spectrum, bins) for bins in _bins_by_period(height, width)]
 
 
-_of_content = once_per_image(_of)
-"""What a photograph, or its compression, has by itself."""
+_find_in_content = once_per_image(_find)
+"""Photographs have patterns too, for example from their compression."""
 
 
-def _points(height: int, width: int) -> list[list[tuple[int, int]]]:
-    """Return the bins of each period that no smaller period has."""
+def _bins_by_period(height: int, width: int) -> list[list[tuple[int, int]]]:
+    """Return the bins of each period, without those of smaller periods."""
     seen = {(0, 0)}
     rows = []
     for period in PERIODS:
         down, right = (range(0, edge, edge // period) for edge in (height, width))
-        points = set(itertools.product(down, right))
-        rows.append(sorted(points - seen))
-        seen |= points
+        bins = set(itertools.product(down, right))
+        rows.append(sorted(bins - seen))
+        seen |= bins
     return rows
 
 
-def _at(spectrum: Any, points: list[tuple[int, int]]) -> Lattice:
+def _measure(spectrum: Any, bins: list[tuple[int, int]]) -> Pattern:
     height, width = spectrum.shape
     decibels, square = [], 0.0
-    for row, column in points:
+    for row, column in bins:
         patch = spectrum[np.ix_((row + OFFSETS) % height, (column + OFFSETS) % width)]
-        # The power of noise is spread exponentially: its mean is its median over ln 2.
-        floor = np.median(patch[AROUND]) / math.log(2) + FAINT
-        decibels.append(10 * math.log10((patch[NEAR].mean() + FAINT) / floor))
-        square += np.maximum(0, patch[NEAR] - floor).sum() / spectrum.size  # by Parseval
-    return Lattice(sum(decibels) / len(decibels), float(square))
+        # The power of noise has an exponential distribution: mean = median / ln 2.
+        floor = np.median(patch[SURROUNDINGS]) / math.log(2) + POWER_FLOOR
+        decibels.append(10 * math.log10((patch[PEAK].mean() + POWER_FLOOR) / floor))
+        square += np.maximum(0, patch[PEAK] - floor).sum() / spectrum.size  # by Parseval
+    return Pattern(sum(decibels) / len(decibels), float(square))

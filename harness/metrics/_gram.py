@@ -1,4 +1,4 @@
-"""Gram matrices that scores of style compare."""
+"""Gram matrices for the style metrics."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 
 def grams(image: Image, encoder: Encoder, layers: Sequence[str]) -> list[Tensor]:
-    """Return a Gram matrix (1, C, C) per layer, a mean over positions: sizes may differ."""
-    found = encoder(image, layers)
-    return [gram(found[layer]) for layer in layers]
+    """Return a Gram matrix (1, C, C) per layer, averaged over positions: sizes may differ."""
+    features = encoder(image, layers)
+    return [gram(features[layer]) for layer in layers]
 
 
-grams_once = once_per_image(grams)
-"""`grams` of a content or style image."""
+cached_grams = once_per_image(grams)
+"""`grams` with a cache, for content and style images."""
 
 
 def gram(features: Tensor) -> Tensor:
-    """Return the products of channels (N, C, C), averaged over positions."""
+    """Return the channel products (N, C, C), averaged over positions."""
     flat = features.flatten(2)
     return flat @ flat.mT / flat.shape[-1]

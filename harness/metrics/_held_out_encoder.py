@@ -1,15 +1,15 @@
-"""The network that scores are seen through, other than the one that methods minimise."""
+"""Base class of metrics that use another network than the one that methods minimize."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from harness import encoders
 from harness.errors import MissingWeightsError
-from harness.protocols import Unavailable
+from harness.protocols import Metric, Unavailable
 from harness.records import EncoderUse
 from harness.registry import FOUND
 
@@ -19,42 +19,40 @@ if TYPE_CHECKING:
     from harness.resources.weights import WeightsStore
 
 CANDIDATES = ("alexnet", "squeezenet1_1", "inception_v3")
-"""In the order of preference. No VGG: vgg16, vgg19 and compact, which was distilled from vgg19,
-are siblings: what one was optimised for, the others do not judge anew."""
+"""In order of preference. VGG networks are excluded: vgg16, vgg19 and compact (distilled from
+vgg19) are so similar that none is independent of an optimization for another."""
 
 MIN_EDGE = {"alexnet": 31, "squeezenet1_1": 17, "inception_v3": 43}
-"""Pixels; below, nothing is left of the image at the layers that are looked at."""
+"""Pixels. Smaller images have no features at the canonical layers."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class HeldOut:
-    """What metrics share that look through a network of their own.
+class HeldOutMetric(Metric):
+    """A metric with a held-out network, or with the suite's encoder if none is available."""
 
-    Where none can be had they look through the suite's encoder, and `lens` says so.
-    """
-
-    judge: str = "auto"  # or the name of an encoder
+    own_network: ClassVar[bool] = True
+    judge: str = "auto"  # or an encoder name
     lens: str = field(default="none", metadata=FOUND)
     lens_sha256: str = field(default="", metadata=FOUND)
     network: EncoderUse | None = field(default=None, metadata=FOUND)
     network_file: str = field(default="", metadata=FOUND)
-    missing: str = field(default="", metadata=FOUND)  # why the one asked for by name is not there
-    circular: str = field(default="", metadata=FOUND)  # why the suite's encoder took its place
+    missing: str = field(default="", metadata=FOUND)  # the reason
+    circular: str = field(default="", metadata=FOUND)  # the reason
 
-    def resolve(self, judge: EncoderUse, shelf: WeightsStore) -> Self:
-        """Find a network: with its ImageNet weights, or random where the suite's is random."""
+    def resolve(self, judge: EncoderUse, weights: WeightsStore) -> Self:
+        """Find a network with ImageNet weights; a random one if the suite's encoder is random."""
         if self.judge != "auto":
-            return self._with(self.judge, shelf)
+            return self._with_network(self.judge, weights)
         for spec in _candidates(judge):
-            equipped = self._with(spec, shelf)
-            if not equipped.missing:
-                return equipped
-        said = f"no weights but those of {judge.name}: methods are judged by what they minimise"
-        return replace(self, lens="encoder", network=judge, circular=said)
+            resolved = self._with_network(spec, weights)
+            if not resolved.missing:
+                return resolved
+        reason = f"no weights but those of {judge.name}, the network that the methods minimize"
+        return replace(self, lens="encoder", network=judge, circular=reason)
 
-    def _with(self, spec: str, shelf: WeightsStore) -> Self:
+    def _with_network(self, spec: str, weights: WeightsStore) -> Self:
         try:
-            use, path = encoders.find(spec, shelf)
+            use, path = encoders.find(spec, weights)
         except MissingWeightsError as error:
             return replace(self, lens=spec, missing=str(error))
         if not encoders.whole(use):
@@ -62,16 +60,16 @@ class HeldOut:
         file = str(path or "")
         return replace(self, lens=spec, lens_sha256=use.sha256, network=use, network_file=file)
 
-    def eye(self, context: Context, *images: Image) -> tuple[EncoderUse, Encoder]:
-        """Return the network; raise Unavailable where there is none or an image is too small."""
+    def load_network(self, context: Context, *images: Image) -> tuple[EncoderUse, Encoder]:
+        """Return the network; raise Unavailable if there is none or an image is too small."""
         if self.network is None:
-            raise Unavailable(self.missing or "no network was looked for")
-        least = MIN_EDGE.get(self.network.name, 0)
-        if any(min(image.shape[-2:]) < least for image in images):
-            raise Unavailable(f"{self.network.name} needs {least} x {least} pixels")
+            raise Unavailable(self.missing or "`resolve` was not called")
+        edge = MIN_EDGE.get(self.network.name, 0)
+        if any(min(image.shape[-2:]) < edge for image in images):
+            raise Unavailable(f"{self.network.name} needs at least {edge} x {edge} pixels")
         if self.lens == "encoder":
             return self.network, context.encoder
-        return self.network, _loaded(self.network, self.network_file, str(context.device))
+        return self.network, _load(self.network, self.network_file, str(context.device))
 
 
 def _candidates(judge: EncoderUse) -> list[str]:
@@ -81,5 +79,5 @@ def _candidates(judge: EncoderUse) -> list[str]:
 
 
 @lru_cache(maxsize=2)
-def _loaded(use: EncoderUse, file: str, device: str) -> LayeredEncoder:
+def _load(use: EncoderUse, file: str, device: str) -> LayeredEncoder:
     return encoders.load(use, Path(file) if file else None, device=device)

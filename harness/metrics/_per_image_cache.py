@@ -1,4 +1,4 @@
-"""What is worked out of a content or style image once: thousands of cells share a few of them."""
+"""A cache of intermediate results by image: thousands of cells share few contents and styles."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ if TYPE_CHECKING:
     from harness.protocols import Image
 
 T = TypeVar("T")
-About = TypeVarTuple("About")
+Args = TypeVarTuple("Args")
 
-KEPT = 16
-"""Results of each function that are in memory at a time: a worker goes from content to content
-with one style, so this holds the contents of most suites."""
+CACHE_SIZE = 16
+"""Cached results of each function. A worker processes all contents with one style, so this is
+enough for the contents of most suites."""
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """An image that is known again by its pixels, whichever tensor they come in."""
+class _HashedImage:
+    """An image that is equal to others with the same pixels."""
 
     sha256: str
     image: Image = field(compare=False)
 
 
-def once_per_image(work: Callable[[Image, *About], T]) -> Callable[[Image, *About], T]:
-    """Let a function of an image remember its latest results; its other arguments are hashed."""
+def once_per_image(function: Callable[[Image, *Args], T]) -> Callable[[Image, *Args], T]:
+    """Cache the latest results of a function of an image and hashable arguments."""
 
-    @lru_cache(maxsize=KEPT)
-    def remembered(seen: _Seen, *about: *About) -> T:
-        return work(seen.image, *about)
+    @lru_cache(maxsize=CACHE_SIZE)
+    def cached(hashed: _HashedImage, *args: *Args) -> T:
+        return function(hashed.image, *args)
 
-    return lambda image, *about: remembered(_Seen(_sha256(image), image), *about)
+    return lambda image, *args: cached(_HashedImage(_sha256(image), image), *args)
 
 
 def _sha256(image: Image) -> str:

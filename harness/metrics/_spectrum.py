@@ -8,10 +8,10 @@ import numpy as np
 
 
 def power(plane: Any) -> Any:
-    """Return the power of each frequency of a plane (H, W); white noise has its variance in all.
+    """Return the power by frequency of a plane (H, W); of white noise, its variance in every bin.
 
-    The mean is taken out, and the window is the periodic Hann: a tone that is on a bin leaks one
-    bin far and no farther.
+    The mean is subtracted. The periodic Hann window limits the leakage of a tone on a bin to the
+    adjacent bins.
     """
     from scipy.fft import fft2
 

@@ -1,9 +1,9 @@
 """Content loss of the final image, the same for every method.
 
 Source: Gatys et al. 2016, equation 1, at one canonical layer of the suite's encoder (relu4_2, or
-    the nearest it has), divided by what the style image in the content's place would score.
-Blind to: whether it is looked at through the network that the method minimised (then it is
-    marked as circular).
+    the nearest available), divided by the loss of the style image in the content's place.
+Blind to: whether the encoder is the network that the method minimized (then the score is marked as
+    circular).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from harness.encoders import canonical_layers
 from harness.metrics._per_image_cache import once_per_image
-from harness.protocols import Unavailable
+from harness.protocols import Metric, Unavailable
 from harness.registry import FOUND, METRICS
 
 if TYPE_CHECKING:
@@ -26,19 +26,19 @@ if TYPE_CHECKING:
 
 @METRICS.register("content_loss")
 @dataclass(frozen=True, kw_only=True)
-class ContentLoss:
-    """0 is the content itself, 1 is the style image shown instead of it."""
+class ContentLoss(Metric):
+    """0 is the content image, 1 is the style image in its place."""
 
     version: ClassVar[int] = 1
     unit: ClassVar[str] = "of style image's"
     better: ClassVar[Literal["lower"]] = "lower"
     lens: ClassVar[str] = "encoder"
     effect: ClassVar[Literal["ratio"]] = "ratio"
-    smallest: ClassVar[float] = 1.10  # well-tuned optimisers are 1.1 to 1.3 apart
+    smallest: ClassVar[float] = 1.10  # well-tuned optimizers differ by 1.1 to 1.3
     layer: str = field(default="", metadata=FOUND)
 
-    def resolve(self, judge: EncoderUse, shelf: WeightsStore) -> ContentLoss:
-        """Take the judge's canonical layer."""
+    def resolve(self, judge: EncoderUse, weights: WeightsStore) -> ContentLoss:
+        """Set the judge's canonical layer."""
         return replace(self, layer=canonical_layers(judge)[1])
 
     def __call__(self, stylized: Image, content: Image, style: Image, context: Context) -> float:
@@ -49,22 +49,22 @@ class ContentLoss:
 def content_distance(
     stylized: Image, content: Image, style: Image, encoder: Encoder, layer: str
 ) -> float:
-    """Return the squared feature difference to the content in units of the style image's."""
+    """Return the squared feature difference to the content, divided by that of the style image."""
     import torch
     from torch.nn.functional import interpolate, mse_loss
 
     with torch.inference_mode():
         size = (content.shape[-2], content.shape[-1])
         shown = interpolate(style, size, mode="bilinear", antialias=True)
-        wanted = _kept_features(content, encoder, layer)
-        worst = float(mse_loss(_kept_features(shown, encoder, layer), wanted))
+        target = _cached_features(content, encoder, layer)
+        worst = float(mse_loss(_cached_features(shown, encoder, layer), target))
         if worst == 0:
-            raise Unavailable("content and style look the same to the encoder")
-        return float(mse_loss(_features(stylized, encoder, layer), wanted)) / worst
+            raise Unavailable("content and style have the same features")
+        return float(mse_loss(_features(stylized, encoder, layer), target)) / worst
 
 
 def _features(image: Image, encoder: Encoder, layer: str) -> Tensor:
     return encoder(image, [layer])[layer]
 
 
-_kept_features = once_per_image(_features)
+_cached_features = once_per_image(_features)

@@ -1,7 +1,8 @@
-"""Share of the image that a method left to the clamp.
+"""Share of the pixels of a method's result that clamping changes.
 
-Source: none; counted on what the method returned, before it is clamped and rounded.
-Blind to: how far outside a pixel was, and whether it shows: clipped highlights may be wanted.
+Source: none; computed on the result before clamping and rounding.
+Blind to: the distance of a pixel from [0, 1]; visibility, because clipped highlights may be
+    intended.
 """
 
 from __future__ import annotations
@@ -9,19 +10,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from harness.protocols import Metric
 from harness.registry import METRICS
 
 if TYPE_CHECKING:
     from harness.protocols import Context, Image
 
 ROUNDING = 1e-5
-"""float32's own: an average of white pixels may be as much above 1."""
+"""Tolerance for float32: an average of white pixels can exceed 1 by as much."""
 
 
 @METRICS.register("gamut")
 @dataclass(frozen=True, kw_only=True)
-class Gamut:
-    """Share of pixels outside [0, 1] in any channel; 5 to 11 % is usual after optimisation."""
+class Gamut(Metric):
+    """Share of pixels outside [0, 1] in any channel; often 5 to 11 % after an optimization."""
 
     version: ClassVar[int] = 1
     unit: ClassVar[str] = "of pixels"
@@ -29,7 +31,7 @@ class Gamut:
     lens: ClassVar[str] = "pixels"
     before_clamping: ClassVar[bool] = True
     effect: ClassVar[Literal["difference"]] = "difference"
-    smallest: ClassVar[float] = 0.01  # a tenth of what is usual
+    smallest: ClassVar[float] = 0.01  # a tenth of a typical value
 
     def __call__(self, stylized: Image, content: Image, style: Image, context: Context) -> float:
         """Return the share, in [0, 1]."""

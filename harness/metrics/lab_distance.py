@@ -1,9 +1,9 @@
 """Distance of the stylized image's colours to the style's.
 
 Source: 1-Wasserstein distance (Rubner, Tomasi, Guibas 2000, "The Earth Mover's Distance") of each
-    channel's distribution in CIELAB (D65, by scikit-image), exact: how far quantiles are apart.
-Blind to: where colours are, and which of L, a and b go together; texture altogether: matching
-    colours wins it (`color_match` all but).
+    channel's distribution in CIELAB (D65, from scikit-image), computed exactly from quantiles.
+Blind to: the positions of colours; combinations of L, a and b; texture. Matching the colours alone
+    is sufficient for a low score, as `color_match` shows.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from harness.metrics._per_image_cache import once_per_image
+from harness.protocols import Metric
 from harness.registry import METRICS
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
 @METRICS.register("lab_distance")
 @dataclass(frozen=True, kw_only=True)
-class LabDistance:
-    """Mean over L, a and b; 0 is the style's palette in the style's proportions."""
+class LabDistance(Metric):
+    """Mean over L, a and b; 0 is the style's palette with the style's proportions."""
 
     version: ClassVar[int] = 1
     unit: ClassVar[str] = "Lab units"
@@ -32,35 +33,35 @@ class LabDistance:
     lens: ClassVar[str] = "pixels"
     effect: ClassVar[Literal["difference"]] = "difference"
     smallest: ClassVar[float] = 1.0
-    """What the eye just tells apart, 2.3 (Mahy et al. 1994), makes 0.8 on the mean where it is in
-    one channel and 1.3 where it is in all."""
+    """The just noticeable difference of 2.3 (Mahy et al. 1994) changes the mean by 0.8 if it is in
+    one channel, and by 1.3 if it is in all."""
 
     def __call__(self, stylized: Image, content: Image, style: Image, context: Context) -> float:
-        """Return the mean distance, in units of which black and white are 100 apart."""
+        """Return the mean distance; black and white differ by 100 in L."""
         return wasserstein(_colours(stylized), _colours_of_style(style))
 
 
 def wasserstein(one: Any, other: Any) -> float:
-    """Return the mean 1-Wasserstein distance of rows of numbers, sorted ascending (rows, n or m).
+    """Return the mean 1-Wasserstein distance of rows of sorted numbers (rows, n) and (rows, m).
 
-    The quantiles of n and m numbers are stairs; between the steps of both, they are constant.
+    The quantile functions are step functions; between the steps of both, they are constant.
     """
     n, m = one.shape[1], other.shape[1]
     if n == m:
         return float(np.abs(one - other).mean())
-    widths, left, right = _stairs(n, m)
+    widths, left, right = _intervals(n, m)
     return float(np.mean(np.abs(one[:, left] - other[:, right]) @ widths))
 
 
 @lru_cache(maxsize=2)
-def _stairs(n: int, m: int) -> tuple[Any, Any, Any]:
-    """Return how wide each piece between steps is, and which of n and of m numbers it is at."""
-    steps = np.union1d(np.arange(1, n + 1) * m, np.arange(1, m + 1) * n)  # in 1/nm, so exact
+def _intervals(n: int, m: int) -> tuple[Any, Any, Any]:
+    """Return the widths of the intervals between steps, and their indices into n and m numbers."""
+    steps = np.union1d(np.arange(1, n + 1) * m, np.arange(1, m + 1) * n)  # in units of 1/nm, exact
     return np.diff(steps, prepend=0) / (n * m), (steps - 1) // m, (steps - 1) // n
 
 
 def _colours(image: Image) -> Any:
-    """Return L, a and b of all pixels, each sorted (3, H x W)."""
+    """Return L, a and b of all pixels (3, H x W), each row sorted."""
     from skimage.color import rgb2lab
 
     lab = rgb2lab(image[0].permute(1, 2, 0).double().cpu().numpy())

@@ -1,8 +1,8 @@
 """Learned perceptual distance of the stylized image to its content image.
 
-Source: Zhang, Isola, Efros, Shechtman, Wang 2018 (arXiv 1801.03924), version 0.1 by the `lpips`
-    package, on images in [-1, 1]; its heads come with the package, the trunk from torchvision.
-Blind to: style; `vgg` looks through the network that most methods here minimise.
+Source: Zhang, Isola, Efros, Shechtman, Wang 2018 (arXiv 1801.03924), version 0.1 of the `lpips`
+    package, on images in [-1, 1]; the heads are part of the package, the trunk is torchvision's.
+Blind to: style. `vgg` uses the network that most methods here minimize.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from harness import encoders
 from harness.errors import MissingWeightsError
-from harness.protocols import Unavailable
+from harness.protocols import Metric, Unavailable
 from harness.registry import FOUND, METRICS
 
 if TYPE_CHECKING:
@@ -26,41 +26,42 @@ if TYPE_CHECKING:
 Net: TypeAlias = Literal["alex", "squeeze", "vgg"]
 
 TRUNKS: dict[Net, str] = {"alex": "alexnet", "squeeze": "squeezenet1_1", "vgg": "vgg16"}
-"""In the order of preference: alex by its authors' word, vgg last since it judges its own."""
+"""In order of preference: alex as its authors recommend; vgg last, because methods minimize it."""
 
 
 @METRICS.register("lpips")
 @dataclass(frozen=True, kw_only=True)
-class Lpips:
-    """LPIPS to the content; 0 is the content itself. `auto` takes the first trunk to be had."""
+class Lpips(Metric):
+    """LPIPS to the content; 0 is the content image. `auto` selects the first available trunk."""
 
     version: ClassVar[int] = 1
     unit: ClassVar[str] = ""
     better: ClassVar[Literal["lower"]] = "lower"
     effect: ClassVar[Literal["difference"]] = "difference"
-    smallest: ClassVar[float] = 0.02  # as of SSIM, beside which it is read
+    smallest: ClassVar[float] = 0.02  # as for SSIM
+    own_network: ClassVar[bool] = True
     net: Literal["auto", "alex", "squeeze", "vgg"] = "auto"
     network_file: str = field(default="", metadata=FOUND)
-    lens_sha256: str = field(default="", metadata=FOUND)  # of that file
-    missing: str = field(default="", metadata=FOUND)  # why it was not found
+    lens_sha256: str = field(default="", metadata=FOUND)
+    missing: str = field(default="", metadata=FOUND)
 
     @property
     def lens(self) -> str:
-        """The trunk, by torchvision's name."""
+        """The name of the trunk in torchvision."""
         return "none" if self.net == "auto" else TRUNKS[self.net]
 
     @property
     def score_name(self) -> str:
-        """`lpips_alex` and so on: trunks do not compare with each other."""
+        """For example `lpips_alex`: scores of different trunks are not comparable."""
         return f"lpips_{self.net}" if self.net != "auto" else "lpips"
 
-    def resolve(self, judge: EncoderUse, shelf: WeightsStore) -> Lpips:
-        """Find a trunk: never one with random weights, so there may be none."""
+    def resolve(self, judge: EncoderUse, weights: WeightsStore) -> Lpips:
+        """Find a trunk with ImageNet weights; random weights are never used."""
         reasons = []
         nets: Iterable[Net] = TRUNKS if self.net == "auto" else (self.net,)
         for net in nets:
             try:
-                trunk, path = encoders.find(TRUNKS[net], shelf)
+                trunk, path = encoders.find(TRUNKS[net], weights)
             except MissingWeightsError as error:
                 reasons.append(str(error))
                 continue
@@ -74,7 +75,7 @@ class Lpips:
         import torch
 
         if not self.network_file:
-            raise Unavailable(self.missing or "no trunk was looked for")
+            raise Unavailable(self.missing or "`resolve` was not called")
         network = _network(self.net, self.network_file, str(context.device))
         with torch.inference_mode():
             return float(network(stylized * 2 - 1, content * 2 - 1))
@@ -82,7 +83,7 @@ class Lpips:
 
 @lru_cache(maxsize=3)
 def _network(net: str, network_file: str, device: str) -> Any:
-    """Build lpips' network and fill its trunk from a checked file, instead of its own download."""
+    """Build the network of lpips with a trunk from a verified file, instead of a download."""
     from pathlib import Path
 
     import lpips
@@ -90,10 +91,10 @@ def _network(net: str, network_file: str, device: str) -> Any:
     from harness.resources.weights import load_tensors
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it calls torchvision by arguments deprecated since 2022
+        warnings.simplefilter("ignore")  # lpips uses deprecated arguments of torchvision
         network = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
     tensors = load_tensors(Path(network_file))
     for key, value in network.net.state_dict().items():
-        _, index, rest = key.split(".", 2)  # slice3.5.squeeze.weight is features.5.squeeze.weight
+        _, index, rest = key.split(".", 2)  # slice3.5.squeeze.weight -> features.5.squeeze.weight
         value.copy_(tensors[f"features.{index}.{rest}"])
     return network.eval().requires_grad_(False).to(device)

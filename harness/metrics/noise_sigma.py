@@ -1,10 +1,10 @@
 """Standard deviation of the noise in the stylized image.
 
 Source: Donoho, Johnstone 1994, Biometrika 81(3): median of the finest diagonal wavelet coefficients
-    (Daubechies 2) over that of a unit normal; written out as in scikit-image's `estimate_sigma`,
-    which needs PyWavelets.
-Blind to: what is fine by intention: brushwork and canvas count as noise. The content's own is not
-    taken off: `identity` says what it is.
+    (Daubechies 2) divided by that of a unit normal, as in scikit-image's `estimate_sigma`, which
+    requires PyWavelets.
+Blind to: intention, so brushwork and canvas count as noise. The content's noise is not subtracted;
+    `identity` shows it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 
 from harness.metrics.ssim import luma
+from harness.protocols import Metric
 from harness.registry import METRICS
 
 if TYPE_CHECKING:
@@ -23,36 +24,36 @@ if TYPE_CHECKING:
 
 ROOT_3 = math.sqrt(3)
 DETAIL = np.array((-1 - ROOT_3, 3 + ROOT_3, -3 + ROOT_3, 1 - ROOT_3)) / math.sqrt(32)
-"""Daubechies' high-pass filter with two vanishing moments: slopes are no noise."""
+"""Daubechies' high-pass filter with two vanishing moments: slopes do not count as noise."""
 
 FLAT = 1e-9
-"""Details below are rounding: clipped areas are left out, as scikit-image does if they are 0."""
+"""Smaller details are rounding errors. Excludes clipped areas, like scikit-image."""
 
 NORMAL_MEDIAN = 0.6744897501960817
-"""Half of all unit normal numbers lie closer to 0 than this."""
+"""Median of the absolute value of a unit normal."""
 
 
 @METRICS.register("noise_sigma")
 @dataclass(frozen=True, kw_only=True)
-class NoiseSigma:
-    """Of the luma, in grey levels of 0 to 255; photographs here have 0.6 to 2.7."""
+class NoiseSigma(Metric):
+    """Noise of the luma in grey levels of 0 to 255; the photographs here have 0.6 to 2.7."""
 
     version: ClassVar[int] = 1
     unit: ClassVar[str] = "grey levels"
     better: ClassVar[Literal["lower"]] = "lower"
     lens: ClassVar[str] = "pixels"
     effect: ClassVar[Literal["ratio"]] = "ratio"
-    smallest: ClassVar[float] = 1.10  # ten times what the estimate itself varies by at 256 pixels
+    smallest: ClassVar[float] = 1.10  # ten times the variation of the estimate at 256 pixels
 
     def __call__(self, stylized: Image, content: Image, style: Image, context: Context) -> float:
-        """Return the estimate; 0 where most of the image is flat or a slope."""
+        """Return the estimate; 0 if most of the image is flat or a slope."""
         details = np.abs(_details(_details(luma(stylized)).T))
-        there = details[details > FLAT]
-        return 255 * float(np.median(there)) / NORMAL_MEDIAN if there.size else 0.0
+        noise = details[details > FLAT]
+        return 255 * float(np.median(noise)) / NORMAL_MEDIAN if noise.size else 0.0
 
 
 def _details(plane: Any) -> Any:
-    """Return every second of the details along the first axis, the border mirrored."""
+    """Return every second detail along the first axis, with mirrored borders."""
     padded = np.pad(plane, ((3, 3), (0, 0)), mode="symmetric")
     count = (len(plane) + 3) // 2
     return sum(

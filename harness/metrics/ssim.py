@@ -2,8 +2,8 @@
 
 Source: Wang, Bovik, Sheikh, Simoncelli 2004, IEEE TIP 13(4): Gaussian window 11 x 11, sigma 1.5,
     K = 0.01 and 0.03, population covariance; computed by scikit-image.
-Blind to: style altogether; wanted recolouring counts as damage (halving the contrast costs up to
-    0.28), and leaving the photograph as it is scores 1.
+Blind to: style; intended recolouring counts as an error (half the contrast costs up to 0.28), and
+    the unchanged photograph scores 1.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from harness.protocols import Unavailable
+from harness.protocols import Metric, Unavailable
 from harness.registry import METRICS
 
 if TYPE_CHECKING:
@@ -23,15 +23,15 @@ K2 = 0.03
 
 @METRICS.register("ssim")
 @dataclass(frozen=True, kw_only=True)
-class Ssim:
-    """Mean SSIM of the luma (0.299 R + 0.587 G + 0.114 B) in [-1, 1]; 1 is the content itself."""
+class Ssim(Metric):
+    """Mean SSIM of the luma (0.299 R + 0.587 G + 0.114 B) in [-1, 1]; 1 is the content."""
 
     version: ClassVar[int] = 1
     unit: ClassVar[str] = ""
     better: ClassVar[Literal["higher"]] = "higher"
     lens: ClassVar[str] = "pixels"
     effect: ClassVar[Literal["difference"]] = "difference"
-    smallest: ClassVar[float] = 0.02  # halving the contrast, which is plain to see, costs 0.13
+    smallest: ClassVar[float] = 0.02  # half the contrast, clearly visible, costs 0.13
 
     def __call__(self, stylized: Image, content: Image, style: Image, context: Context) -> float:
         """Return the mean over the image."""
@@ -52,9 +52,9 @@ class Ssim:
 
 
 def check_size(content: Image) -> None:
-    """Raise Unavailable where the window does not fit into the image."""
+    """Raise Unavailable if the image is smaller than the window."""
     if min(content.shape[-2:]) < WINDOW:
-        raise Unavailable(f"SSIM's window needs {WINDOW} x {WINDOW} pixels")
+        raise Unavailable(f"SSIM needs at least {WINDOW} x {WINDOW} pixels")
 
 
 def luma(image: Image) -> Any:

@@ -1,9 +1,9 @@
 """Style loss of the final image, the same for every method.
 
-Source: Gatys et al. 2016, equations 3 to 5: squared Gram differences, each layer's divided by that
-    of the untouched content image, so that layers weigh alike and styles can be averaged.
-Blind to: arrangement, since a Gram matrix is; and to whether it is looked at through the network
-    that the method minimised (then it is marked as circular).
+Source: Gatys et al. 2016, equations 3 to 5: squared Gram differences, divided for each layer by the
+    difference of the content image, so that layers have equal weight and styles can be averaged.
+Blind to: arrangement, because Gram matrices are; whether the encoder is the network that the method
+    minimized (then the score is marked as circular).
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from harness.encoders import canonical_layers
-from harness.metrics._gram import grams, grams_once
-from harness.protocols import Unavailable
+from harness.metrics._gram import cached_grams, grams
+from harness.protocols import Metric, Unavailable
 from harness.registry import FOUND, METRICS
 
 if TYPE_CHECKING:
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 
 @METRICS.register("style_loss")
 @dataclass(frozen=True, kw_only=True)
-class StyleLoss:
-    """0 has the style's statistics, 1 is the content image untouched."""
+class StyleLoss(Metric):
+    """0 is an image with the style's statistics, 1 is the content image."""
 
     version: ClassVar[int] = 1
     unit: ClassVar[str] = "of content image's"
     better: ClassVar[Literal["lower"]] = "lower"
     lens: ClassVar[str] = "encoder"
     effect: ClassVar[Literal["ratio"]] = "ratio"
-    smallest: ClassVar[float] = 1.10  # well-tuned optimisers are 1.1 to 1.3 apart
+    smallest: ClassVar[float] = 1.10  # well-tuned optimizers differ by 1.1 to 1.3
     layers: tuple[str, ...] = field(default=(), metadata=FOUND)
 
-    def resolve(self, judge: EncoderUse, shelf: WeightsStore) -> StyleLoss:
-        """Take the judge's canonical layers."""
+    def resolve(self, judge: EncoderUse, weights: WeightsStore) -> StyleLoss:
+        """Set the judge's canonical layers."""
         return replace(self, layers=canonical_layers(judge)[0])
 
     def __call__(self, stylized: Image, content: Image, style: Image, context: Context) -> float:
@@ -44,12 +44,12 @@ class StyleLoss:
         import torch
 
         with torch.inference_mode():
-            wanted = grams_once(style, context.encoder, self.layers)
-            untouched = grams_once(content, context.encoder, self.layers)
-            reached = grams(stylized, context.encoder, self.layers)
+            targets = cached_grams(style, context.encoder, self.layers)
+            contents = cached_grams(content, context.encoder, self.layers)
+            results = grams(stylized, context.encoder, self.layers)
             ratios = [
-                float((now - goal).square().sum() / (before - goal).square().sum())
-                for now, before, goal in zip(reached, untouched, wanted, strict=True)
+                float((result - target).square().sum() / (own - target).square().sum())
+                for result, own, target in zip(results, contents, targets, strict=True)
             ]
         if not all(ratio < float("inf") for ratio in ratios):
             raise Unavailable("content and style have the same statistics")

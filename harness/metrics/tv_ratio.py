@@ -1,9 +1,9 @@
-"""Roughness of the stylized image in units of the content's.
+"""Roughness of the stylized image relative to the content.
 
-Source: Rudin, Osher, Fatemi 1992, anisotropic total variation, as a mean over pixels and channels:
-    a sum would grow with the image.
-Blind to: what the roughness is, brushwork, noise or a checkerboard; a wanted style is often rougher
-    than any photograph, so more is not worse.
+Source: Rudin, Osher, Fatemi 1992, anisotropic total variation, as a mean over pixels and channels,
+    independent of the image size.
+Blind to: the cause of the roughness: brushwork, noise or a checkerboard. A style is often rougher
+    than a photograph, so a higher value is not worse.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from harness.protocols import Unavailable
+from harness.protocols import Metric, Unavailable
 from harness.registry import METRICS
 
 if TYPE_CHECKING:
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
 
 @METRICS.register("tv_ratio")
 @dataclass(frozen=True, kw_only=True)
-class TvRatio:
-    """1 is as rough as the content, below is smoother."""
+class TvRatio(Metric):
+    """1 is as rough as the content; lower is smoother."""
 
     version: ClassVar[int] = 1
     unit: ClassVar[str] = "of content image's"
     better: ClassVar[Literal["neither"]] = "neither"
     lens: ClassVar[str] = "pixels"
     effect: ClassVar[Literal["ratio"]] = "ratio"
-    smallest: ClassVar[float] = 1.10  # as of a loss, which a regulariser of this form enters
+    smallest: ClassVar[float] = 1.10  # as for losses, which contain a TV term
 
     def __call__(self, stylized: Image, content: Image, style: Image, context: Context) -> float:
         """Return the ratio of the two total variations."""
-        own = total_variation(content)
-        if own == 0:
+        base = total_variation(content)
+        if base == 0:
             raise Unavailable("the content image is flat")
-        return total_variation(stylized) / own
+        return total_variation(stylized) / base
 
 
 def total_variation(image: Image) -> float:
-    """Return the mean absolute forward difference down plus that to the right, in [0, 2]."""
+    """Return the mean absolute vertical plus horizontal difference, in [0, 2]."""
     return sum(float(image.diff(dim=axis).abs().mean()) for axis in (-2, -1))

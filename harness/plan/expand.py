@@ -89,7 +89,7 @@ class _CellMaker:
         built = self._built[key]
         if built is None:
             return None
-        trains = getattr(built.method, "trains", False)
+        trains = built.method.trains
         return Cell(
             suite=self.suite.name,
             variant=name,
@@ -107,7 +107,7 @@ class _CellMaker:
             device=self.resources.device,
             training=self.resources.training if trains else None,
             files=built.files,
-            anchor=getattr(built.method, "anchor", False),
+            anchor=built.method.anchor,
         )
 
     def _encoder(self, name: str) -> EncoderUse | str:
@@ -124,12 +124,12 @@ class _CellMaker:
                 self._report(spec, f"{name}: {item['msg'].removeprefix('Value error, ')}.")
             return None
         available = {*encoder.layers, *encoders.stood_in(method, encoder.layers)}
-        missing = [k for k in getattr(method, "layers", ()) if k not in available]
+        missing = [k for k in method.layers if k not in available]
         if missing:
             ends = _describe_last_layer(encoder, missing[0])
             self._report(spec, f"{name} asks for {', '.join(missing)}, {ends}")
             return None
-        hashes = self._hash_files(spec, getattr(method, "files", {}))
+        hashes = self._hash_files(spec, method.files)
         if hashes is None:
             return None
         return _Built(method, _jsonable(asdict(method)), hashes, replace(encoder, layers=()))

@@ -13,6 +13,8 @@ from typing import Any, TypeAlias
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
+from harness.protocols import Method, Metric
+
 
 @dataclass(frozen=True)
 class ValidationIssue:
@@ -24,12 +26,13 @@ class ValidationIssue:
 
 Rule: TypeAlias = Callable[[type[Any]], Iterator[ValidationIssue]]
 
-NEEDED = {"method": ("fit",), "metric": ("unit", "better", "lens")}
+BASES: dict[str, type[Any]] = {"method": Method, "metric": Metric}
+REQUIRED = {"method": ("fit",), "metric": ("unit", "better", "lens", "__call__")}
 
 
 def flaws(cls: type[Any], kind: str) -> list[ValidationIssue]:
     """Return what stands in the way of naming a class in a list or a suite; takes microseconds."""
-    if found := list(frozen(cls)):
+    if found := [*frozen(cls), *inherits(cls, kind)]:
         return found
     return [flaw for rule in (versioned, defaults, presets, *needs(kind)) for flaw in rule(cls)]
 
@@ -42,6 +45,17 @@ def frozen(cls: type[Any]) -> Iterator[ValidationIssue]:
         yield ValidationIssue(f"{name} is not a frozen dataclass",
                    "Put @dataclass(frozen=True, kw_only=True) right above the class, and the line "
                    "that registers it above that.")  # fmt: skip
+
+
+def inherits(cls: type[Any], kind: str) -> Iterator[ValidationIssue]:
+    """Check that it inherits from the base class of its kind."""
+    base = BASES[kind]
+    if not isinstance(cls, type) or not issubclass(cls, base):
+        name = getattr(cls, "__qualname__", repr(cls))
+        yield ValidationIssue(
+            f"{name} does not inherit from {base.__module__}.{base.__qualname__}",
+            f"Write class {name}({base.__name__}).",
+        )
 
 
 def versioned(cls: type[Any]) -> Iterator[ValidationIssue]:
@@ -74,7 +88,7 @@ def presets(cls: type[Any]) -> Iterator[ValidationIssue]:
     """Its presets, if it has any, are maps of parameters by name."""
     right = 'Write presets: ClassVar = {"name": {"parameter": value}}.'
     try:
-        found = getattr(cls, "presets", {})
+        found = cls.presets if issubclass(cls, Method) else {}
         for name, params in found.items():
             if not isinstance(name, str) or not isinstance(params, Mapping):
                 yield ValidationIssue(f"its preset {name!r} is not a map of parameters", right)
@@ -87,10 +101,10 @@ def presets(cls: type[Any]) -> Iterator[ValidationIssue]:
 
 def needs(kind: str) -> Iterator[Rule]:
     """It has what is called or read of every one of its kind."""
-    for name in NEEDED[kind]:
+    for name in REQUIRED[kind]:
 
         def there(cls: type[Any], name: str = name) -> Iterator[ValidationIssue]:
-            if not hasattr(cls, name):
+            if not hasattr(cls, name) or name in cls.__abstractmethods__:
                 yield ValidationIssue(
                     f"it has no {name}", f"harness/protocols.py says what a {kind} has."
                 )
@@ -107,8 +121,8 @@ def built(cls: type[Any]) -> Iterator[ValidationIssue]:
         adapter: TypeAdapter[Any] = TypeAdapter(cls)
         made = adapter.validate_json("{}")
         again = adapter.validate_json(json.dumps(dataclasses.asdict(made)))
-        for name, kind in (("layers", tuple), ("stand_in_layers", dict), ("files", dict)):
-            kind(getattr(made, name, ()))
+        if isinstance(made, Method):
+            tuple(made.layers), dict(made.stand_in_layers), dict(made.files)
     except ValidationError as error:
         first = error.errors()[0]
         at = ".".join(map(str, first["loc"]))

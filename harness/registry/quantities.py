@@ -51,8 +51,8 @@ def measure(name: str) -> Measure:
         name,
         cls.unit,
         cls.better,
-        getattr(cls, "effect", "difference"),
-        getattr(cls, "smallest", 0.0),
+        cls.effect,
+        cls.smallest,
     )
 
 

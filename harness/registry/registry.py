@@ -71,7 +71,7 @@ class Registry(Generic[T]):
 
     def _take(self, name: str, cls: type[Any]) -> None:
         """Make a class known after all others: a script's own, or one that is imported again."""
-        for flaw in class_rules.frozen(cls):
+        for flaw in (*class_rules.frozen(cls), *class_rules.inherits(cls, self.kind)):
             raise TypeError(f"{flaw.what}. {flaw.remedy}")
         known = self._classes.get(name, cls)
         if (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):

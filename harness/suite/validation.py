@@ -104,7 +104,7 @@ class Checker:
             except UnknownNameError as error:
                 self._report((*key, "use") if model.use else key, str(error), at_key=not model.use)
                 continue
-            presets = getattr(cls, "presets", {})
+            presets = cls.presets
             if model.preset is not None and model.preset not in presets:
                 known = ", ".join(presets) or "none"
                 what = f"{quoted(model.preset)} is not a preset of {name}: {known}."
@@ -178,7 +178,7 @@ class Checker:
                 continue
             self._computed_fields(("metrics", i), name, params)
             metric = self._build(METRICS, name, params, lambda loc, i=i: ("metrics", i, *loc))  # type: ignore[misc]
-            if hasattr(metric, "judge"):
+            if metric is not None and metric.judge is not None:
                 self._encoder(("metrics", i, "judge"), metric.judge)
             if metric is not None:
                 metrics.append(metric)

@@ -48,12 +48,12 @@ import signal
 from dataclasses import dataclass
 from typing import ClassVar
 
-from nstbench import METHODS
+from nstbench import METHODS, Method
 
 
 @METHODS.register("fragile")
 @dataclass(frozen=True, kw_only=True)
-class Fragile:
+class Fragile(Method):
     """Kills its process on one content."""
 
     version: ClassVar[int] = 1

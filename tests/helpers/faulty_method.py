@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch
 
-from nstbench import METHODS
+from nstbench import METHODS, Method
 
 Way = Literal[
     "well", "sleeps", "sleeps in fit", "allocates", "segfaults", "crashes once", "raises",
@@ -25,7 +25,7 @@ Way = Literal[
 
 @METHODS.register("trouble")
 @dataclass(frozen=True, kw_only=True)
-class Trouble:
+class Trouble(Method):
     """Fail in the way that the parameter `way` selects."""
 
     version: ClassVar[int] = 1

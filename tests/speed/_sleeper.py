@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from nstbench import METHODS, Context, Image, Step, Stylizer
+from nstbench import METHODS, Context, Image, Method, Step, Stylizer
 
 MARKS = "NSTBENCH_SPEED_MARKS"
 """Environment variable: file for the begin and end of every call, seconds of the shared clock."""
@@ -16,7 +16,7 @@ MARKS = "NSTBENCH_SPEED_MARKS"
 
 @METHODS.register("sleeper")
 @dataclass(frozen=True, kw_only=True)
-class Sleeper:
+class Sleeper(Method):
     """Return the content after `seconds`. A method with steps is not repeated for its time."""
 
     version: ClassVar[int] = 1

@@ -113,7 +113,7 @@ class CellTimer:
         Caches fill, kernels are loaded and chosen, the processor reaches its clock rate. The first
         optimizer step of a process imports for a second, so one is made here.
         """
-        layers = tuple(getattr(method, "layers", ()))
+        layers = tuple(method.layers)
         key = (encoder.name, *contents.shape, hash(layers))
         if not layers or key in self._warm:
             return 0.0

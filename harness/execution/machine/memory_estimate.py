@@ -8,7 +8,7 @@ networks and its optimizer come on top; a cell that is too large because of thos
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -55,10 +55,11 @@ def check(method: Any, encoder: LayeredEncoder, cell: Cell, contents: Tensor) ->
 def lower_bound(method: Any, encoder: LayeredEncoder, cell: Cell, contents: Tensor) -> Need:
     """Return what one pass keeps: over the contents, or over a batch of a training."""
     batch, _, height, width = contents.shape
-    if getattr(method, "trains", False):
-        batch = getattr(method, "batch_size", 1)
-        height = width = getattr(method, "crop", None) or cell.size
-    layers = tuple(getattr(method, "layers", ()))
+    if method.trains:
+        parameters = asdict(method)
+        batch = parameters.get("batch_size", 1)
+        height = width = parameters.get("crop") or cell.size
+    layers = tuple(method.layers)
     kept = _bytes_per_pixel(encoder, layers) if layers else 0.0
     return Need(kept * batch * height * width, batch, height, width)
 

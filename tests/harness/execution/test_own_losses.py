@@ -17,7 +17,7 @@ from harness.execution.batch_runner import execute_batch
 from harness.execution.jobs import Job, Outcome
 from harness.execution.runner import Runner
 from harness.plan import Resources
-from harness.protocols import Step
+from harness.protocols import Method, Step
 from harness.records import Cell, ImageUse
 from harness.registry import METHODS
 from harness.resources.downloads import Network
@@ -44,7 +44,7 @@ def losses(image: torch.Tensor) -> dict[str, float]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Overshooting:
+class Overshooting(Method):
     """Sets the left quarter to 1, 2, 3 ... and at last to `left`; the rest is 0 and at last 1."""
 
     version: ClassVar[int] = 1

@@ -20,7 +20,7 @@ from harness.execution.machine import memory_estimate
 from harness.execution.runner import Runner
 from harness.metrics.ssim import Ssim
 from harness.plan import Resources
-from harness.protocols import Step
+from harness.protocols import Method, Step
 from harness.records import Cell, ImageUse
 from harness.registry import METHODS
 from harness.resources.downloads import Network
@@ -31,7 +31,7 @@ FITS: list[str] = []
 
 
 @dataclass(frozen=True, kw_only=True)
-class Faulty:
+class Faulty(Method):
     """Behaves as its parameter says."""
 
     version: ClassVar[int] = 1

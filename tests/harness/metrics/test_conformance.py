@@ -20,7 +20,7 @@ def metric(request: pytest.FixtureRequest) -> Any:
     shelf = WeightsStore(Network(offline=True), {})
     made = METRICS.build(request.param, {})
     use = encoders.find("random", shelf)[0]
-    return made.resolve(use, shelf) if hasattr(made, "resolve") else made
+    return made.resolve(use, shelf)
 
 
 def test_it_says_what_its_numbers_are(metric: Any) -> None:

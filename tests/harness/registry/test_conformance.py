@@ -21,14 +21,14 @@ from click.testing import CliRunner
 
 from harness.cli.main import main
 from harness.conformance import budget, examine
-from harness.protocols import Step
+from harness.protocols import Method, Step
 from harness.registry import METHODS
 
 STATE: list[Any] = []
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sound:
+class Sound(Method):
     """Brightens by what it sees of the content and by a little noise; keeps the contract."""
 
     version: ClassVar[int] = 1
@@ -190,8 +190,7 @@ PLANTED: dict[str, tuple[str, str, dict[str, Any]]] = {
                       {"stylize_batch": lambda self, fits, both, contexts: both.flip(0)}),
     "half of the fit": (RESTORED, "another image",
                         {"export": lambda self, fit: {"level": torch.zeros(())}}),
-    "no restore": (RESTORED, "one of export and restore",
-                   {"restore": property(lambda self: self.nothing)}),
+    "no restore": (RESTORED, "one of export and restore", {"restore": None}),
     "training again": (RESTORED, "as if it trained", {"restore": retraining}),
     "an objective without images": (OBJECTIVE, "no step reports an image",
                                     {"objective": lambda self, *given: lambda image: {}}),

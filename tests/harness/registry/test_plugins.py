@@ -22,14 +22,14 @@ import os, sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
-from nstbench import METHODS
+from nstbench import METHODS, Method
 
 '''
 
 SOUND = '''
 @METHODS.register("{name}")
 @dataclass(frozen=True, kw_only=True)
-class {title}:
+class {title}(Method):
     """Leaves everything as it is."""
 
     version: ClassVar[int] = 1
@@ -80,6 +80,8 @@ BAD: dict[str, tuple[str, str]] = {
               "Sound is not a frozen dataclass"),
     "thawed": (HEAD + sound("thawed").replace("frozen=True, ", ""),
                "Sound is not a frozen dataclass"),
+    "orphan": (HEAD + sound("orphan").replace("(Method)", ""),
+               "Sound does not inherit from harness.protocols.Method. Write class Sound(Method)."),
     "unversioned": (HEAD + sound("unversioned").replace("version: ClassVar[int] = 1", ""),
                     "it has no version"),
     "versions": (HEAD + sound("versions").replace("ClassVar[int]", "int"),
@@ -228,7 +230,7 @@ def test_check_shows_the_traceback_that_was_kept_from_the_others(env: dict[str, 
 
 
 def test_a_metric_of_another_package_is_no_less_suspect(tmp_path: Path) -> None:
-    code = HEAD.replace("METHODS", "METRICS") + sound("shine").replace("METHODS", "METRICS")
+    code = (HEAD + sound("shine")).replace("METHODS", "METRICS").replace("Method", "Metric")
     install(tmp_path, "shine", code, group="nstbench.metrics")
     done = nstbench("list", "metrics", "--json", env=fake_packages.path(tmp_path))
     assert "ssim" in json.loads(done.stdout)
@@ -245,7 +247,8 @@ def test_a_broken_file_in_a_folder_of_ours_is_no_worse(
     (shelf / "__init__.py").write_text(
         "from harness.registry.registry import Registry\nSHELF = Registry('method', 'shelf')\n"
     )
-    head = HEAD.replace("from nstbench import METHODS", "from shelf import SHELF as METHODS")
+    imports = "from nstbench import Method; from shelf import SHELF as METHODS"
+    head = HEAD.replace("from nstbench import METHODS, Method", imports)
     (shelf / "fine.py").write_text(head + sound("fine"))
     (shelf / "unfinished.py").write_text(head + sound("unfinished") + "\n    def later(self:\n")
     (shelf / "_helper.py").write_text("1 / 0")

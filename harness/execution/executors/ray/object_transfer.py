@@ -174,7 +174,7 @@ def map_resource_files(resources: Resources, change: Callable[[str], str]) -> Re
         training_files=tuple(Path(change(str(path))) for path in resources.training_files),
         metrics=tuple(
             replace(metric, network_file=change(metric.network_file))
-            if getattr(metric, "network_file", "")
+            if metric.network_file
             else metric
             for metric in resources.metrics
         ),
