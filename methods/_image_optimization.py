@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -15,13 +14,10 @@ from torch import Tensor
 from harness.errors import Diverged
 from harness.protocols import Context, Encoder, Image, Step
 from methods._cuda_graphs import Pass, passes
-from methods._gram import gram
 from methods._lbfgs import LBFGS, UNBOUNDED
-from methods._losses import Target, total_variation
+from methods._losses import Target, gram, total_variation
 from methods._preconditioners import SpectralScaling, UniformScaling
-
-if TYPE_CHECKING:
-    from methods.gatys import Gatys
+from methods._recipes import OptimizationRecipe
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 MIN_EDGE = 16
@@ -40,7 +36,7 @@ REFUSED = 1e30
 class ImageOptimization:
     """A fitted style: its Gram matrices at every scale. Called with a content, it optimises."""
 
-    def __init__(self, recipe: Gatys, style: Image, context: Context) -> None:
+    def __init__(self, recipe: OptimizationRecipe, style: Image, context: Context) -> None:
         self.recipe, self.style = recipe, style
         encoder = _encoder(recipe, context)
         self.grams = [_grams(recipe, encoder, _scaled(style, scale)) for scale in recipe.scales]
@@ -84,7 +80,7 @@ class Objective:
 
     def __init__(
         self,
-        recipe: Gatys,
+        recipe: OptimizationRecipe,
         contents: Image,
         grams: Sequence[Mapping[str, Target]],
         contexts: Sequence[Context],
@@ -176,16 +172,16 @@ def start(style: ImageOptimization, content: Image, context: Context) -> Image:
     return mean + recipe.noise_sigma * noise
 
 
-def bounds(recipe: Gatys) -> tuple[float, float]:
+def bounds(recipe: OptimizationRecipe) -> tuple[float, float]:
     """Return the lowest and the highest value that a pixel may take on the way."""
     return (0.0, 1.0) if recipe.bounded else UNBOUNDED
 
 
-def _encoder(recipe: Gatys, context: Context) -> Encoder:
+def _encoder(recipe: OptimizationRecipe, context: Context) -> Encoder:
     return context.encoder.with_options(pooling=recipe.pooling, scale=recipe.scale, upcast=False)
 
 
-def _grams(recipe: Gatys, encoder: Encoder, style: Image) -> dict[str, Target]:
+def _grams(recipe: OptimizationRecipe, encoder: Encoder, style: Image) -> dict[str, Target]:
     with torch.no_grad():
         features = encoder(style, recipe.style_layers) if recipe.style_layers else {}
     return {
@@ -216,7 +212,7 @@ def _weighted(
     return sum((weight[n] * v for n, v in zip(found, losses, strict=True)), start=torch.zeros(()))
 
 
-def _adam(recipe: Gatys, objective: Objective, images: Image) -> Image:
+def _adam(recipe: OptimizationRecipe, objective: Objective, images: Image) -> Image:
     scale = recipe.pixel_scale  # the unit of the learning rate
     low, high = (scale * bound for bound in bounds(recipe))
     pixels = (images * scale).clamp_(low, high).requires_grad_()
@@ -236,7 +232,7 @@ def _adam(recipe: Gatys, objective: Objective, images: Image) -> Image:
     return pixels.detach() / scale
 
 
-def _lbfgs(recipe: Gatys, objective: Objective, images: Image) -> Image:
+def _lbfgs(recipe: OptimizationRecipe, objective: Objective, images: Image) -> Image:
     optimizer = LBFGS(
         images.flatten(1),
         history=recipe.history,
@@ -255,7 +251,7 @@ def _lbfgs(recipe: Gatys, objective: Objective, images: Image) -> Image:
     return optimizer.best.view_as(images)
 
 
-def _strong_wolfe(recipe: Gatys, objective: Objective, images: Image) -> Image:
+def _strong_wolfe(recipe: OptimizationRecipe, objective: Objective, images: Image) -> Image:
     """Run torch's L-BFGS for the passes of the budget, tolerances off; note where it ends early.
 
     One `step` carries the whole run: calling it again would spend a pass on what it knows.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,12 +12,9 @@ from torch import Tensor
 from harness.errors import Diverged, WeightsError
 from harness.protocols import Context, Image, Step
 from harness.resources.weights import load_tensors
-from methods._gram import gram
-from methods._losses import Target, total_variation
+from methods._losses import Target, gram, total_variation
+from methods._recipes import TrainingRecipe
 from methods._transformer_net import TransformerNet, from_examples, is_from_examples
-
-if TYPE_CHECKING:
-    from methods.johnson import Johnson
 
 CHECK_EVERY = 25
 """The loss is read off the device every so many steps: each reading waits for it."""
@@ -47,7 +44,9 @@ class FeedForward:
         return {k: v.cpu().contiguous() for k, v in self.network.state_dict().items()}
 
     @classmethod
-    def restore(cls, recipe: Johnson, tensors: dict[str, Tensor], context: Context) -> FeedForward:
+    def restore(
+        cls, recipe: TrainingRecipe, tensors: dict[str, Tensor], context: Context
+    ) -> FeedForward:
         """Put tensors back into a network; raise WeightsError where they do not fit."""
         network = TransformerNet(recipe, context.encoder.dtype)
         try:
@@ -60,7 +59,7 @@ class FeedForward:
         return cls(_placed(network, context))
 
 
-def from_checkpoint(recipe: Johnson, context: Context) -> FeedForward:
+def from_checkpoint(recipe: TrainingRecipe, context: Context) -> FeedForward:
     """Load `checkpoint`: ours, or pytorch/examples', whose unused statistics are dropped."""
     assert recipe.checkpoint is not None
     tensors = load_tensors(Path(recipe.checkpoint))
@@ -74,7 +73,7 @@ def from_checkpoint(recipe: Johnson, context: Context) -> FeedForward:
     return FeedForward.restore(recipe, tensors, context)
 
 
-def train(recipe: Johnson, style: Image, context: Context) -> FeedForward:
+def train(recipe: TrainingRecipe, style: Image, context: Context) -> FeedForward:
     """Train a network for `steps` steps; none leave it as it was drawn.
 
     Where an earlier process died, it goes on from its last checkpoint: to the same network, since
@@ -116,7 +115,7 @@ def train(recipe: Johnson, style: Image, context: Context) -> FeedForward:
     return FeedForward(network)
 
 
-def rate(recipe: Johnson, step: int) -> float:
+def rate(recipe: TrainingRecipe, step: int) -> float:
     """Return the learning rate of the step after `step` steps, as a share of the recipe's."""
     rising = recipe.warm_up * recipe.steps
     if step < rising:
@@ -126,7 +125,7 @@ def rate(recipe: Johnson, step: int) -> float:
     return (recipe.steps - step) / (recipe.steps - rising)
 
 
-def _network(recipe: Johnson, context: Context) -> TransformerNet:
+def _network(recipe: TrainingRecipe, context: Context) -> TransformerNet:
     # torch's initialisers draw from the global generator: it is seeded from ours for the moment,
     # so that variants whose layers agree start from the same weights.
     seed = int(torch.randint(2**31, (1,), generator=context.generator))
@@ -143,7 +142,7 @@ def _placed(network: TransformerNet, context: Context) -> TransformerNet:
 class Objective:
     """Weighted content, style and TV loss of a batch; the style's Gram matrices are kept."""
 
-    def __init__(self, recipe: Johnson, style: Image, context: Context) -> None:
+    def __init__(self, recipe: TrainingRecipe, style: Image, context: Context) -> None:
         self.recipe = recipe
         self.encoder = context.encoder.with_options(scale=recipe.scale, upcast=False)
         with torch.no_grad():

@@ -7,7 +7,6 @@ Source: Johnson, Alahi, Fei-Fei 2016 (arXiv 1603.08155), supplementary material;
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn.functional as F
@@ -16,12 +15,8 @@ from torch import Tensor, nn
 from harness.protocols import Image
 from methods._deterministic_padding import reflected
 from methods._fast_convolutions import convolve_to_few, enlarge_and_convolve
+from methods._recipes import NetworkRecipe, Norm, Padding
 
-if TYPE_CHECKING:
-    from methods.johnson import Johnson
-
-Padding = Literal["reflect", "zero", "replicate"]
-Norm = Literal["instance", "batch", "none"]
 KERNELS = {"conv_transpose": 3, "conv_transpose_k4": 4, "conv_transpose_k2": 2}
 STRIDE = 4
 """The network works on sizes that two halvings divide; others are padded and cropped back."""
@@ -157,7 +152,7 @@ class TransformerNet(nn.Module):
     Parameters and the statistics of normalisation are float32; all else runs in `dtype`.
     """
 
-    def __init__(self, recipe: Johnson, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, recipe: NetworkRecipe, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.dtype = dtype
         narrow, middle, wide = (max(1, round(c * recipe.width)) for c in (32, 64, 128))

@@ -15,15 +15,11 @@ Deviations: - the recipes run on whatever encoder the suite names, torchvision's
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import Field
-
-from harness.protocols import Scale
 from harness.registry import METHODS
-from methods._layers import RELU_1_TO_5, STAND_INS
-from methods._options import Balance, Fraction, GramDivisor, Reduction, Weight
+from methods._recipes import RELU_1_TO_5, OptimizationRecipe
 
 if TYPE_CHECKING:
     from harness.protocols import Context, Image, Objective, Stylizer
@@ -109,7 +105,7 @@ GORDICALEKSA: dict[str, Any] = {
 
 @METHODS.register("gatys")
 @dataclass(frozen=True, kw_only=True)
-class Gatys:
+class Gatys(OptimizationRecipe):
     """Optimise the pixels until the encoder sees the content's shapes in the style's statistics.
 
     The defaults are nstbench's own: losses relative to their targets, so that one style weight
@@ -204,67 +200,6 @@ class Gatys:
             "pooling": "max",
         },
     }
-
-    optimizer: Literal["lbfgs", "adam"] = "lbfgs"
-    learning_rate: Annotated[float, Field(gt=0)] | None = None  # 1 for L-BFGS, 0.02 for Adam
-    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.99  # Adam's memory, as crowsonkb's; torch: 0.999
-    iterations: Annotated[int, Field(ge=1)] = 300  # passes of the encoder
-    line_search: Literal["backtracking", "strong_wolfe", "none"] = "backtracking"  # L-BFGS only
-    history: Annotated[int, Field(ge=1)] = 50  # L-BFGS only
-    scaling: Literal["spectral", "uniform"] = "spectral"  # L-BFGS only: by frequency, or as usual
-    bounded: bool = True  # keep pixels in [0, 1] in every pass; else clamp only what is saved
-
-    content_layers: tuple[str, ...] = ("relu4_2",)
-    content_layer_weights: tuple[Weight, ...] | None = None  # 1 each
-    content_reduction: Reduction = "mean"
-    content_weight: Weight = 1.0
-
-    style_layers: tuple[str, ...] = RELU_1_TO_5
-    style_layer_weights: tuple[Weight, ...] | None = None  # 1 each
-    style_reduction: Reduction = "mean"
-    style_per_element: bool = False  # divide each layer by its C*H*W, as lihanlian does
-    style_weight: Weight = 10.0
-    gram_divisor: GramDivisor = "hw"
-    stand_in_layers: Mapping[str, str] = field(default_factory=lambda: dict(STAND_INS))
-
-    tv_weight: Weight = 1.0
-    tv_kind: Literal["l1", "l2"] = "l2"
-    tv_reduction: Reduction = "mean"
-
-    scales: tuple[Fraction, ...] = (1.0,)  # of the size, coarse to fine; passes shared equally
-    init: Literal["content", "noise", "style"] = "content"
-    noise_sigma: Weight = 0.25  # around ImageNet's mean colour, in [0, 1]
-    pooling: Literal["max", "avg"] = "max"
-    balance: Balance = "relative"  # each layer's loss over its target's
-    scale: Scale = "imagenet"
-    pixel_scale: Annotated[float, Field(gt=0)] = 1.0  # Adam and TV see pixel_scale * image
-
-    def __post_init__(self) -> None:
-        """Check what the types cannot: one weight per layer, something to look at."""
-        for kind, layers, weights in (
-            ("style", self.style_layers, self.style_layer_weights),
-            ("content", self.content_layers, self.content_layer_weights),
-        ):
-            if weights is not None and len(weights) != len(layers):
-                raise ValueError(
-                    f"{kind}_layer_weights has {len(weights)} numbers for {len(layers)} "
-                    f"{kind}_layers ({', '.join(layers)}); give one per layer"
-                )
-        own = self.scaling == "spectral" or self.bounded
-        if self.optimizer == "lbfgs" and self.line_search == "strong_wolfe" and own:
-            raise ValueError(
-                "line_search strong_wolfe is torch's L-BFGS, which scales uniformly and has no "
-                "bounds; set scaling: uniform and bounded: false, or line_search: backtracking"
-            )
-        if list(self.scales) != sorted(set(self.scales)) or self.scales[-1:] != (1.0,):
-            raise ValueError(f"scales are {self.scales}; let them rise and end at 1.0")
-        if not (self.style_layers or self.content_layers):
-            raise ValueError("style_layers and content_layers are both empty; nothing to optimise")
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """The encoder layers that this configuration looks at."""
-        return tuple(dict.fromkeys((*self.content_layers, *self.style_layers)))
 
     def fit(self, style: Image, context: Context) -> Stylizer:
         """Measure the style's Gram matrices once; they serve every content image."""

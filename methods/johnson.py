@@ -16,15 +16,11 @@ Deviations: - photographs are cut at random, at 1 to 1.8 times the scale of the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import Field
-
-from harness.protocols import Scale
 from harness.registry import METHODS
-from methods._layers import RELU_1_TO_5, STAND_INS
-from methods._options import Balance, GramDivisor, Reduction, Weight
+from methods._recipes import RELU_1_TO_5, TrainingRecipe
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,7 +54,7 @@ EXAMPLES: dict[str, Any] = {
 
 @METHODS.register("johnson")
 @dataclass(frozen=True, kw_only=True)
-class Johnson:
+class Johnson(TrainingRecipe):
     """Train a transformer net so that its output minimises the losses of `gatys`.
 
     The defaults are nstbench's own: losses relative to their targets, so that one style weight
@@ -114,54 +110,6 @@ class Johnson:
             "steps": 5_000,
         },
     }  # fmt: skip
-
-    norm: Literal["instance", "batch", "none"] = "instance"
-    upsample: Literal[
-        "upsample_conv", "conv_transpose", "conv_transpose_k4", "conv_transpose_k2", "pixel_shuffle"
-    ] = "upsample_conv"  # kernels of 3, unless they say k4 or k2
-    interpolation: Literal["nearest", "bilinear"] = "nearest"  # of upsample_conv
-    padding: Literal["reflect", "zero", "replicate"] = "reflect"
-    output: Literal["centered", "linear", "tanh150"] = "centered"
-    width: Annotated[float, Field(gt=0, le=4)] = 1.0  # of every layer, against 32-64-128
-
-    content_layers: tuple[str, ...] = ("relu2_2",)
-    content_reduction: Reduction = "mean"
-    content_weight: Weight = 1.0
-    style_layers: tuple[str, ...] = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
-    style_layer_weights: tuple[Weight, ...] | None = None  # 1 each
-    style_reduction: Reduction = "mean"
-    style_weight: Weight = 3.0
-    gram_divisor: GramDivisor = "hw"
-    stand_in_layers: Mapping[str, str] = field(default_factory=lambda: dict(STAND_INS))
-    tv_weight: Weight = 0.0
-    tv_kind: Literal["l1", "l2"] = "l2"
-    tv_reduction: Reduction = "mean"
-    balance: Balance = "relative"  # each layer's loss over its target's
-    scale: Scale = "imagenet"
-    pixel_scale: Annotated[float, Field(gt=0)] = 1.0  # what TV sees is pixel_scale * image
-
-    steps: Annotated[int, Field(ge=0)] = 2000  # 0 leaves the network as it was drawn
-    batch_size: Annotated[int, Field(ge=1)] = 4
-    crop: Annotated[int, Field(ge=32, le=8192)] | None = None  # to train on; the suite's size
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    schedule: Literal["linear", "constant"] = "linear"  # falling to zero, or not
-    warm_up: Annotated[float, Field(ge=0, lt=1)] = 0.1  # share of the steps that the rate rises for
-
-    checkpoint: str | None = None  # a trained network: .safetensors, or pytorch/examples' .pth
-
-    def __post_init__(self) -> None:
-        """Check what the types cannot: one weight per layer."""
-        weights = self.style_layer_weights
-        if weights is not None and len(weights) != len(self.style_layers):
-            raise ValueError(
-                f"style_layer_weights has {len(weights)} numbers for {len(self.style_layers)} "
-                f"style_layers ({', '.join(self.style_layers)}); give one per layer"
-            )
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """The encoder layers that this configuration looks at."""
-        return tuple(dict.fromkeys((*self.content_layers, *self.style_layers)))
 
     @property
     def files(self) -> dict[str, str]:

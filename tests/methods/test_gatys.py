@@ -180,7 +180,7 @@ def test_scales_run_coarse_to_fine_within_the_one_budget(images: Any, context: A
 
 def test_scales_that_do_not_rise_to_the_whole_size_are_refused() -> None:
     for scales in ((1.0, 0.5), (0.5,), (0.5, 0.5, 1.0), ()):
-        with pytest.raises(ValueError, match="let them rise and end at 1"):
+        with pytest.raises(ValueError, match="they must rise and end at 1"):
             Gatys(scales=scales)
 
 

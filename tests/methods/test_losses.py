@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from methods._gram import gram
-from methods._losses import squared_error, total_variation
+from methods._losses import gram, squared_error, total_variation
 
 # Two channels over four positions.
 FEATURES = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]], [[0.0, 1.0], [0.0, 1.0]]]])
