@@ -211,9 +211,9 @@ class Gatys(OptimizationRecipe):
         self, stylizers: Sequence[ImageOptimization], contents: Image, contexts: Sequence[Context]
     ) -> Image:
         """Stylize contents of one shape in one batch; each comes out as it would alone."""
-        from methods._image_optimization import optimise
+        from methods._image_optimization import optimize
 
-        return optimise(stylizers, contents, contexts)
+        return optimize(stylizers, contents, contexts)
 
     def objective(self, stylizer: ImageOptimization, content: Image, context: Context) -> Objective:
         """Return the losses of the last scale as a function of an image of the whole size."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from methods._cuda_graphs import passes
+from methods._cuda_graphs import Pass
 
 
 def losses_of(images: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -20,7 +20,7 @@ def complain(text: str) -> None:
 
 def test_a_pass_gives_losses_by_image_and_the_gradient_of_their_sum() -> None:
     images = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
-    losses, gradient = passes(losses_of, images, complain)(images)
+    losses, gradient = Pass(losses_of, images, complain)(images)
     leaf = images.clone().requires_grad_()
     losses_of(leaf)["total"].sum().backward()
     assert torch.equal(gradient, leaf.grad)  # type: ignore[arg-type]
@@ -31,7 +31,7 @@ def test_a_pass_gives_losses_by_image_and_the_gradient_of_their_sum() -> None:
 @pytest.mark.gpu
 def test_a_recorded_pass_gives_what_the_kernels_give_one_by_one() -> None:
     images = torch.rand(2, 3, 32, 32, device="cuda")
-    replay = passes(losses_of, images, complain)
+    replay = Pass(losses_of, images, complain)
     kept = []
     for factor in (1.0, 0.5, 0.1):  # a graph that kept its first input would answer alike
         leaf = (factor * images).requires_grad_()

@@ -236,7 +236,7 @@ def test_a_line_search_of_torchs_that_gives_up_early_is_noted(images: Any, conte
     where = replace(context(), note=notes.append)
     recipe.fit(images[1], where)(images[0], where)
     assert len(notes) == 1
-    assert "found no way down after 1 of 9 passes" in notes[0]
+    assert "found no lower point after 1 of 9 passes" in notes[0]
 
 
 def test_one_weight_per_layer_is_asked_for() -> None:
