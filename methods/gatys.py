@@ -1,15 +1,15 @@
-"""Style transfer by optimising the image: Gatys, Ecker, Bethge, and the code that followed.
+"""Style transfer by optimization of the image: Gatys, Ecker, Bethge, and later implementations.
 
 Source: Gatys, Ecker, Bethge 2016, CVPR ("Image Style Transfer Using Convolutional Neural
-    Networks"); arXiv 1508.06576. Presets name their code with the commit that was read.
-Deviations: - the recipes run on whatever encoder the suite names, torchvision's VGG-19 by
-      default; most of them were written for Caffe's weights, leongatys's own for weights rescaled
-      to mean activation 1, so their style weights carry over in kind, not to the digit
-    - `conv4_2` in gordicaleksa and nazianafis is relu4_2, and lihanlian's `conv1_1` to `conv5_1`
-      are the ReLUs: torchvision's in-place ReLUs overwrite what was captured; the presets say
-      what runs, not what was meant
+    Networks"); arXiv 1508.06576. Each preset cites its code and commit.
+Deviations: - the presets run on the encoder of the suite, torchvision's VGG-19 by default; most of
+      them were written for Caffe's weights, and leongatys for weights rescaled to mean activation
+      1, so that their style weights have a similar but not the same effect
+    - `conv4_2` in gordicaleksa and nazianafis is relu4_2, and `conv1_1` to `conv5_1` in lihanlian
+      are the ReLUs: torchvision's in-place ReLUs overwrite the captured features; the presets name
+      the layers that the code uses, not those that its authors intended
     - iterations are passes of the encoder; neural-style's 1000 L-BFGS iterations may take 1250
-    - tolerances are off: a run ends when its budget is spent
+    - there are no tolerances: a run uses all passes of its budget
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ VGG_CHANNELS = (64, 128, 256, 512, 512)
 
 
 PUBLISHED: dict[str, Any] = {
-    # What the recipes below leave out, and the defaults of `gatys` have. Their Adam is torch's.
+    # Features of `gatys` that the published recipes do not have; they use torch's Adam.
     "beta2": 0.999,
     "bounded": False,
     "scaling": "uniform",
@@ -38,7 +38,7 @@ PUBLISHED: dict[str, Any] = {
 
 GATYS_2016: dict[str, Any] = {
     **PUBLISHED,
-    # The paper: E_l = sum (dG)^2 / (4 N^2 M^2), that is a mean over G/M, times 1/4; w_l = 1/5.
+    # The paper: E_l = sum (dG)^2 / (4 N^2 M^2), the mean over G/M times 1/4; w_l = 1/5.
     "style_layers": ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1"),
     "style_layer_weights": (0.05,) * 5,
     "content_layers": ("conv4_2",),
@@ -64,7 +64,7 @@ NEURAL_STYLE: dict[str, Any] = {
     "content_layers": ("relu4_2",),
     "balance": "absolute",
     "gram_divisor": "chw",
-    "scale": "255",  # theirs multiplies by 256; 0.4 % of it
+    "scale": "255",  # the code multiplies by 256, a difference of 0.4 %
     "pixel_scale": 255.0,
     "init": "noise",
     "noise_sigma": 0.001 / 255,
@@ -106,10 +106,10 @@ GORDICALEKSA: dict[str, Any] = {
 @METHODS.register("gatys")
 @dataclass(frozen=True, kw_only=True)
 class Gatys(OptimizationRecipe):
-    """Optimise the pixels until the encoder sees the content's shapes in the style's statistics.
+    """Optimize pixels until their features match the content and their Gram matrices the style.
 
-    The defaults are nstbench's own: losses relative to their targets, so that one style weight
-    serves every encoder and every style. `preset` gives a published recipe to the digit.
+    By default each loss is relative to its target, so that one style weight suits every encoder and
+    every style. The presets have the exact numbers of published recipes.
     """
 
     version: ClassVar[int] = 3
@@ -174,9 +174,9 @@ class Gatys(OptimizationRecipe):
             "line_search": "none",
             "history": 100,
         },
-        # lihanlian/basic-and-fast-neural-style-transfer @66a9656, basic_nst.py:63-97. Raw Grams:
-        # the style loss grows with the image's area. Content is the third of its five captures,
-        # relu3_1; its comment says conv4_2.
+        # lihanlian/basic-and-fast-neural-style-transfer @66a9656, basic_nst.py:63-97. Its Gram
+        # matrices are not divided, so the style loss grows with the image's area. The content layer
+        # is the third of five captured ones, relu3_1; a comment in the code says conv4_2.
         "lihanlian-basic": {
             **PUBLISHED,
             "style_layers": RELU_1_TO_5,
@@ -186,9 +186,9 @@ class Gatys(OptimizationRecipe):
             "style_per_element": True,
             "optimizer": "adam",
             "learning_rate": 1e-3,
-            "pixel_scale": 1 / 0.226,  # it optimises the normalised tensor
+            "pixel_scale": 1 / 0.226,  # the code optimizes the normalized tensor
             "content_weight": 1.0,
-            "style_weight": 1e2,  # 0.1, 100 or 1e5, by artist
+            "style_weight": 1e2,  # 0.1, 100 or 1e5, depending on the artist
             "iterations": 25_000,
         },
         # The lecture notes (polakowo/datadocs, nst.md): alpha, beta and w_l over the papers' sums.
@@ -202,19 +202,19 @@ class Gatys(OptimizationRecipe):
     }
 
     def fit(self, style: Image, context: Context) -> Stylizer:
-        """Measure the style's Gram matrices once; they serve every content image."""
-        from methods._image_optimization import ImageOptimization  # torch loads here, not before
+        """Compute the style's Gram matrices."""
+        from methods._image_optimization import ImageOptimization  # loads torch
 
         return ImageOptimization(self, style, context)
 
     def stylize_batch(
         self, stylizers: Sequence[ImageOptimization], contents: Image, contexts: Sequence[Context]
     ) -> Image:
-        """Stylize contents of one shape in one batch; each comes out as it would alone."""
+        """Stylize contents of one shape; each result is that of a single call, up to rounding."""
         from methods._image_optimization import optimize
 
         return optimize(stylizers, contents, contexts)
 
     def objective(self, stylizer: ImageOptimization, content: Image, context: Context) -> Objective:
-        """Return the losses of the last scale as a function of an image of the whole size."""
+        """Return the losses of the last scale as a function of an image of the content's size."""
         return stylizer.objective(content, context)

@@ -1,16 +1,16 @@
 """Feed-forward style transfer: a network trained on one style, then one pass per image.
 
-Source: Johnson, Alahi, Fei-Fei 2016, ECCV (arXiv 1603.08155); instance normalisation by Ulyanov,
+Source: Johnson, Alahi, Fei-Fei 2016, ECCV (arXiv 1603.08155); instance normalization by Ulyanov,
     Vedaldi, Lempitsky 2016 (arXiv 1607.08022); upsample-conv by Odena et al. 2016
-    (doi 10.23915/distill.00003). Presets name their code with the commit that was read.
-Deviations: - photographs are cut at random, at 1 to 1.8 times the scale of the suite's images, and
-      flipped, since suites train on hundreds of photographs, not on COCO's 80,000;
-      pytorch/examples cuts the centre, Johnson squashes
-    - the style image has the suite's size; pytorch/examples takes it at its native size
-    - `paper` pads every convolution instead of 40 pixels of the input once, and sees 0..255
-      instead of 0..255 less the mean
-    - sizes that 4 does not divide are reflected at the edge and cut back
-    - batch normalisation is judged with its running statistics (eval mode), as it would be used
+    (doi 10.23915/distill.00003). Each preset cites its code and commit.
+Deviations: - photographs are cropped at random, at 1 to 1.8 times the scale of the suite's images,
+      and flipped, because suites train on hundreds of photographs, not on COCO's 80,000;
+      pytorch/examples crops the centre, Johnson resizes without keeping the aspect ratio
+    - the style image has the suite's size; pytorch/examples uses its native size
+    - `paper` pads every convolution, where the paper pads the input once by 40 pixels; its input is
+      0..255, where the paper subtracts the mean
+    - sizes that are not multiples of 4 are padded by reflection, and the result is cropped
+    - batch normalization stylizes with its running statistics (eval mode), as in deployment
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 EXAMPLES: dict[str, Any] = {
     # pytorch/examples @77f55b9, fast_neural_style/neural_style/neural_style.py:36-127, 193-222:
-    # losses on /255 and ImageNet normalisation, batch 4, two epochs of COCO: 41,391 steps.
+    # losses on /255 and ImageNet normalization, batch 4, two epochs of COCO: 41,391 steps.
     "norm": "instance",
     "upsample": "upsample_conv",
     "padding": "reflect",
@@ -55,20 +55,20 @@ EXAMPLES: dict[str, Any] = {
 @METHODS.register("johnson")
 @dataclass(frozen=True, kw_only=True)
 class Johnson(TrainingRecipe):
-    """Train a transformer net so that its output minimises the losses of `gatys`.
+    """Train a transformer net so that its output minimizes the losses of `gatys`.
 
-    The defaults are nstbench's own: losses relative to their targets, so that one style weight
-    serves every encoder and style, and a learning rate that rises for a tenth of the steps and
-    then falls to zero. `preset` gives a published recipe.
+    By default each loss is relative to its target, so that one style weight suits every encoder and
+    every style, and the learning rate rises for a tenth of the steps and then falls to zero. The
+    presets have the numbers of published recipes.
     """
 
     version: ClassVar[int] = 3
     trains: ClassVar[bool] = True
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "examples": EXAMPLES,
-        # The paper: batch normalisation, stride-1/2 convolutions, scaled tanh, 40,000 steps.
+        # The paper: batch normalization, stride-1/2 convolutions, scaled tanh, 40,000 steps.
         # jcjohnson/fast-neural-style @813c834, train.lua:20-57 has the weights 1 / 5 / 1e-6 and
-        # relu3_3; the arXiv text has relu2_2, and so has this preset.
+        # relu3_3; this preset has relu2_2, as the arXiv text.
         "paper": {
             **EXAMPLES,
             "norm": "batch",
@@ -83,7 +83,7 @@ class Johnson(TrainingRecipe):
             "steps": 40_000,
         },
         # lihanlian/basic-and-fast-neural-style-transfer @66a9656, fast_nst_training.py: VGG-19,
-        # upsample-conv; content is key '0', relu1_1 in fact (its comment says layer 8); batch 2,
+        # upsample-conv; content is key '0', which is relu1_1 (a comment says layer 8); batch 2,
         # one epoch of about 10,000 cartoon faces.
         "lihanlian-fast": {
             **EXAMPLES,
@@ -95,8 +95,8 @@ class Johnson(TrainingRecipe):
             "batch_size": 2,
         },
         # AryanChaturvedi/Fast-Neural-Style-Transfer @4e244cc: VGG-19, "all relu layers", instance
-        # normalisation, L1 TV over both directions, under 5,000 steps. Its weights and the rest
-        # of the recipe are not given: those of pytorch/examples stand in, and a mild TV.
+        # normalization, L1 TV over both directions, under 5,000 steps. It does not give its weights
+        # and the rest of the recipe: this preset has those of pytorch/examples and a low TV weight.
         "chaturvedi": {
             **EXAMPLES,
             "style_layers": (
@@ -113,7 +113,7 @@ class Johnson(TrainingRecipe):
 
     @property
     def files(self) -> dict[str, str]:
-        """The files that this configuration reads: their hashes join the identity."""
+        """The checkpoint, if there is one; its hash becomes part of the cell id."""
         return {"checkpoint": self.checkpoint} if self.checkpoint else {}
 
     def fit(self, style: Image, context: Context) -> Stylizer:
@@ -127,15 +127,15 @@ class Johnson(TrainingRecipe):
     def stylize_batch(
         self, stylizers: Sequence[FeedForward], contents: Image, contexts: Sequence[Context]
     ) -> Image:
-        """Stylize contents of one shape in one batch, all by the one network."""
+        """Stylize contents of one shape with one network."""
         return stylizers[0](contents, contexts[0])
 
     def export(self, stylizer: FeedForward) -> dict[str, Tensor]:
-        """Return the trained network's tensors, to be kept and loaded again."""
+        """Return the tensors of the trained network."""
         return stylizer.tensors()
 
     def restore(self, tensors: dict[str, Tensor], context: Context) -> Stylizer:
-        """Return the stylizer that `export` took apart."""
+        """Return a stylizer from the tensors of `export`; raise WeightsError if they do not fit."""
         from methods import _network_training
 
         return _network_training.FeedForward.restore(self, tensors, context)
