@@ -1,1 +1,1 @@
-"""Style-transfer methods, one file each; a leading underscore marks a helper."""
+"""Style-transfer methods, one file each. Modules with a leading underscore contain shared code."""

@@ -1,7 +1,7 @@
-"""A pass: losses of images, and their gradient; on a GPU recorded once and replayed.
+"""One pass: losses of images and their gradient. On a GPU it is recorded once and replayed.
 
-A pass launches some hundred kernels. On a GPU small ones are done before the next is launched, so
-the whole row is recorded as a CUDA graph, and each further pass is one launch.
+A pass launches about a hundred kernels. A GPU finishes small kernels before the host has launched
+the next one. A CUDA graph launches all kernels of a pass at once.
 
 Source: the whole-network capture of PyTorch's notes on CUDA semantics, "CUDA Graphs".
 """
@@ -17,51 +17,55 @@ from torch import Tensor
 from harness.protocols import Image
 
 Losses: TypeAlias = dict[str, Tensor]
-Pass: TypeAlias = Callable[[Image], tuple[Losses, Tensor]]
 
 WARM_UPS = 3
-"""Libraries choose their kernels and allocate in the first calls; neither can be recorded."""
+"""Libraries choose kernels and allocate memory in the first calls; a graph cannot record that."""
 
 
-def passes(losses_of: Callable[[Image], Losses], like: Image, note: Callable[[str], None]) -> Pass:
-    """Return what runs a pass at images of one shape: detached losses (N,), and the gradient.
+class Pass:
+    """Evaluate losses and their gradient at images of one shape.
 
     Args:
-        losses_of: Gives losses by name, `total` among them.
-        like: Images of the shape, on the device.
-        note: Told where a GPU could not record the pass, and runs it kernel by kernel.
+        losses_of: Return the losses (N,) by name, including `total`.
+        like: Images with the shape and on the device of later calls.
+        note: Called with a message if a GPU cannot record the pass; it then runs unrecorded.
     """
 
-    def eager(images: Image) -> tuple[Losses, Tensor]:
+    def __init__(
+        self, losses_of: Callable[[Image], Losses], like: Image, note: Callable[[str], None]
+    ) -> None:
+        self.losses_of = losses_of
+        self._graph: torch.cuda.CUDAGraph | None = None
+        if like.device.type == "cuda":
+            try:
+                self._record(like)
+            except RuntimeError as error:
+                note(f"The pass was not recorded as a CUDA graph: {error}")
+
+    def __call__(self, images: Image) -> tuple[Losses, Tensor]:
+        """Return the detached losses and the gradient (N, 3, H, W) of the sum of `total`."""
+        if self._graph is None:
+            return self._evaluate(images)
+        self._input.copy_(images)
+        self._graph.replay()
+        losses, gradient = self._output
+        return {name: loss.clone() for name, loss in losses.items()}, gradient.clone()
+
+    def _evaluate(self, images: Image) -> tuple[Losses, Tensor]:
         leaf = images.detach().requires_grad_()
-        losses = losses_of(leaf)
+        losses = self.losses_of(leaf)
         (gradient,) = torch.autograd.grad(losses["total"].sum(), leaf)
         return {name: loss.detach() for name, loss in losses.items()}, gradient
 
-    if like.device.type != "cuda":
-        return eager
-    try:
-        return _recorded(eager, like)
-    except RuntimeError as error:
-        note(f"The pass was not recorded as a CUDA graph: {error}")
-        return eager
-
-
-def _recorded(eager: Pass, like: Image) -> Pass:
-    place = like.detach().clone()
-    aside = torch.cuda.Stream()
-    aside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(aside):
-        for _ in range(WARM_UPS):
-            eager(place)
-    torch.cuda.current_stream().wait_stream(aside)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        losses, gradient = eager(place)
-
-    def replay(images: Image) -> tuple[Losses, Tensor]:
-        place.copy_(images)
-        graph.replay()
-        return {name: loss.clone() for name, loss in losses.items()}, gradient.clone()
-
-    return replay
+    def _record(self, like: Image) -> None:
+        self._input = like.detach().clone()
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(WARM_UPS):
+                self._evaluate(self._input)
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self._output = self._evaluate(self._input)
+        self._graph = graph

@@ -1,9 +1,9 @@
-"""Reflection padding whose gradient is summed in the same order every time, on every device.
+"""Reflection padding with a deterministic gradient on every device.
 
-torch lists its own among the operations that raise on CUDA under `use_deterministic_algorithms`,
-once they are differentiated (documentation of 2.15; that release's library does hold a second
-kernel for it). This one is slices that are added up, and asks nothing of torch: tested on the CPU,
-not yet run on a GPU.
+The backward pass of torch's own padding raises on CUDA under `use_deterministic_algorithms`,
+according to the documentation of 2.15 (the library of that release does contain a second kernel).
+This one adds slices in a fixed order and needs no such kernel. It is tested on the CPU, not yet on
+a GPU.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch.autograd.function import once_differentiable
 
 
 def reflected(x: Tensor, edge: int) -> Tensor:
-    """Return (N, C, H, W) with `edge` pixels more on every side, mirrored at the outermost."""
+    """Pad (N, C, H, W) by `edge` pixels on every side, mirrored at the outermost pixel."""
     padded: Tensor = _Reflected.apply(x, edge)
     return padded
 
@@ -35,7 +35,7 @@ class _Reflected(torch.autograd.Function):
 
 
 def _folded(gradient: Tensor, edge: int, axis: int) -> Tensor:
-    """Add what lies beyond either end of an axis to the pixels that it mirrors."""
+    """Add the gradient of the padding at both ends of an axis to the pixels that it mirrors."""
     size = gradient.shape[axis] - 2 * edge
     inner = gradient.narrow(axis, edge, size).clone()
     before, after = gradient.narrow(axis, 0, edge), gradient.narrow(axis, edge + size, edge)

@@ -1,4 +1,4 @@
-"""Two convolutions of the transformer net, said another way: the same sums in less time."""
+"""Faster forms of two convolutions of the transformer net; the results differ by rounding only."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from torch.autograd.function import once_differentiable
 
 
 def enlarge_and_convolve(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Enlarge each pixel to four, then convolve 3x3: 4/9 of the products, no enlarged copy.
+    """Upsample by two (nearest neighbour) and convolve 3x3, without the upsampled copy.
 
-    Nearest-neighbour enlargement is a transposed convolution with a 2x2 kernel of ones; it and the
-    3x3 kernel behind it are one transposed convolution with a 4x4 kernel.
+    Upsampling is a transposed convolution with a 2x2 kernel of ones. Together with the 3x3 kernel
+    it is one transposed convolution with a 4x4 kernel, which needs 4/9 of the products.
 
     Args:
         x: (N, inward, H + 2, W + 2), already padded by one.
@@ -22,7 +22,7 @@ def enlarge_and_convolve(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         bias: (out,).
 
     Returns:
-        (N, out, 2H, 2W), what `conv2d(interpolate(x, scale_factor=2), weight, bias)` gives there.
+        (N, out, 2H, 2W), equal to `conv2d(interpolate(x, scale_factor=2), weight, bias)` there.
     """
     out, inward = weight.shape[:2]
     flipped = weight.flip(2, 3).reshape(out * inward, 1, 3, 3)
@@ -32,10 +32,11 @@ def enlarge_and_convolve(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def convolve_to_few(x: Tensor, weight: Tensor) -> Tensor:
-    """Convolve to a few channels, as the last layer does to three, without padding.
+    """Convolve to a few channels without padding, as the last layer does to three.
 
-    A product with three columns leaves most of a processor idle. So each column of the kernel
-    gives three channels of its own, 27 for a 9x9 kernel, and these are shifted and added up.
+    A matrix product with three columns uses a small part of a processor. On the CPU each column of
+    the kernel therefore computes its own channels, 27 for a 9x9 kernel and three outputs, which
+    are then shifted and added.
 
     Args:
         x: (N, inward, H, W).
@@ -55,7 +56,7 @@ def convolve_to_few(x: Tensor, weight: Tensor) -> Tensor:
 
 
 class _ShiftedSum(torch.autograd.Function):
-    """Add up k groups of channels, the i-th moved i pixels to the left, in float32."""
+    """Sum k groups of channels in float32, with the i-th group shifted i pixels to the left."""
 
     @staticmethod
     def forward(context: Any, x: Tensor, groups: int) -> Tensor:

@@ -1,12 +1,15 @@
-"""The loop behind `gatys`: targets measured once, then passes until the budget is spent."""
+"""Optimization of the pixels of an image, for `gatys`.
+
+`ImageOptimization` is a fitted style. Calling it runs one of three loops (`_adam`, `_lbfgs`,
+`_strong_wolfe`), and each iteration of a loop evaluates the `Objective` once.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
@@ -14,55 +17,55 @@ from torch import Tensor
 
 from harness.errors import Diverged
 from harness.protocols import Context, Encoder, Image, Step
-from methods._cuda_graphs import Pass, passes
-from methods._gram import gram
+from methods._cuda_graphs import Pass
 from methods._lbfgs import LBFGS, UNBOUNDED
-from methods._losses import Target, total_variation
+from methods._losses import Target, content_targets, gram, style_targets, total_variation
 from methods._preconditioners import SpectralScaling, UniformScaling
-
-if TYPE_CHECKING:
-    from methods.gatys import Gatys
+from methods._recipes import OptimizationRecipe
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 MIN_EDGE = 16
-"""No scale goes below so many pixels: VGG halves an image four times."""
+"""Shortest edge of an image at any scale, in pixels: VGG halves an image four times."""
 
 CHECK_EVERY = 10
-"""Losses are read off the device every so many passes: each reading waits for it."""
+"""Number of passes between reads of the losses: each read waits for the device."""
 
 FIRST_STEP = 0.1 / 255
-"""L-BFGS moves each pixel by a tenth of a grey level on average before it knows curvatures."""
+"""Mean change of a pixel in the first step of L-BFGS, which does not know the curvature yet."""
 
-REFUSED = 1e30
-"""What torch's line search is told once the budget is spent; it then settles on its best point."""
+REJECTED_LOSS = 1e30
+"""Loss of all points after the last pass of the budget: torch's line search then returns its best
+point."""
 
 
 class ImageOptimization:
-    """A fitted style: its Gram matrices at every scale. Called with a content, it optimises."""
+    """A fitted style: its Gram matrices at every scale."""
 
-    def __init__(self, recipe: Gatys, style: Image, context: Context) -> None:
+    def __init__(self, recipe: OptimizationRecipe, style: Image, context: Context) -> None:
         self.recipe, self.style = recipe, style
         encoder = _encoder(recipe, context)
-        self.grams = [_grams(recipe, encoder, _scaled(style, scale)) for scale in recipe.scales]
+        self.grams = [
+            style_targets(recipe, encoder, _scaled(style, scale)) for scale in recipe.scales
+        ]
 
     def __call__(self, content: Image, context: Context) -> Image:
-        """Return the stylized image, not clamped; raise Diverged where numbers run away."""
-        return optimise([self], content, [context])
+        """Return the stylized image, not clamped; raise Diverged if the losses are not finite."""
+        return optimize([self], content, [context])
 
     def objective(self, content: Image, context: Context) -> Callable[[Image], dict[str, float]]:
         """Return the losses as a function of an image of the content's size."""
         return Objective(self.recipe, content, [self.grams[-1]], [context], 0, 0).at
 
 
-def optimise(
+def optimize(
     styles: Sequence[ImageOptimization], contents: Image, contexts: Sequence[Context]
 ) -> Image:
-    """Stylize contents (N, 3, H, W) in one batch, each with its style, none touching another."""
+    """Stylize contents (N, 3, H, W), each with its own style; the images are independent."""
     recipe = styles[0].recipe
     algorithm = recipe.line_search if recipe.optimizer == "lbfgs" else recipe.optimizer
-    if algorithm == "strong_wolfe" and len(styles) > 1:
-        singles = zip(styles, contents.split(1), contexts, strict=True)  # its search is in Python
-        return torch.cat([optimise([style], one, [context]) for style, one, context in singles])
+    if algorithm == "strong_wolfe" and len(styles) > 1:  # torch's line search runs one problem
+        singles = zip(styles, contents.split(1), contexts, strict=True)
+        return torch.cat([optimize([style], one, [context]) for style, one, context in singles])
 
     run = {"adam": _adam, "strong_wolfe": _strong_wolfe}.get(algorithm, _lbfgs)
     images = torch.cat(
@@ -72,19 +75,28 @@ def optimise(
     for level, (begin, end) in enumerate(pairwise(shares)):
         if begin == end:
             continue
-        wanted = _scaled(contents, recipe.scales[level])
+        scaled = _scaled(contents, recipe.scales[level])
         grams = [style.grams[level] for style in styles]
-        objective = Objective(recipe, wanted, grams, contexts, begin, end)
-        images = run(recipe, objective, _resized(images, wanted.shape[-2:]).contiguous())
-    return images  # the last scale is the whole size, and has passes whenever there are any
+        objective = Objective(recipe, scaled, grams, contexts, begin, end)
+        images = run(recipe, objective, _resized(images, scaled.shape[-2:]).contiguous())
+    return images  # of full size: the last scale has at least one pass
 
 
 class Objective:
-    """Weighted content, style and TV losses of a batch; counts its passes and reports each."""
+    """Weighted content, style and TV losses of a batch; counts and reports its passes.
+
+    Args:
+        recipe: The weights and the normalization of the losses.
+        contents: (N, 3, H, W).
+        grams: The style targets of each image, by layer.
+        contexts: One for each image.
+        begin: Number of passes that earlier scales used.
+        end: Number of passes after this scale.
+    """
 
     def __init__(
         self,
-        recipe: Gatys,
+        recipe: OptimizationRecipe,
         contents: Image,
         grams: Sequence[Mapping[str, Target]],
         contexts: Sequence[Context],
@@ -93,33 +105,28 @@ class Objective:
     ) -> None:
         self.recipe, self.contexts = recipe, contexts
         self.encoder = _encoder(recipe, contexts[0])
-        with torch.no_grad():
-            found = self.encoder(contents, recipe.content_layers) if recipe.content_layers else {}
-        self.wanted = {
-            layer: Target(features, recipe.content_reduction, recipe.balance)
-            for layer, features in found.items()
-        }
+        self.contents = content_targets(recipe, self.encoder, contents)
         self.grams = {layer: Target.batch([own[layer] for own in grams]) for layer in grams[0]}
         self.passes, self.end = begin, end
         self._like = contents
         self.last_finite: Image | None = None
-        self._found: Mapping[str, Tensor] = {}  # losses of the last pass
+        self._last_losses: Mapping[str, Tensor] = {}
 
     @cached_property
     def _pass(self) -> Pass:
-        """Record at the first pass; losses alone need no gradient and no recording."""
-        return passes(self._losses, self._like, self.contexts[0].note)
+        """The recorded pass; `at` does not need it."""
+        return Pass(self._losses, self._like, self.contexts[0].note)
 
     def at(self, image: Image) -> dict[str, float]:
-        """Return the losses of one image, without a gradient; this counts as no pass."""
+        """Return the losses of one image. This does not count as a pass."""
         with torch.no_grad():
             return {name: float(loss) for name, loss in self._losses(image).items()}
 
     def evaluate(self, images: Image) -> tuple[Tensor, Tensor]:
         """Run one pass; return the detached total losses (N,) and the gradient (N, 3, H, W)."""
-        self._found, gradient = self._pass(images)
+        self._last_losses, gradient = self._pass(images)
         self.passes += 1
-        return self._found["total"], gradient
+        return self._last_losses["total"], gradient
 
     def _losses(self, images: Image) -> dict[str, Tensor]:
         recipe = self.recipe
@@ -136,36 +143,39 @@ class Objective:
         losses["total"] = sum(losses.values(), start=images.new_zeros(()))
         return losses
 
+    def _content(self, features: Mapping[str, Tensor]) -> Tensor:
+        recipe = self.recipe
+        losses = {layer: target(features[layer]) for layer, target in self.contents.items()}
+        return _weighted_sum(losses, recipe.content_layers, recipe.content_layer_weights)
+
+    def _style(self, features: Mapping[str, Tensor]) -> Tensor:
+        recipe = self.recipe
+        losses = {}
+        for layer, target in self.grams.items():
+            loss = target(gram(features[layer], recipe.gram_divisor))
+            size = features[layer][0].numel()
+            losses[layer] = loss / size if recipe.style_per_element else loss
+        return _weighted_sum(losses, recipe.style_layers, recipe.style_layer_weights)
+
     def check(self, losses: Tensor, images: Image) -> None:
-        """Keep the images while all losses are finite; end the run where one is not."""
+        """Save the images if all losses are finite; otherwise raise Diverged."""
         if not torch.isfinite(losses).all():
             raise Diverged(self.passes, self.last_finite)
         self.last_finite = images.detach().clone()
 
     def report(self, images: Image) -> None:
-        """Tell of the last pass, and what there would be if it were the end."""
+        """Report the losses of the last pass and the images that would be the result now."""
         for member, context in enumerate(self.contexts):
-            found = self._found.items()
-            own = {name: loss.expand(len(self.contexts))[member] for name, loss in found}
+            losses = {
+                name: loss.expand(len(self.contexts))[member]
+                for name, loss in self._last_losses.items()
+            }
             image = images[member : member + 1]
-            context.on_step(Step(self.passes, self.recipe.iterations, own, image))
-
-    def _content(self, features: Mapping[str, Tensor]) -> Tensor:
-        recipe = self.recipe
-        losses = [target(features[layer]) for layer, target in self.wanted.items()]
-        return _weighted(losses, self.wanted, recipe.content_layers, recipe.content_layer_weights)
-
-    def _style(self, features: Mapping[str, Tensor]) -> Tensor:
-        recipe = self.recipe
-        losses = []
-        for layer, target in self.grams.items():
-            loss = target(gram(features[layer], recipe.gram_divisor))
-            losses.append(loss / features[layer][0].numel() if recipe.style_per_element else loss)
-        return _weighted(losses, self.grams, recipe.style_layers, recipe.style_layer_weights)
+            context.on_step(Step(self.passes, self.recipe.iterations, losses, image))
 
 
 def start(style: ImageOptimization, content: Image, context: Context) -> Image:
-    """Return the image that an optimisation starts from."""
+    """Return the initial image of an optimization."""
     recipe = style.recipe
     if recipe.init == "content":
         return content.clone()
@@ -176,22 +186,13 @@ def start(style: ImageOptimization, content: Image, context: Context) -> Image:
     return mean + recipe.noise_sigma * noise
 
 
-def bounds(recipe: Gatys) -> tuple[float, float]:
-    """Return the lowest and the highest value that a pixel may take on the way."""
+def _bounds(recipe: OptimizationRecipe) -> tuple[float, float]:
+    """Return the lowest and the highest value of a pixel during the optimization."""
     return (0.0, 1.0) if recipe.bounded else UNBOUNDED
 
 
-def _encoder(recipe: Gatys, context: Context) -> Encoder:
+def _encoder(recipe: OptimizationRecipe, context: Context) -> Encoder:
     return context.encoder.with_options(pooling=recipe.pooling, scale=recipe.scale, upcast=False)
-
-
-def _grams(recipe: Gatys, encoder: Encoder, style: Image) -> dict[str, Target]:
-    with torch.no_grad():
-        features = encoder(style, recipe.style_layers) if recipe.style_layers else {}
-    return {
-        layer: Target(gram(f, recipe.gram_divisor), recipe.style_reduction, recipe.balance)
-        for layer, f in features.items()
-    }
 
 
 def _scaled(images: Image, scale: float) -> Image:
@@ -206,19 +207,16 @@ def _resized(images: Image, size: Sequence[int]) -> Image:
     return F.interpolate(images, list(size), mode="bilinear", antialias=True)
 
 
-def _weighted(
-    losses: Sequence[Tensor],
-    found: Iterable[str],
-    layers: Sequence[str],
-    weights: Sequence[float] | None,
+def _weighted_sum(
+    losses: Mapping[str, Tensor], layers: Sequence[str], weights: Sequence[float] | None
 ) -> Tensor:
     weight = dict(zip(layers, weights or (1.0,) * len(layers), strict=True))
-    return sum((weight[n] * v for n, v in zip(found, losses, strict=True)), start=torch.zeros(()))
+    return sum((weight[layer] * loss for layer, loss in losses.items()), start=torch.zeros(()))
 
 
-def _adam(recipe: Gatys, objective: Objective, images: Image) -> Image:
+def _adam(recipe: OptimizationRecipe, objective: Objective, images: Image) -> Image:
     scale = recipe.pixel_scale  # the unit of the learning rate
-    low, high = (scale * bound for bound in bounds(recipe))
+    low, high = (scale * bound for bound in _bounds(recipe))
     pixels = (images * scale).clamp_(low, high).requires_grad_()
     rate, betas = recipe.learning_rate or 0.02, (0.9, recipe.beta2)
     optimizer = torch.optim.Adam([pixels], lr=rate, betas=betas, fused=True)
@@ -236,7 +234,7 @@ def _adam(recipe: Gatys, objective: Objective, images: Image) -> Image:
     return pixels.detach() / scale
 
 
-def _lbfgs(recipe: Gatys, objective: Objective, images: Image) -> Image:
+def _lbfgs(recipe: OptimizationRecipe, objective: Objective, images: Image) -> Image:
     optimizer = LBFGS(
         images.flatten(1),
         history=recipe.history,
@@ -244,28 +242,30 @@ def _lbfgs(recipe: Gatys, objective: Objective, images: Image) -> Image:
         first_step=FIRST_STEP,
         rate=recipe.learning_rate or 1.0,
         backtracking=recipe.line_search == "backtracking",
-        bounds=bounds(recipe),
+        bounds=_bounds(recipe),
     )
     while objective.passes < objective.end:
         losses, gradient = objective.evaluate(optimizer.point.view_as(images))
         optimizer.tell(losses, gradient.flatten(1))
-        objective.report(optimizer.best.view_as(images))  # a trial may have overshot
+        objective.report(optimizer.best.view_as(images))  # not the trial point, which may be worse
         if objective.passes % CHECK_EVERY == 1 or objective.passes == objective.end:
             objective.check(optimizer.value, optimizer.best.view_as(images))
     return optimizer.best.view_as(images)
 
 
-def _strong_wolfe(recipe: Gatys, objective: Objective, images: Image) -> Image:
-    """Run torch's L-BFGS for the passes of the budget, tolerances off; note where it ends early.
+def _strong_wolfe(recipe: OptimizationRecipe, objective: Objective, images: Image) -> Image:
+    """Run torch's L-BFGS without tolerances for the passes of the budget; note an early end.
 
-    One `step` carries the whole run: calling it again would spend a pass on what it knows.
+    One call of `step` runs all passes. A second call would evaluate the last point again.
 
-    Deviations: torch's first step moves all pixels together by 1. Spread over an image that is a
-        millionth each, lost in float32's rounding, and what L-BFGS then believes of the curvature
-        is noise: runs explode or stand still. Pixels are scaled so that this first step moves each
-        by a tenth of a grey level on average; every later step is the same at any scale.
+    Deviations: torch's first step changes all pixels together by 1, that is each pixel of an image
+        by about a millionth. Rounding to float32 loses this change, the estimate of the curvature
+        is noise, and runs diverge or stop moving. Pixels are scaled so that the first step changes
+        each by a tenth of a grey level on average. Later steps do not depend on the scale.
     """
-    scale = 2.0 ** round(-math.log2(FIRST_STEP * images.numel()))  # exact: nothing is rounded
+    scale = 2.0 ** round(
+        -math.log2(FIRST_STEP * images.numel())
+    )  # a power of two: scaling does not round
     pixels = (images * scale).requires_grad_()
     budget = objective.end - objective.passes
     optimizer = torch.optim.LBFGS(
@@ -281,18 +281,18 @@ def _strong_wolfe(recipe: Gatys, objective: Objective, images: Image) -> Image:
 
     def closure() -> float:
         if objective.passes >= objective.end:
-            return REFUSED
+            return REJECTED_LOSS
         image = pixels.detach() / scale
         losses, gradient = objective.evaluate(image)
         objective.report(image)
         pixels.grad = gradient.contiguous() / scale
         objective.check(losses, image)
-        return float(losses)  # the search is in Python: it needs the number, and so waits
+        return float(losses)  # torch's line search runs on the host and needs the number
 
     optimizer.step(closure)
     if objective.passes < objective.end:
         objective.contexts[0].note(
-            f"torch's line search found no way down after {objective.passes} of {objective.end} "
-            "passes, and ended the run. Rounding does this: `--precision float32` gets farther."
+            f"torch's line search found no lower point after {objective.passes} of {objective.end} "
+            "passes and ended the run. The cause is rounding: `--precision float32` runs longer."
         )
     return pixels.detach() / scale

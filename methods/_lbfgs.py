@@ -1,16 +1,16 @@
-"""L-BFGS for a batch of independent problems, without a word from the host.
+"""L-BFGS for a batch of independent problems, with an ask-and-tell interface.
 
-It does not call the objective: it says where it wants to know it (`point`) and is told what it is
-there (`tell`). Every pass is then one evaluation of all problems at once, each at a point of its
-own line search, and nothing is read off the device.
+The optimizer does not call the objective. The caller evaluates it at `point` and passes the result
+to `tell`. One pass evaluates all problems, each at a point of its own line search, and the host
+never waits for the device.
 
 Source: Liu, Nocedal 1989 (Math. Programming 45); Nocedal 1980 (Math. of Computation 35) for the
-    two-loop recursion, here with all pairs at once: its loops are two triangular systems in the
+    two-loop recursion, here for all pairs at once: its loops are two triangular systems in the
     products s_i . y_j (Byrd, Nocedal, Schnabel 1994, Math. Programming 63). Bounds by projection,
-    in the metric of the free numbers: Bertsekas 1982 (SIAM J. Control and Optimization 20).
-Deviations: - sufficient decrease and no curvature condition in the line search, so that an accepted
-      point costs one evaluation; a pair without positive curvature is left out instead
-    - the triangular systems are solved in float64: they are badly conditioned, and small
+    in the metric of the free variables: Bertsekas 1982 (SIAM J. Control and Optimization 20).
+Deviations: - the line search requires sufficient decrease and ignores curvature, so that an
+      accepted point costs one evaluation; pairs without positive curvature are not used
+    - the triangular systems are small and badly conditioned, and are solved in float64
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ from torch import Tensor
 from methods._preconditioners import Scaling
 
 SUFFICIENT_DECREASE = 1e-4
-SHORTEST, MAX_LENGTH = 0.1, 0.5
-"""Of a rejected step, this much at least and at most is tried next."""
+MIN_LENGTH, MAX_LENGTH = 0.1, 0.5
+"""Bounds of the next step after a rejected one, as shares of its length."""
 
-BOLDER = 4.0
-"""How many times the last step the next one is, as long as no pair curves upwards."""
+EXPANSION = 4.0
+"""Growth of the step after each accepted one while no pair has positive curvature."""
 
 MIN_COSINE = 1e-6
-"""Between a step and the gradient's change; below it their product is float32's rounding."""
+"""Lowest cosine of a step and the gradient change; below it rounding decides their product."""
 
 UNBOUNDED = (-math.inf, math.inf)
 
 
 class LBFGS:
-    """Minimises `len(start)` functions of as many numbers each.
+    """Minimize `len(start)` functions with the same number of variables.
 
     Args:
-        start: (N, numbers), float32: where each problem starts.
-        history: How many pairs of steps and gradient differences are kept.
-        scaling: What is taken for the inverse curvature before the pairs say more.
-        first_step: Mean move of a number in the first step, before anything is known of curvature.
+        start: The initial points (N, numbers), float32.
+        history: Maximum number of stored pairs of steps and gradient changes.
+        scaling: The initial inverse Hessian.
+        first_step: Mean change of a variable in the first step, when the curvature is unknown.
         rate: Length of all later steps, as a multiple of the quasi-Newton step.
-        backtracking: Shorten a step that did not decrease the function enough; without, every
-            step is taken.
-        bounds: Lowest and highest value of every number, at `start` and at every later point.
+        backtracking: Reject and shorten steps without a sufficient decrease. If False, accept
+            every step.
+        bounds: Lowest and highest value of every variable, at `start` and at every later point.
     """
 
     def __init__(
@@ -65,19 +65,19 @@ class LBFGS:
         self.best = start.clamp(self.low, self.high)
         """(N, numbers): the last accepted points."""
         self.point = self.best
-        """(N, numbers): where the functions and gradients are wanted next."""
+        """(N, numbers): the next points to evaluate."""
         self._inverse = _InverseHessian(start, history, scaling)
         self._stride = torch.ones(len(start), dtype=torch.float64, device=start.device)
         self._value: Tensor | None = None
 
     @property
     def value(self) -> Tensor:
-        """(N,): the functions at `best`."""
+        """(N,): the values of the functions at `best`."""
         assert self._value is not None
         return self._value
 
     def tell(self, value: Tensor, gradient: Tensor) -> None:
-        """Take the functions' values (N,) and gradients (N, numbers) at `point`."""
+        """Advance with the values (N,) and the gradients (N, numbers) at `point`."""
         value = value.double()
         if self._value is None:
             self._begin(value, gradient)
@@ -94,22 +94,22 @@ class LBFGS:
         self._inverse.scaling.begin(self._length)
 
     def _continue(self, value: Tensor, gradient: Tensor) -> None:
-        taken, shorter = self._sufficient(value), self._shorter(value)
+        accepted, shorter = self._sufficient(value), self._shorter(value)
         step, change = self.point - self.best, gradient - self._gradient
-        self._value = torch.where(taken, value, self.value)
-        self.best = _where(taken, self.point, self.best)
-        self._gradient = _where(taken, gradient, self._gradient)
-        # A number that a bound holds tells of the others' curvature, not of its own.
-        self._inverse.learn(step, change.masked_fill(step == 0, 0), taken)
-        self._direction = _where(taken, self._descent(), self._direction)
-        # A function that bends downwards from the start tells nothing of how far to go: farther.
-        blind = self._inverse.count == 0
-        self._stride = torch.where(blind & taken, BOLDER * self._stride, self._stride)
-        ahead = torch.where(blind, self._stride, self.rate)
-        self._length = torch.where(taken, ahead, shorter)
+        self._value = torch.where(accepted, value, self.value)
+        self.best = _where(accepted, self.point, self.best)
+        self._gradient = _where(accepted, gradient, self._gradient)
+        # The gradient change of a variable at a bound is caused by the other variables.
+        self._inverse.learn(step, change.masked_fill(step == 0, 0), accepted)
+        self._direction = _where(accepted, self._descent(), self._direction)
+        # Without positive curvature no step length is known: expand until there is one.
+        no_pairs = self._inverse.count == 0
+        self._stride = torch.where(no_pairs & accepted, EXPANSION * self._stride, self._stride)
+        ahead = torch.where(no_pairs, self._stride, self.rate)
+        self._length = torch.where(accepted, ahead, shorter)
 
     def _descent(self) -> Tensor:
-        """Return the quasi-Newton direction of the numbers that no bound holds, 0 for the rest."""
+        """Return the quasi-Newton direction of the free variables, and 0 for those at a bound."""
         down, up = self._gradient > 0, self._gradient < 0
         held = ((self.best <= self.low) & down) | ((self.best >= self.high) & up)
         free = self._gradient.masked_fill(held, 0)
@@ -121,15 +121,15 @@ class LBFGS:
         return value <= self.value + SUFFICIENT_DECREASE * self._fall.clamp_max(0)
 
     def _shorter(self, value: Tensor) -> Tensor:
-        """Return the length at the lowest point of the parabola through all that is known."""
+        """Return the length at the minimum of the interpolating parabola, within limits."""
         length, fall = self._length, self._fall
         lowest = -fall * length / (2 * (value - self.value - fall))
         lowest = torch.where(torch.isfinite(lowest), lowest, MAX_LENGTH * length)
-        return torch.minimum(torch.maximum(lowest, SHORTEST * length), MAX_LENGTH * length)
+        return torch.minimum(torch.maximum(lowest, MIN_LENGTH * length), MAX_LENGTH * length)
 
 
 class _InverseHessian:
-    """What the last pairs of steps and gradient changes say, in rings of `history` slots."""
+    """The last pairs of steps and gradient changes of each problem, in `history` slots."""
 
     def __init__(self, like: Tensor, history: int, scaling: Scaling) -> None:
         problems, numbers = like.shape
@@ -138,28 +138,28 @@ class _InverseHessian:
         self.changes = torch.zeros_like(self.steps)
         double = {"dtype": torch.float64, "device": like.device}
         self.products = torch.zeros(problems, history, history, **double)  # type: ignore[call-overload]
-        """s_i . y_j by slot, where s_i is not younger than y_j."""
+        """s_i . y_j by slot, where s_i is not newer than y_j."""
         self.age = torch.full((problems, history), -1, device=like.device)  # -1: an empty slot
         self.count = torch.zeros(problems, dtype=torch.long, device=like.device)
         self.problems = torch.arange(problems, device=like.device)
 
-    def learn(self, step: Tensor, change: Tensor, taken: Tensor) -> None:
-        """Keep a pair (N, numbers) each where it was `taken` and curves upwards."""
+    def learn(self, step: Tensor, change: Tensor, accepted: Tensor) -> None:
+        """Store the pairs (N, numbers) of accepted steps with positive curvature."""
         curvature = _dot(step, change)
-        kept = taken & (curvature > MIN_COSINE * step.norm(dim=1) * change.norm(dim=1))
+        valid = accepted & (curvature > MIN_COSINE * step.norm(dim=1) * change.norm(dim=1))
         problem, slot = self.problems, self.count % self.history
-        self.steps[problem, slot] = _where(kept, step, self.steps[problem, slot])
-        self.changes[problem, slot] = _where(kept, change, self.changes[problem, slot])
+        self.steps[problem, slot] = _where(valid, step, self.steps[problem, slot])
+        self.changes[problem, slot] = _where(valid, change, self.changes[problem, slot])
         column = _products(self.steps, change)
-        self.products[problem, :, slot] = _where(kept, column, self.products[problem, :, slot])
-        self.age[problem, slot] = torch.where(kept, self.count, self.age[problem, slot])
-        self.count = self.count + kept
-        self.scaling.learn(step, change, curvature, kept)
+        self.products[problem, :, slot] = _where(valid, column, self.products[problem, :, slot])
+        self.age[problem, slot] = torch.where(valid, self.count, self.age[problem, slot])
+        self.count = self.count + valid
+        self.scaling.learn(step, change, curvature, valid)
 
     def __call__(self, gradient: Tensor) -> Tensor:
         """Return the product with a gradient (N, numbers).
 
-        With R the products s_i . y_j of i older than j, or as old, and D its diagonal:
+        R is the upper triangle of the products s_i . y_j, ordered from old to new, D its diagonal:
         R a = S'g, q = g - Y a, r = scaling(q), R'b = D a - Y'r, and r + S b.
         """
         empty = self.age < 0
@@ -183,12 +183,12 @@ def _ordered(table: Tensor, order: Tensor) -> Tensor:
 
 
 def _products(rows: Tensor, vectors: Tensor) -> Tensor:
-    """Return each problem's rows (N, m, numbers) times its vector: float64 (N, m)."""
+    """Return the products (N, m), float64, of rows (N, m, numbers) and vectors (N, numbers)."""
     return torch.bmm(rows, vectors[:, :, None]).squeeze(2).double()
 
 
 def _combined(weights: Tensor, order: Tensor, rows: Tensor) -> Tensor:
-    """Return each problem's rows summed up with weights that come in `order`: (N, numbers)."""
+    """Return the weighted sums (N, numbers) of rows; the weights are sorted by `order`."""
     weights = torch.zeros_like(weights).scatter(1, order, weights).to(rows.dtype)
     return torch.bmm(weights[:, None], rows).squeeze(1)
 

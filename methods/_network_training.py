@@ -1,10 +1,10 @@
-"""Training and use of the transformer net behind `johnson`."""
+"""Training and use of the transformer net, for `johnson`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,32 +12,29 @@ from torch import Tensor
 from harness.errors import Diverged, WeightsError
 from harness.protocols import Context, Image, Step
 from harness.resources.weights import load_tensors
-from methods._gram import gram
-from methods._losses import Target, total_variation
+from methods._losses import content_targets, gram, style_targets, total_variation
+from methods._recipes import NetworkRecipe, TrainingRecipe
 from methods._transformer_net import TransformerNet, from_examples, is_from_examples
 
-if TYPE_CHECKING:
-    from methods.johnson import Johnson
-
 CHECK_EVERY = 25
-"""The loss is read off the device every so many steps: each reading waits for it."""
+"""Number of steps between reads of the loss: each read waits for the device."""
 
 FIRST_CONTRAST = 0.2
 """Factor on the initial weights of the last layer, for training with the output `centered`.
 
 Without it the first images are noise of high contrast. Their style loss is large, and Adam's
-averages of the squared gradient remember it for hundreds of steps.
+averages of the squared gradient are too high for hundreds of steps.
 """
 
 
 class FeedForward:
-    """A trained network, in eval mode: batch normalisation uses its running statistics."""
+    """A trained network in eval mode: batch normalization uses its running statistics."""
 
     def __init__(self, network: TransformerNet) -> None:
         self.network = network.eval().requires_grad_(False)
 
     def __call__(self, content: Image, context: Context) -> Image:
-        """Return the stylized image in one pass, not clamped."""
+        """Return the stylized images (N, 3, H, W), not clamped."""
         with torch.inference_mode():
             image: Image = self.network(content)
         return image.clone()
@@ -47,8 +44,10 @@ class FeedForward:
         return {k: v.cpu().contiguous() for k, v in self.network.state_dict().items()}
 
     @classmethod
-    def restore(cls, recipe: Johnson, tensors: dict[str, Tensor], context: Context) -> FeedForward:
-        """Put tensors back into a network; raise WeightsError where they do not fit."""
+    def restore(
+        cls, recipe: NetworkRecipe, tensors: dict[str, Tensor], context: Context
+    ) -> FeedForward:
+        """Load tensors into a network; raise WeightsError if they do not fit the recipe."""
         network = TransformerNet(recipe, context.encoder.dtype)
         try:
             network.load_state_dict(tensors)
@@ -57,11 +56,14 @@ class FeedForward:
                 f"The checkpoint does not fit norm={recipe.norm}, upsample={recipe.upsample}, "
                 f"width={recipe.width}: {str(error).splitlines()[1].strip()}"
             ) from None
-        return cls(_placed(network, context))
+        return cls(_to_device(network, context))
 
 
-def from_checkpoint(recipe: Johnson, context: Context) -> FeedForward:
-    """Load `checkpoint`: ours, or pytorch/examples', whose unused statistics are dropped."""
+def from_checkpoint(recipe: TrainingRecipe, context: Context) -> FeedForward:
+    """Load `checkpoint`, which nstbench or pytorch/examples has written.
+
+    Unused statistics in files of pytorch/examples are dropped with a note.
+    """
     assert recipe.checkpoint is not None
     tensors = load_tensors(Path(recipe.checkpoint))
     if is_from_examples(tensors):
@@ -69,19 +71,20 @@ def from_checkpoint(recipe: Johnson, context: Context) -> FeedForward:
         if dropped:
             context.note(
                 f"{Path(recipe.checkpoint).name}: {len(dropped)} unused entries of old instance "
-                f"normalisation dropped ({dropped[0]} ...)."
+                f"normalization dropped ({dropped[0]} ...)."
             )
     return FeedForward.restore(recipe, tensors, context)
 
 
-def train(recipe: Johnson, style: Image, context: Context) -> FeedForward:
-    """Train a network for `steps` steps; none leave it as it was drawn.
+def train(recipe: TrainingRecipe, style: Image, context: Context) -> FeedForward:
+    """Train a network; with 0 steps, return it with its initial weights.
 
-    Where an earlier process died, it goes on from its last checkpoint: to the same network, since
-    batches are drawn from their own beginning and nothing else is drawn on the way.
+    Training continues from the last checkpoint of an interrupted process and gives the same
+    network: the sequence of batches is the same, the first ones are skipped, and training draws no
+    other random numbers.
 
     Raises:
-        Diverged: The loss ran away.
+        Diverged: The loss is not finite.
     """
     network = _network(recipe, context)
     if not recipe.steps:
@@ -94,9 +97,9 @@ def train(recipe: Johnson, style: Image, context: Context) -> FeedForward:
     optimizer = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate(recipe, step))
     parts: dict[str, Any] = {"network": network, "optimizer": optimizer, "schedule": schedule}
-    if found := context.checkpoints.load():
+    if state := context.checkpoints.load():
         for name, part in parts.items():
-            part.load_state_dict(found[name])
+            part.load_state_dict(state[name])
     done = schedule.last_epoch
     batches = context.batches(recipe.batch_size, recipe.crop, done)
     for index in range(done + 1, recipe.steps + 1):
@@ -116,8 +119,8 @@ def train(recipe: Johnson, style: Image, context: Context) -> FeedForward:
     return FeedForward(network)
 
 
-def rate(recipe: Johnson, step: int) -> float:
-    """Return the learning rate of the step after `step` steps, as a share of the recipe's."""
+def rate(recipe: TrainingRecipe, step: int) -> float:
+    """Return the learning rate after `step` steps, as a share of the recipe's."""
     rising = recipe.warm_up * recipe.steps
     if step < rising:
         return (step + 1) / (rising + 1)
@@ -126,43 +129,42 @@ def rate(recipe: Johnson, step: int) -> float:
     return (recipe.steps - step) / (recipe.steps - rising)
 
 
-def _network(recipe: Johnson, context: Context) -> TransformerNet:
-    # torch's initialisers draw from the global generator: it is seeded from ours for the moment,
-    # so that variants whose layers agree start from the same weights.
+def _network(recipe: NetworkRecipe, context: Context) -> TransformerNet:
+    # torch initializes weights from the global generator. Seed it from the context's, so that
+    # variants start with equal weights in equal layers.
     seed = int(torch.randint(2**31, (1,), generator=context.generator))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = TransformerNet(recipe, context.encoder.dtype)
-    return _placed(network, context).train()
+    return _to_device(network, context).train()
 
 
-def _placed(network: TransformerNet, context: Context) -> TransformerNet:
+def _to_device(network: TransformerNet, context: Context) -> TransformerNet:
     return network.to(context.device).to(memory_format=torch.channels_last)
 
 
 class Objective:
-    """Weighted content, style and TV loss of a batch; the style's Gram matrices are kept."""
+    """Weighted content, style and TV losses, averaged over the batch.
 
-    def __init__(self, recipe: Johnson, style: Image, context: Context) -> None:
+    `gatys` has an objective of its own, which keeps the images of a batch apart. Averaging its
+    losses would round differently, and trained networks would change.
+    """
+
+    def __init__(self, recipe: TrainingRecipe, style: Image, context: Context) -> None:
         self.recipe = recipe
         self.encoder = context.encoder.with_options(scale=recipe.scale, upcast=False)
-        with torch.no_grad():
-            features = self.encoder(style, recipe.style_layers)
-        self.grams = {
-            layer: Target(gram(f, recipe.gram_divisor), recipe.style_reduction, recipe.balance)
-            for layer, f in features.items()
-        }
+        self.grams = style_targets(recipe, self.encoder, style)
         weights = recipe.style_layer_weights or (1.0,) * len(recipe.style_layers)
         self.style_layer_weights = dict(zip(recipe.style_layers, weights, strict=True))
 
     def __call__(self, contents: Image, stylized: Image) -> dict[str, Tensor]:
-        """Return weighted losses by name, `total` among them, averaged over the batch."""
+        """Return the losses by name, including `total`."""
         recipe = self.recipe
-        with torch.no_grad():  # the contents run no deeper than the content layers
-            wanted = self.encoder(contents, recipe.content_layers)
+        targets = content_targets(recipe, self.encoder, contents)
         features = self.encoder(stylized, recipe.layers)
+        content = [target(features[layer]).mean() for layer, target in targets.items()]
         losses = {
-            "content": recipe.content_weight * self._content(features, wanted),
+            "content": recipe.content_weight * torch.stack(content).sum(),
             "style": recipe.style_weight * self._style(features),
         }
         if recipe.tv_weight:
@@ -173,18 +175,9 @@ class Objective:
         losses["total"] = torch.stack(list(losses.values())).sum()
         return losses
 
-    def _content(self, features: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> Tensor:
-        recipe = self.recipe
-        terms = [
-            Target(target, recipe.content_reduction, recipe.balance)(features[layer]).mean()
-            for layer, target in wanted.items()
-        ]
-        return torch.stack(terms).sum()
-
     def _style(self, features: Mapping[str, Tensor]) -> Tensor:
-        recipe = self.recipe
         terms = []
         for layer, target in self.grams.items():
-            loss = target(gram(features[layer], recipe.gram_divisor)).mean()
+            loss = target(gram(features[layer], self.recipe.gram_divisor)).mean()
             terms.append(self.style_layer_weights[layer] * loss)
         return torch.stack(terms).sum()

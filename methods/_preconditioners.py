@@ -1,14 +1,15 @@
-"""What L-BFGS takes for the inverse curvature before its pairs say more.
+"""Initial inverse Hessians of L-BFGS, which its correction pairs then update.
 
-The common choice is one number, the newest pair's. Losses of deep features are no such thing: they
-bend a hundred times less along coarse, grey changes of an image than along fine, coloured ones. So
-`SpectralScaling` has a number for each of a few bands of spatial frequency, in each of three
-colours, learnt from the same pairs: 200 passes then do the work of 250 or more (128 px,
-gordicaleksa's objective within bounds).
+The common choice is one number, from the newest pair. It does not suit losses of deep features:
+their curvature is a hundred times lower for coarse, grey changes of an image than for fine,
+coloured ones. `SpectralScaling` therefore learns from the same pairs a number for each of a few
+bands of spatial frequency in each of three colours. 200 passes then reach the loss of 250 or more
+passes (128 px, gordicaleksa's objective within bounds).
 
-Numbers never rise with frequency. The encoder hardly sees the finest frequencies: their gradients
-change little, however far a step goes, and a number learnt from that grows with every step that it
-makes longer. A few hundred passes would bury the image under noise that no loss term sees.
+The numbers never rise with frequency. The encoder is almost insensitive to the finest frequencies:
+their gradients change little with a step of any length, so a number learnt from them would lengthen
+the steps, and longer steps would raise the number. After a few hundred passes the image would be
+covered with noise that no loss term measures.
 """
 
 from __future__ import annotations
@@ -21,51 +22,58 @@ from torch import Tensor
 
 BANDS = 16
 MEMORY = 0.9
-"""How much of what was learnt of a band is left when the next pair comes."""
+"""Decay of the statistics of a band with each new pair."""
 
 MAX_RATIO = 100.0
-"""No band's number is this many times the common one, or a part so small of it."""
+"""Largest ratio of a band's number to the common one, and of the common one to it."""
 
 COLOURS = ((1.0, 1.0, 1.0), (1.0, 0.0, -1.0), (-1.0, 2.0, -1.0))
-"""Grey, red against blue, green against both: near the principal axes of natural images' colours
+"""Grey, red minus blue, green minus both: close to the principal axes of colours in natural images
 (Ohta, Kanade, Sakai 1980, Computer Graphics and Image Processing 13)."""
 
 
 class Scaling(Protocol):
-    """A positive operator on gradients, learnt from pairs of steps and gradient changes."""
+    """A positive definite operator on gradients, learnt from steps and gradient changes."""
 
     def begin(self, number: Tensor) -> None:
-        """Take (N,), one number for each problem, until a pair says more."""
+        """Set the operator to a multiple (N,) of the identity for each problem."""
 
-    def learn(self, step: Tensor, change: Tensor, curvature: Tensor, kept: Tensor) -> None:
-        """Take a pair (N, numbers) for each problem, its product (N,), and whether it counts."""
+    def learn(self, step: Tensor, change: Tensor, curvature: Tensor, valid: Tensor) -> None:
+        """Update the operator with the pairs of the `valid` problems (N,).
+
+        Args:
+            step: (N, numbers).
+            change: Change of the gradient over the step (N, numbers).
+            curvature: Inner product of the two (N,).
+            valid: Whether the pair of a problem is used (N,).
+        """
 
     def __call__(self, gradient: Tensor) -> Tensor:
-        """Return (N, numbers)."""
+        """Return the product with gradients (N, numbers)."""
 
 
 class UniformScaling:
     """One number per problem: s . y / y . y of the newest pair."""
 
     def begin(self, number: Tensor) -> None:
-        """Take (N,) until a pair says more."""
+        """Set the number (N,) of each problem."""
         self.number = number
 
-    def learn(self, step: Tensor, change: Tensor, curvature: Tensor, kept: Tensor) -> None:
-        """Take a pair for each problem."""
+    def learn(self, step: Tensor, change: Tensor, curvature: Tensor, valid: Tensor) -> None:
+        """Update the `valid` problems with a pair."""
         number = curvature / change.square().sum(1, dtype=torch.float64)
-        self.number = torch.where(kept, number, self.number)
+        self.number = torch.where(valid, number, self.number)
 
     def __call__(self, gradient: Tensor) -> Tensor:
-        """Return (N, numbers)."""
+        """Return the product with gradients (N, numbers)."""
         return self.number.to(gradient.dtype)[:, None] * gradient
 
 
 class SpectralScaling:
-    """A number per problem, colour and band: how far steps went for how much gradients changed.
+    """One number per problem, colour and band: the ratio of steps to gradient changes.
 
     Args:
-        images: (N, 3, H, W), of the shape that gradients have when they are not flattened.
+        images: (N, 3, H, W), with the shape of gradients before they are flattened.
     """
 
     def __init__(self, images: Tensor) -> None:
@@ -77,24 +85,24 @@ class SpectralScaling:
         self.changed = torch.zeros_like(self.moved)
 
     def begin(self, number: Tensor) -> None:
-        """Take (N,) for all bands until a pair says more."""
+        """Set all bands of each problem to a number (N,)."""
         self.numbers = number.to(self.moved.dtype)[:, None, None].expand_as(self.moved)
 
-    def learn(self, step: Tensor, change: Tensor, curvature: Tensor, kept: Tensor) -> None:
-        """Take a pair for each problem."""
+    def learn(self, step: Tensor, change: Tensor, curvature: Tensor, valid: Tensor) -> None:
+        """Update the `valid` problems with a pair."""
         moved, changed = self._energies(step), self._energies(change)
-        weight, kept = (1 / curvature).to(step.dtype)[:, None, None], kept[:, None, None]
-        self.moved = torch.where(kept, MEMORY * self.moved + weight * moved, self.moved)
-        self.changed = torch.where(kept, MEMORY * self.changed + weight * changed, self.changed)
+        weight, valid = (1 / curvature).to(step.dtype)[:, None, None], valid[:, None, None]
+        self.moved = torch.where(valid, MEMORY * self.moved + weight * moved, self.moved)
+        self.changed = torch.where(valid, MEMORY * self.changed + weight * changed, self.changed)
         common = (self.moved.sum((1, 2)) / self.changed.sum((1, 2))).sqrt()[:, None, None]
         numbers = (self.moved / self.changed).sqrt() / common
         numbers = numbers.nan_to_num(1.0).clamp(1 / MAX_RATIO, MAX_RATIO).cummin(2).values
-        newest = (numbers * changed).sum((1, 2))  # y . H y, which the pair wants to be s . y
+        newest = (numbers * changed).sum((1, 2))  # y . H y; the secant condition sets it to s . y
         numbers = numbers * (curvature / newest).to(step.dtype)[:, None, None]
-        self.numbers = torch.where(kept, numbers, self.numbers)
+        self.numbers = torch.where(valid, numbers, self.numbers)
 
     def __call__(self, gradient: Tensor) -> Tensor:
-        """Return (N, numbers)."""
+        """Return the product with gradients (N, numbers)."""
         scaled = self._spectrum(gradient) * self.numbers[:, :, self.bands]
         colours = torch.fft.irfft2(scaled, s=self.shape[-2:], norm="ortho")
         return torch.einsum("ji,njhw->nihw", self.colours, colours).flatten(1)
@@ -110,10 +118,10 @@ class SpectralScaling:
 
 
 def _bands(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Return the band of every frequency (H, W // 2 + 1), and what counts in each (H * ..., bands).
+    """Return the band of each frequency (H, W // 2 + 1), and its weight in each (H * ..., bands).
 
-    Bands are equally wide in octaves. Of the two halves of a real image's spectrum `rfft2` gives
-    one: all but the first column, and the last of an even width, count twice.
+    Bands have equal widths in octaves. `rfft2` returns half of the spectrum of a real image, so all
+    columns count twice, except the first and, for an even width, the last.
     """
     down, right = torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width)[None]
     lowest = 1 / max(height, width)

@@ -7,7 +7,6 @@ Source: Johnson, Alahi, Fei-Fei 2016 (arXiv 1603.08155), supplementary material;
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Literal
 
 import torch
 import torch.nn.functional as F
@@ -16,30 +15,27 @@ from torch import Tensor, nn
 from harness.protocols import Image
 from methods._deterministic_padding import reflected
 from methods._fast_convolutions import convolve_to_few, enlarge_and_convolve
+from methods._recipes import NetworkRecipe, Norm, Padding
 
-if TYPE_CHECKING:
-    from methods.johnson import Johnson
-
-Padding = Literal["reflect", "zero", "replicate"]
-Norm = Literal["instance", "batch", "none"]
 KERNELS = {"conv_transpose": 3, "conv_transpose_k4": 4, "conv_transpose_k2": 2}
 STRIDE = 4
-"""The network works on sizes that two halvings divide; others are padded and cropped back."""
+"""The network halves sizes twice. Images of other sizes are padded, and the result is cropped."""
 
 
 def _norm(kind: Norm, channels: int) -> nn.Module:
-    # All affine and with one epsilon, so that kinds differ in their statistics alone; torch's own
-    # default would leave InstanceNorm without weights.
+    # All kinds are affine with the same epsilon, so that they differ only in their statistics.
+    # torch's InstanceNorm has no weights by default.
     if kind == "instance":
         return InstanceNorm(channels, affine=True)
     return nn.BatchNorm2d(channels) if kind == "batch" else nn.Identity()
 
 
 class InstanceNorm(nn.InstanceNorm2d):
-    """Instance normalisation as batch normalisation of one image after the other.
+    """Instance normalization as batch normalization of single images.
 
-    The same numbers: torch's own makes one image of the batch, which breaks channels_last up. On
-    two cores it takes a third of the time, in bfloat16, forward and backward.
+    The results are those of torch's own, which reshapes the batch to one image and thereby loses
+    the channels_last layout. On two cores in bfloat16 this takes a third of the time, forward and
+    backward.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -50,7 +46,7 @@ class InstanceNorm(nn.InstanceNorm2d):
 
 
 class Convolution(nn.Module):
-    """A convolution that keeps the size (over its stride), padded as asked."""
+    """A padded convolution: the output has the size of the input over the stride."""
 
     def __init__(
         self, inward: int, out: int, kernel: int, padding: Padding, stride: int = 1
@@ -66,30 +62,30 @@ class Convolution(nn.Module):
 
 
 class LastConvolution(Convolution):
-    """The convolution to colours, which come in float32."""
+    """The convolution to the three colour channels, with float32 output."""
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, inward, H, W) to float32 (N, 3, H, W)."""
         x = _padded(x, self.edge, self.padding)
         assert self.conv.bias is not None
-        colours = convolve_to_few(x, self.conv.weight.to(x.dtype))
-        return colours + self.conv.bias[:, None, None]
+        image = convolve_to_few(x, self.conv.weight.to(x.dtype))
+        return image + self.conv.bias[:, None, None]
 
 
 class Block(nn.Module):
-    """Convolution, normalisation, ReLU."""
+    """Convolution, normalization, ReLU."""
 
     def __init__(self, convolution: nn.Module, norm: nn.Module) -> None:
         super().__init__()
         self.convolution, self.norm = convolution, norm
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, C, H, W) to what the convolution makes of it."""
+        """Map (N, C, H, W) to the output shape of the convolution."""
         return F.relu(self.norm(self.convolution(x)))
 
 
 class Residual(nn.Module):
-    """Two convolutions whose result is added to their input; no ReLU after the sum."""
+    """Two convolutions whose result is added to their input, without a ReLU after the sum."""
 
     def __init__(self, channels: int, padding: Padding, norm: Norm) -> None:
         super().__init__()
@@ -104,7 +100,7 @@ class Residual(nn.Module):
 
 
 class UpsampleConv(nn.Module):
-    """Enlarge twice, then convolve: no overlap, so no checkerboard (Odena et al. 2016)."""
+    """Upsample by two and convolve: no overlap, so no checkerboard (Odena et al. 2016)."""
 
     def __init__(self, inward: int, out: int, padding: Padding, mode: str) -> None:
         super().__init__()
@@ -117,13 +113,13 @@ class UpsampleConv(nn.Module):
             enlarged = F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
             out: Tensor = self.convolution(enlarged)
             return out
-        # The outermost of the enlarged pixels are pairs: mirrored at the edge they are replicated.
+        # Outermost pixels are pairs after upsampling, so reflection by one replicates the edge.
         edges: Padding = "zero" if self.convolution.padding == "zero" else "replicate"
         return enlarge_and_convolve(_padded(x, 1, edges), *_like(x, self.convolution.conv))
 
 
 class TransposedConv(nn.ConvTranspose2d):
-    """Johnson's stride-1/2 convolution: where kernels overlap unevenly, checkerboards begin.
+    """Johnson's stride-1/2 convolution; uneven overlap of its kernels causes checkerboards.
 
     A kernel of 3 overlaps unevenly, one of 4 or 2 evenly (Odena et al. 2016).
     """
@@ -140,7 +136,7 @@ class TransposedConv(nn.ConvTranspose2d):
 
 
 class PixelShuffle(nn.Module):
-    """Convolve to four channels for each, which become four pixels (Shi et al. 2016)."""
+    """Convolve to four channels per output channel, which become 2x2 pixels (Shi et al. 2016)."""
 
     def __init__(self, inward: int, out: int, padding: Padding) -> None:
         super().__init__()
@@ -152,12 +148,12 @@ class PixelShuffle(nn.Module):
 
 
 class TransformerNet(nn.Module):
-    """Maps Images to stylized Images in one pass; 1,679,235 parameters at width 1.
+    """Map images to stylized images; 1,679,235 parameters at width 1.
 
-    Parameters and the statistics of normalisation are float32; all else runs in `dtype`.
+    Parameters and normalization statistics are float32; everything else runs in `dtype`.
     """
 
-    def __init__(self, recipe: Johnson, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(self, recipe: NetworkRecipe, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.dtype = dtype
         narrow, middle, wide = (max(1, round(c * recipe.width)) for c in (32, 64, 128))
@@ -180,7 +176,7 @@ class TransformerNet(nn.Module):
         self.output = recipe.output
 
     def forward(self, image: Image) -> Image:
-        """Return the stylized image, same size, not clamped. Grey levels inside, [0, 1] outside."""
+        """Return stylized images of the same size, not clamped. The layers work on 0..255."""
         height, width = image.shape[-2:]
         x = (_pad_to_stride(image) * 255).to(self.dtype, memory_format=torch.channels_last)
         x = self.residuals(self.down3(self.down2(self.down1(x))))
@@ -199,7 +195,7 @@ def _padded(x: Tensor, edge: int, padding: Padding) -> Tensor:
 
 
 def _like(x: Tensor, module: nn.Conv2d | nn.ConvTranspose2d) -> tuple[Tensor, Tensor]:
-    """Return a module's weight and bias in the type of what it works on."""
+    """Return the weight and the bias of a module in the type of `x`."""
     assert module.bias is not None
     return module.weight.to(x.dtype), module.bias.to(x.dtype)
 
@@ -210,7 +206,7 @@ def _pad_to_stride(image: Image) -> Image:
 
 
 EXAMPLES_NAMES = (
-    # pytorch/examples' names -> ours.
+    # names in pytorch/examples -> names in TransformerNet
     (r"^conv([123])\.conv2d\.", r"down\1.convolution.conv."),
     (r"^in([123])\.", r"down\1.norm."),
     (r"^res(\d)\.conv1\.conv2d\.", lambda m: f"residuals.{int(m[1]) - 1}.first.convolution.conv."),
@@ -224,11 +220,11 @@ EXAMPLES_NAMES = (
 
 
 def from_examples(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """Translate a checkpoint of pytorch/examples to our names.
+    """Rename the tensors of a checkpoint of pytorch/examples to those of TransformerNet.
 
     Returns:
-        The tensors, and the names of those dropped: instance normalisation kept `running_*`
-        statistics before PyTorch 0.4 and never used them.
+        The tensors, and the names of dropped ones: before PyTorch 0.4 instance normalization had
+        `running_*` statistics, which it did not use.
     """
     kept: dict[str, Tensor] = {}
     dropped: list[str] = []
@@ -244,5 +240,5 @@ def from_examples(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[s
 
 
 def is_from_examples(tensors: dict[str, Tensor]) -> bool:
-    """Tell a checkpoint of pytorch/examples from one of ours."""
+    """Return whether a checkpoint has the names of pytorch/examples."""
     return any(name.removeprefix("module.").startswith("deconv3.") for name in tensors)

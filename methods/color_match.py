@@ -1,6 +1,7 @@
-"""Anchor: the content image with the style's colours, and nothing else of it.
+"""Anchor: the content image with the colours of the style image.
 
-Source: Reinhard et al. 2001, "Color Transfer between Images": mean and deviation per channel.
+Source: Reinhard et al. 2001, "Color Transfer between Images": mean and standard deviation of each
+    channel.
 Deviations: CIE Lab by scikit-image instead of Ruderman's l-alpha-beta.
 """
 
@@ -19,13 +20,13 @@ if TYPE_CHECKING:
 @METHODS.register("color_match")
 @dataclass(frozen=True, kw_only=True)
 class ColorMatch(Method):
-    """Give the content the style's mean and deviation of each Lab channel."""
+    """Give the content the style's mean and standard deviation of each Lab channel."""
 
     version: ClassVar[int] = 1
     anchor: ClassVar[bool] = True
 
     def fit(self, style: Image, context: Context) -> Stylizer:
-        """Measure the style's colours."""
+        """Compute the mean and the standard deviation of the style."""
         import torch
         from skimage.color import lab2rgb, rgb2lab
 
@@ -34,7 +35,7 @@ class ColorMatch(Method):
 
         def stylize(content: Image, context: Context) -> Image:
             lab = rgb2lab(content[0].permute(1, 2, 0).cpu().numpy())
-            spread = lab.std((0, 1)).clip(min=1e-6)  # a flat image has no colours to stretch
+            spread = lab.std((0, 1)).clip(min=1e-6)  # an image of one colour has no deviation
             matched = lab2rgb((lab - lab.mean((0, 1))) / spread * deviation + mean)
             return torch.from_numpy(matched).permute(2, 0, 1).unsqueeze(0).to(content)
 

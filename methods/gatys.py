@@ -1,29 +1,26 @@
-"""Style transfer by optimising the image: Gatys, Ecker, Bethge, and the code that followed.
+"""Style transfer by optimization of the image: Gatys, Ecker, Bethge, and later implementations.
 
 Source: Gatys, Ecker, Bethge 2016, CVPR ("Image Style Transfer Using Convolutional Neural
-    Networks"); arXiv 1508.06576. Presets name their code with the commit that was read.
-Deviations: - the recipes run on whatever encoder the suite names, torchvision's VGG-19 by
-      default; most of them were written for Caffe's weights, leongatys's own for weights rescaled
-      to mean activation 1, so their style weights carry over in kind, not to the digit
-    - `conv4_2` in gordicaleksa and nazianafis is relu4_2, and lihanlian's `conv1_1` to `conv5_1`
-      are the ReLUs: torchvision's in-place ReLUs overwrite what was captured; the presets say
-      what runs, not what was meant
+    Networks"); arXiv 1508.06576. Each preset cites its code and commit.
+Deviations: - the presets run on the encoder of the suite, torchvision's VGG-19 by default; most of
+      them were written for Caffe's weights, and leongatys for weights rescaled to mean activation
+      1, so that their style weights have a similar but not the same effect
+    - `conv4_2` in gordicaleksa and nazianafis is relu4_2, and `conv1_1` to `conv5_1` in lihanlian
+      are the ReLUs: torchvision's in-place ReLUs overwrite the captured features; the presets name
+      the layers that the code uses, not those that its authors intended
     - iterations are passes of the encoder; neural-style's 1000 L-BFGS iterations may take 1250
-    - tolerances are off: a run ends when its budget is spent
+    - there are no tolerances: a run uses all passes of its budget
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import Field
-
-from harness.protocols import Method, Scale
+from harness.protocols import Method
 from harness.registry import METHODS
-from methods._layers import RELU_1_TO_5, STAND_INS
-from methods._options import Balance, Fraction, GramDivisor, Reduction, Weight
+from methods._recipes import RELU_1_TO_5, OptimizationRecipe
 
 if TYPE_CHECKING:
     from harness.protocols import Context, Image, Objective, Stylizer
@@ -33,7 +30,7 @@ VGG_CHANNELS = (64, 128, 256, 512, 512)
 
 
 PUBLISHED: dict[str, Any] = {
-    # What the recipes below leave out, and the defaults of `gatys` have. Their Adam is torch's.
+    # Features of `gatys` that the published recipes do not have; they use torch's Adam.
     "beta2": 0.999,
     "bounded": False,
     "scaling": "uniform",
@@ -42,7 +39,7 @@ PUBLISHED: dict[str, Any] = {
 
 GATYS_2016: dict[str, Any] = {
     **PUBLISHED,
-    # The paper: E_l = sum (dG)^2 / (4 N^2 M^2), that is a mean over G/M, times 1/4; w_l = 1/5.
+    # The paper: E_l = sum (dG)^2 / (4 N^2 M^2), the mean over G/M times 1/4; w_l = 1/5.
     "style_layers": ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1"),
     "style_layer_weights": (0.05,) * 5,
     "content_layers": ("conv4_2",),
@@ -68,7 +65,7 @@ NEURAL_STYLE: dict[str, Any] = {
     "content_layers": ("relu4_2",),
     "balance": "absolute",
     "gram_divisor": "chw",
-    "scale": "255",  # theirs multiplies by 256; 0.4 % of it
+    "scale": "255",  # the code multiplies by 256, a difference of 0.4 %
     "pixel_scale": 255.0,
     "init": "noise",
     "noise_sigma": 0.001 / 255,
@@ -109,11 +106,11 @@ GORDICALEKSA: dict[str, Any] = {
 
 @METHODS.register("gatys")
 @dataclass(frozen=True, kw_only=True)
-class Gatys(Method):
-    """Optimise the pixels until the encoder sees the content's shapes in the style's statistics.
+class Gatys(OptimizationRecipe, Method):
+    """Optimize pixels until their features match the content and their Gram matrices the style.
 
-    The defaults are nstbench's own: losses relative to their targets, so that one style weight
-    serves every encoder and every style. `preset` gives a published recipe to the digit.
+    By default each loss is relative to its target, so that one style weight suits every encoder and
+    every style. The presets have the exact numbers of published recipes.
     """
 
     version: ClassVar[int] = 3
@@ -178,9 +175,9 @@ class Gatys(Method):
             "line_search": "none",
             "history": 100,
         },
-        # lihanlian/basic-and-fast-neural-style-transfer @66a9656, basic_nst.py:63-97. Raw Grams:
-        # the style loss grows with the image's area. Content is the third of its five captures,
-        # relu3_1; its comment says conv4_2.
+        # lihanlian/basic-and-fast-neural-style-transfer @66a9656, basic_nst.py:63-97. Its Gram
+        # matrices are not divided, so the style loss grows with the image's area. The content layer
+        # is the third of five captured ones, relu3_1; a comment in the code says conv4_2.
         "lihanlian-basic": {
             **PUBLISHED,
             "style_layers": RELU_1_TO_5,
@@ -190,9 +187,9 @@ class Gatys(Method):
             "style_per_element": True,
             "optimizer": "adam",
             "learning_rate": 1e-3,
-            "pixel_scale": 1 / 0.226,  # it optimises the normalised tensor
+            "pixel_scale": 1 / 0.226,  # the code optimizes the normalized tensor
             "content_weight": 1.0,
-            "style_weight": 1e2,  # 0.1, 100 or 1e5, by artist
+            "style_weight": 1e2,  # 0.1, 100 or 1e5, depending on the artist
             "iterations": 25_000,
         },
         # The lecture notes (polakowo/datadocs, nst.md): alpha, beta and w_l over the papers' sums.
@@ -205,81 +202,20 @@ class Gatys(Method):
         },
     }
 
-    optimizer: Literal["lbfgs", "adam"] = "lbfgs"
-    learning_rate: Annotated[float, Field(gt=0)] | None = None  # 1 for L-BFGS, 0.02 for Adam
-    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.99  # Adam's memory, as crowsonkb's; torch: 0.999
-    iterations: Annotated[int, Field(ge=1)] = 300  # passes of the encoder
-    line_search: Literal["backtracking", "strong_wolfe", "none"] = "backtracking"  # L-BFGS only
-    history: Annotated[int, Field(ge=1)] = 50  # L-BFGS only
-    scaling: Literal["spectral", "uniform"] = "spectral"  # L-BFGS only: by frequency, or as usual
-    bounded: bool = True  # keep pixels in [0, 1] in every pass; else clamp only what is saved
-
-    content_layers: tuple[str, ...] = ("relu4_2",)
-    content_layer_weights: tuple[Weight, ...] | None = None  # 1 each
-    content_reduction: Reduction = "mean"
-    content_weight: Weight = 1.0
-
-    style_layers: tuple[str, ...] = RELU_1_TO_5
-    style_layer_weights: tuple[Weight, ...] | None = None  # 1 each
-    style_reduction: Reduction = "mean"
-    style_per_element: bool = False  # divide each layer by its C*H*W, as lihanlian does
-    style_weight: Weight = 10.0
-    gram_divisor: GramDivisor = "hw"
-    stand_in_layers: Mapping[str, str] = field(default_factory=lambda: dict(STAND_INS))
-
-    tv_weight: Weight = 1.0
-    tv_kind: Literal["l1", "l2"] = "l2"
-    tv_reduction: Reduction = "mean"
-
-    scales: tuple[Fraction, ...] = (1.0,)  # of the size, coarse to fine; passes shared equally
-    init: Literal["content", "noise", "style"] = "content"
-    noise_sigma: Weight = 0.25  # around ImageNet's mean colour, in [0, 1]
-    pooling: Literal["max", "avg"] = "max"
-    balance: Balance = "relative"  # each layer's loss over its target's
-    scale: Scale = "imagenet"
-    pixel_scale: Annotated[float, Field(gt=0)] = 1.0  # Adam and TV see pixel_scale * image
-
-    def __post_init__(self) -> None:
-        """Check what the types cannot: one weight per layer, something to look at."""
-        for kind, layers, weights in (
-            ("style", self.style_layers, self.style_layer_weights),
-            ("content", self.content_layers, self.content_layer_weights),
-        ):
-            if weights is not None and len(weights) != len(layers):
-                raise ValueError(
-                    f"{kind}_layer_weights has {len(weights)} numbers for {len(layers)} "
-                    f"{kind}_layers ({', '.join(layers)}); give one per layer"
-                )
-        own = self.scaling == "spectral" or self.bounded
-        if self.optimizer == "lbfgs" and self.line_search == "strong_wolfe" and own:
-            raise ValueError(
-                "line_search strong_wolfe is torch's L-BFGS, which scales uniformly and has no "
-                "bounds; set scaling: uniform and bounded: false, or line_search: backtracking"
-            )
-        if list(self.scales) != sorted(set(self.scales)) or self.scales[-1:] != (1.0,):
-            raise ValueError(f"scales are {self.scales}; let them rise and end at 1.0")
-        if not (self.style_layers or self.content_layers):
-            raise ValueError("style_layers and content_layers are both empty; nothing to optimise")
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """The encoder layers that this configuration looks at."""
-        return tuple(dict.fromkeys((*self.content_layers, *self.style_layers)))
-
     def fit(self, style: Image, context: Context) -> Stylizer:
-        """Measure the style's Gram matrices once; they serve every content image."""
-        from methods._image_optimization import ImageOptimization  # torch loads here, not before
+        """Compute the style's Gram matrices."""
+        from methods._image_optimization import ImageOptimization  # loads torch
 
         return ImageOptimization(self, style, context)
 
     def stylize_batch(
         self, stylizers: Sequence[ImageOptimization], contents: Image, contexts: Sequence[Context]
     ) -> Image:
-        """Stylize contents of one shape in one batch; each comes out as it would alone."""
-        from methods._image_optimization import optimise
+        """Stylize contents of one shape; each result is that of a single call, up to rounding."""
+        from methods._image_optimization import optimize
 
-        return optimise(stylizers, contents, contexts)
+        return optimize(stylizers, contents, contexts)
 
     def objective(self, stylizer: ImageOptimization, content: Image, context: Context) -> Objective:
-        """Return the losses of the last scale as a function of an image of the whole size."""
+        """Return the losses of the last scale as a function of an image of the content's size."""
         return stylizer.objective(content, context)

@@ -1,4 +1,4 @@
-"""Anchor: the content image itself, untouched. It wins every score of content preservation."""
+"""Anchor: the unchanged content image. It has the best score of every content metric."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 @METHODS.register("identity")
 @dataclass(frozen=True, kw_only=True)
 class Identity(Method):
-    """Do nothing. Any method that scores worse on style than this has done harm."""
+    """Return the content. A method with a worse style score is harmful."""
 
     version: ClassVar[int] = 1
     anchor: ClassVar[bool] = True
 
     def fit(self, style: Image, context: Context) -> Stylizer:
-        """Learn nothing."""
+        """Return a function that copies the content."""
         return lambda content, context: content.clone()

@@ -1,30 +1,27 @@
 """Feed-forward style transfer: a network trained on one style, then one pass per image.
 
-Source: Johnson, Alahi, Fei-Fei 2016, ECCV (arXiv 1603.08155); instance normalisation by Ulyanov,
+Source: Johnson, Alahi, Fei-Fei 2016, ECCV (arXiv 1603.08155); instance normalization by Ulyanov,
     Vedaldi, Lempitsky 2016 (arXiv 1607.08022); upsample-conv by Odena et al. 2016
-    (doi 10.23915/distill.00003). Presets name their code with the commit that was read.
-Deviations: - photographs are cut at random, at 1 to 1.8 times the scale of the suite's images, and
-      flipped, since suites train on hundreds of photographs, not on COCO's 80,000;
-      pytorch/examples cuts the centre, Johnson squashes
-    - the style image has the suite's size; pytorch/examples takes it at its native size
-    - `paper` pads every convolution instead of 40 pixels of the input once, and sees 0..255
-      instead of 0..255 less the mean
-    - sizes that 4 does not divide are reflected at the edge and cut back
-    - batch normalisation is judged with its running statistics (eval mode), as it would be used
+    (doi 10.23915/distill.00003). Each preset cites its code and commit.
+Deviations: - photographs are cropped at random, at 1 to 1.8 times the scale of the suite's images,
+      and flipped, because suites train on hundreds of photographs, not on COCO's 80,000;
+      pytorch/examples crops the centre, Johnson resizes without keeping the aspect ratio
+    - the style image has the suite's size; pytorch/examples uses its native size
+    - `paper` pads every convolution, where the paper pads the input once by 40 pixels; its input is
+      0..255, where the paper subtracts the mean
+    - sizes that are not multiples of 4 are padded by reflection, and the result is cropped
+    - batch normalization stylizes with its running statistics (eval mode), as in deployment
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import Field
-
-from harness.protocols import Method, Scale
+from harness.protocols import Method
 from harness.registry import METHODS
-from methods._layers import RELU_1_TO_5, STAND_INS
-from methods._options import Balance, GramDivisor, Reduction, Weight
+from methods._recipes import RELU_1_TO_5, TrainingRecipe
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,7 +32,7 @@ if TYPE_CHECKING:
 
 EXAMPLES: dict[str, Any] = {
     # pytorch/examples @77f55b9, fast_neural_style/neural_style/neural_style.py:36-127, 193-222:
-    # losses on /255 and ImageNet normalisation, batch 4, two epochs of COCO: 41,391 steps.
+    # losses on /255 and ImageNet normalization, batch 4, two epochs of COCO: 41,391 steps.
     "norm": "instance",
     "upsample": "upsample_conv",
     "padding": "reflect",
@@ -58,21 +55,21 @@ EXAMPLES: dict[str, Any] = {
 
 @METHODS.register("johnson")
 @dataclass(frozen=True, kw_only=True)
-class Johnson(Method):
-    """Train a transformer net so that its output minimises the losses of `gatys`.
+class Johnson(TrainingRecipe, Method):
+    """Train a transformer net so that its output minimizes the losses of `gatys`.
 
-    The defaults are nstbench's own: losses relative to their targets, so that one style weight
-    serves every encoder and style, and a learning rate that rises for a tenth of the steps and
-    then falls to zero. `preset` gives a published recipe.
+    By default each loss is relative to its target, so that one style weight suits every encoder and
+    every style, and the learning rate rises for a tenth of the steps and then falls to zero. The
+    presets have the numbers of published recipes.
     """
 
     version: ClassVar[int] = 3
     trains: ClassVar[bool] = True
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "examples": EXAMPLES,
-        # The paper: batch normalisation, stride-1/2 convolutions, scaled tanh, 40,000 steps.
+        # The paper: batch normalization, stride-1/2 convolutions, scaled tanh, 40,000 steps.
         # jcjohnson/fast-neural-style @813c834, train.lua:20-57 has the weights 1 / 5 / 1e-6 and
-        # relu3_3; the arXiv text has relu2_2, and so has this preset.
+        # relu3_3; this preset has relu2_2, as the arXiv text.
         "paper": {
             **EXAMPLES,
             "norm": "batch",
@@ -87,7 +84,7 @@ class Johnson(Method):
             "steps": 40_000,
         },
         # lihanlian/basic-and-fast-neural-style-transfer @66a9656, fast_nst_training.py: VGG-19,
-        # upsample-conv; content is key '0', relu1_1 in fact (its comment says layer 8); batch 2,
+        # upsample-conv; content is key '0', which is relu1_1 (a comment says layer 8); batch 2,
         # one epoch of about 10,000 cartoon faces.
         "lihanlian-fast": {
             **EXAMPLES,
@@ -99,8 +96,8 @@ class Johnson(Method):
             "batch_size": 2,
         },
         # AryanChaturvedi/Fast-Neural-Style-Transfer @4e244cc: VGG-19, "all relu layers", instance
-        # normalisation, L1 TV over both directions, under 5,000 steps. Its weights and the rest
-        # of the recipe are not given: those of pytorch/examples stand in, and a mild TV.
+        # normalization, L1 TV over both directions, under 5,000 steps. It does not give its weights
+        # and the rest of the recipe: this preset has those of pytorch/examples and a low TV weight.
         "chaturvedi": {
             **EXAMPLES,
             "style_layers": (
@@ -115,57 +112,9 @@ class Johnson(Method):
         },
     }  # fmt: skip
 
-    norm: Literal["instance", "batch", "none"] = "instance"
-    upsample: Literal[
-        "upsample_conv", "conv_transpose", "conv_transpose_k4", "conv_transpose_k2", "pixel_shuffle"
-    ] = "upsample_conv"  # kernels of 3, unless they say k4 or k2
-    interpolation: Literal["nearest", "bilinear"] = "nearest"  # of upsample_conv
-    padding: Literal["reflect", "zero", "replicate"] = "reflect"
-    output: Literal["centered", "linear", "tanh150"] = "centered"
-    width: Annotated[float, Field(gt=0, le=4)] = 1.0  # of every layer, against 32-64-128
-
-    content_layers: tuple[str, ...] = ("relu2_2",)
-    content_reduction: Reduction = "mean"
-    content_weight: Weight = 1.0
-    style_layers: tuple[str, ...] = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
-    style_layer_weights: tuple[Weight, ...] | None = None  # 1 each
-    style_reduction: Reduction = "mean"
-    style_weight: Weight = 3.0
-    gram_divisor: GramDivisor = "hw"
-    stand_in_layers: Mapping[str, str] = field(default_factory=lambda: dict(STAND_INS))
-    tv_weight: Weight = 0.0
-    tv_kind: Literal["l1", "l2"] = "l2"
-    tv_reduction: Reduction = "mean"
-    balance: Balance = "relative"  # each layer's loss over its target's
-    scale: Scale = "imagenet"
-    pixel_scale: Annotated[float, Field(gt=0)] = 1.0  # what TV sees is pixel_scale * image
-
-    steps: Annotated[int, Field(ge=0)] = 2000  # 0 leaves the network as it was drawn
-    batch_size: Annotated[int, Field(ge=1)] = 4
-    crop: Annotated[int, Field(ge=32, le=8192)] | None = None  # to train on; the suite's size
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    schedule: Literal["linear", "constant"] = "linear"  # falling to zero, or not
-    warm_up: Annotated[float, Field(ge=0, lt=1)] = 0.1  # share of the steps that the rate rises for
-
-    checkpoint: str | None = None  # a trained network: .safetensors, or pytorch/examples' .pth
-
-    def __post_init__(self) -> None:
-        """Check what the types cannot: one weight per layer."""
-        weights = self.style_layer_weights
-        if weights is not None and len(weights) != len(self.style_layers):
-            raise ValueError(
-                f"style_layer_weights has {len(weights)} numbers for {len(self.style_layers)} "
-                f"style_layers ({', '.join(self.style_layers)}); give one per layer"
-            )
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """The encoder layers that this configuration looks at."""
-        return tuple(dict.fromkeys((*self.content_layers, *self.style_layers)))
-
     @property
     def files(self) -> dict[str, str]:
-        """The files that this configuration reads: their hashes join the identity."""
+        """The checkpoint, if there is one; its hash becomes part of the cell id."""
         return {"checkpoint": self.checkpoint} if self.checkpoint else {}
 
     def fit(self, style: Image, context: Context) -> Stylizer:
@@ -179,15 +128,15 @@ class Johnson(Method):
     def stylize_batch(
         self, stylizers: Sequence[FeedForward], contents: Image, contexts: Sequence[Context]
     ) -> Image:
-        """Stylize contents of one shape in one batch, all by the one network."""
+        """Stylize contents of one shape with one network."""
         return stylizers[0](contents, contexts[0])
 
     def export(self, stylizer: FeedForward) -> dict[str, Tensor]:
-        """Return the trained network's tensors, to be kept and loaded again."""
+        """Return the tensors of the trained network."""
         return stylizer.tensors()
 
     def restore(self, tensors: dict[str, Tensor], context: Context) -> Stylizer:
-        """Return the stylizer that `export` took apart."""
+        """Return a stylizer from the tensors of `export`; raise WeightsError if they do not fit."""
         from methods import _network_training
 
         return _network_training.FeedForward.restore(self, tensors, context)

@@ -1,7 +1,7 @@
-"""Control: the content image with a checkerboard put in, so that its detection can be tested.
+"""Control: the content image with a checkerboard added, which tests its detection.
 
-Source: the known effect (positive control) of any assay; the gain on one phase of four is what an
-    uneven transposed convolution does, Odena et al. 2016 (doi 10.23915/distill.00003).
+Source: a positive control, as in any assay. A gain on one phase of four is the artefact of uneven
+    transposed convolutions, Odena et al. 2016 (doi 10.23915/distill.00003).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @METHODS.register("planted_lattice")
 @dataclass(frozen=True, kw_only=True)
 class PlantedLattice(Method):
-    """Brighten every second pixel of every second row: an effect that a study has to find."""
+    """Brighten every second pixel of every second row: a known effect that a study must detect."""
 
     version: ClassVar[int] = 1
     anchor: ClassVar[bool] = True
@@ -29,7 +29,7 @@ class PlantedLattice(Method):
     gain: Annotated[float, Field(gt=-1, le=1)] = 0.05
 
     def fit(self, style: Image, context: Context) -> Stylizer:
-        """Learn nothing."""
+        """Return a function that adds the checkerboard to the content."""
 
         def stylize(content: Image, context: Context) -> Image:
             planted = content.clone()

@@ -57,7 +57,7 @@ class MlflowObserver(RunObserver):
         self._tracker.wait_until_connected()
 
     def cell_finished(self, record: Record) -> None:
-        """BackgroundTracker the record."""
+        """Log the record."""
         self._tracker.cell(record)
 
 

@@ -1,3 +1,5 @@
+"""Optimization by `gatys`: budgets, losses, initial images, batches, and refused parameters."""
+
 from __future__ import annotations
 
 from dataclasses import replace
@@ -11,7 +13,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from harness.errors import Diverged
 from methods.gatys import Gatys
 
-PLAIN: dict[str, Any] = {"scaling": "uniform", "bounded": False}  # as torch's L-BFGS is
+PLAIN: dict[str, Any] = {"scaling": "uniform", "bounded": False}  # like torch's L-BFGS
 
 
 @pytest.fixture
@@ -28,7 +30,7 @@ def losses(recipe: Gatys, images: Any, context: Any) -> list[float]:
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
 @pytest.mark.parametrize("line_search", ["strong_wolfe", "backtracking", "none"])
 @pytest.mark.parametrize("budget", [1, 7, 20])
-def test_the_budget_is_passes_of_the_encoder_and_is_kept_to_the_pass(
+def test_a_run_uses_exactly_the_passes_of_its_budget(
     optimizer: Any, line_search: Any, budget: int, images: Any, context: Any
 ) -> None:
     recipe = Gatys(optimizer=optimizer, line_search=line_search, iterations=budget, **PLAIN)
@@ -36,12 +38,12 @@ def test_the_budget_is_passes_of_the_encoder_and_is_kept_to_the_pass(
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
-def test_the_loss_falls(optimizer: Any, images: Any, context: Any) -> None:
+def test_the_loss_decreases(optimizer: Any, images: Any, context: Any) -> None:
     curve = losses(Gatys(optimizer=optimizer, iterations=25), images, context)
     assert curve[-1] < 0.5 * curve[0]
 
 
-def test_content_init_starts_with_no_content_loss_and_style_init_with_little_style_loss(
+def test_content_init_has_no_content_loss_and_style_init_a_low_style_loss(
     images: Any, context: Any
 ) -> None:
     first: dict[str, Any] = {}
@@ -55,7 +57,7 @@ def test_content_init_starts_with_no_content_loss_and_style_init_with_little_sty
     assert first["noise"]["content"] > 0
 
 
-def test_noise_comes_from_the_contexts_generator(images: Any, context: Any) -> None:
+def test_noise_depends_on_the_generator_of_the_context(images: Any, context: Any) -> None:
     recipe = Gatys(init="noise", iterations=1)
     stylizer = recipe.fit(images[1], context())
     one, same, other = (stylizer(images[0], context(seed)) for seed in (1, 1, 2))
@@ -63,14 +65,14 @@ def test_noise_comes_from_the_contexts_generator(images: Any, context: Any) -> N
     assert not torch.allclose(one, other)
 
 
-def test_the_pixel_scale_is_the_unit_of_adams_rate(images: Any, context: Any) -> None:
-    # One step of Adam moves every pixel by its rate: 10 grey levels are 10/255 of [0, 1].
+def test_the_pixel_scale_is_the_unit_of_adams_learning_rate(images: Any, context: Any) -> None:
+    # The first step of Adam changes every pixel by the rate: 10 grey levels are 10/255.
     recipe = Gatys(optimizer="adam", learning_rate=10.0, pixel_scale=255.0, iterations=1)
     moved = recipe.fit(images[1], context())(images[0], context()) - images[0]
     assert moved.abs().median() == pytest.approx(10 / 255, rel=1e-3)
 
 
-def test_adams_memory_is_the_recipes_and_torchs_own_in_published_ones(
+def test_adam_uses_beta2_of_the_recipe_and_torchs_default_in_presets(
     images: Any, context: Any
 ) -> None:
     seen: list[tuple[float, float]] = []
@@ -85,11 +87,11 @@ def test_adams_memory_is_the_recipes_and_torchs_own_in_published_ones(
 
 
 @pytest.mark.parametrize("line_search", ["strong_wolfe", "backtracking", "none"])
-def test_lbfgs_first_step_moves_pixels_by_a_tenth_of_a_grey_level(
+def test_the_first_step_of_lbfgs_changes_pixels_by_a_tenth_of_a_grey_level(
     line_search: Any, images: Any, context: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Nothing is known of curvature yet. torch's own first step, unscaled, is lost in rounding or
-    # throws the image away, by 100 grey levels and more.
+    # The curvature is unknown. Without scaling, torch's first step is lost in rounding or changes
+    # pixels by 100 grey levels and more.
     from methods._image_optimization import Objective
 
     seen: list[torch.Tensor] = []
@@ -115,10 +117,10 @@ def test_lbfgs_first_step_moves_pixels_by_a_tenth_of_a_grey_level(
     ],
     ids=str,
 )
-def test_in_a_batch_every_image_comes_out_as_it_does_alone(
+def test_images_of_a_batch_equal_those_of_single_runs(
     params: Any, photograph: Any, context: Any
 ) -> None:
-    # To rounding, which optimisers blow up: few passes, and a grey level on average.
+    # Optimizers amplify rounding: run few passes, and allow one grey level on average.
     recipe = Gatys(iterations=6, **params)
     contents = [photograph("coffee", 48), photograph("coffee", 48).flip(3)]
     styles = [photograph("chelsea", 48), photograph("astronaut", 40)]
@@ -138,60 +140,60 @@ def test_in_a_batch_every_image_comes_out_as_it_does_alone(
     [{}, {"tv_weight": 1.0}, {"scales": (0.5, 1.0)}, {"optimizer": "adam", "pixel_scale": 255.0}],
     ids=str,
 )
-def test_its_objective_gives_the_losses_that_its_steps_report(
+def test_the_objective_returns_the_losses_that_steps_report(
     params: Any, images: Any, context: Any
 ) -> None:
     recipe, content = Gatys(iterations=4, **params), images[0]
-    found: list[tuple[Any, Any]] = []
+    reports: list[tuple[Any, Any]] = []
 
     def keep(step: Any) -> None:
-        if step.image.shape == content.shape and not found:
-            found.append((step.image.clone(), {k: float(v) for k, v in step.losses.items()}))
+        if step.image.shape == content.shape and not reports:
+            reports.append((step.image.clone(), {k: float(v) for k, v in step.losses.items()}))
 
     stylizer = recipe.fit(images[1], context())
     stylizer(content, replace(context(), on_step=keep))
-    image, reported = found[0]
+    image, reported = reports[0]
     assert recipe.objective(stylizer, content, context())(image) == pytest.approx(reported)
 
 
-def test_scales_run_coarse_to_fine_within_the_one_budget(images: Any, context: Any) -> None:
+def test_scales_run_from_coarse_to_fine_and_share_one_budget(images: Any, context: Any) -> None:
     sizes: list[int] = []
-    made = context()
-    look = made.encoder
+    plain = context()
+    encoder = plain.encoder
 
     class Watching:
-        dtype = look.dtype
+        dtype = encoder.dtype
 
         def __call__(self, image: torch.Tensor, layers: Any) -> Any:
             if image.requires_grad:
                 sizes.append(image.shape[-1])
-            return look(image, layers)
+            return encoder(image, layers)
 
         def with_options(self, **options: Any) -> Any:
             return self
 
-    import dataclasses
-
-    watched = dataclasses.replace(made, encoder=Watching())
+    watched = replace(plain, encoder=Watching())
     stylized = Gatys(scales=(0.5, 1.0), iterations=5).fit(images[1], watched)(images[0], watched)
-    assert sizes == [24, 24, 48, 48, 48]  # 5 passes: 5 * 1 // 2 of them at half the size
+    assert sizes == [24, 24, 48, 48, 48]  # 5 passes, 5 // 2 of them at half size
     assert stylized.shape == images[0].shape
 
 
-def test_scales_that_do_not_rise_to_the_whole_size_are_refused() -> None:
+def test_scales_must_rise_to_the_full_size() -> None:
     for scales in ((1.0, 0.5), (0.5,), (0.5, 0.5, 1.0), ()):
-        with pytest.raises(ValueError, match="let them rise and end at 1"):
+        with pytest.raises(ValueError, match="they must rise and end at 1"):
             Gatys(scales=scales)
 
 
 @pytest.mark.parametrize("own", [{}, {"bounded": False}, {"scaling": "uniform"}])
-def test_torchs_own_line_search_needs_uniform_scaling_and_no_bounds(own: Any) -> None:
+def test_torchs_line_search_requires_uniform_scaling_and_no_bounds(own: Any) -> None:
     with pytest.raises(ValueError, match="set scaling: uniform and bounded: false, or line_search"):
         Gatys(line_search="strong_wolfe", **own)
-    Gatys(line_search="strong_wolfe", optimizer="adam", **own)  # Adam searches no line
+    Gatys(line_search="strong_wolfe", optimizer="adam", **own)  # Adam has no line search
 
 
-def test_a_relative_loss_does_not_depend_on_the_weights_scale(images: Any, context: Any) -> None:
+def test_a_relative_loss_does_not_depend_on_the_scale_of_features(
+    images: Any, context: Any
+) -> None:
     for balance, same in (("relative", True), ("absolute", False)):
         first = [
             losses(Gatys(balance=balance, scale=scale, iterations=1), images, context)[0]  # type: ignore[arg-type]
@@ -200,7 +202,7 @@ def test_a_relative_loss_does_not_depend_on_the_weights_scale(images: Any, conte
         assert (first[0] == pytest.approx(first[1], rel=1e-3)) is same
 
 
-def test_a_tv_term_makes_the_image_smoother(images: Any, context: Any) -> None:
+def test_a_tv_weight_makes_the_image_smoother(images: Any, context: Any) -> None:
     from methods._losses import total_variation
 
     rough, smooth = (
@@ -215,10 +217,10 @@ def test_a_tv_term_makes_the_image_smoother(images: Any, context: Any) -> None:
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "adam"])
-def test_a_run_that_explodes_ends_as_diverged_with_its_last_finite_image(
+def test_a_diverging_run_raises_with_its_last_finite_image(
     optimizer: Any, images: Any, context: Any
 ) -> None:
-    # A rate of 1e30 throws the pixels to where squares of features are no numbers any more.
+    # With a rate of 1e30 the squares of features overflow.
     params = {"optimizer": optimizer, "line_search": "none", "learning_rate": 1e30}
     recipe = Gatys(**params, bounded=False, iterations=40)
     with pytest.raises(Diverged) as caught:
@@ -228,38 +230,36 @@ def test_a_run_that_explodes_ends_as_diverged_with_its_last_finite_image(
     assert 1 < caught.value.index <= 40
 
 
-def test_a_line_search_of_torchs_that_gives_up_early_is_noted(images: Any, context: Any) -> None:
-    # Where content and style are one image, the start is the lowest point: there is no way down.
+def test_an_early_end_of_torchs_line_search_is_noted(images: Any, context: Any) -> None:
+    # If content and style are the same image, the initial image has the lowest loss.
     notes: list[str] = []
     recipe = Gatys(line_search="strong_wolfe", iterations=9, style_weight=0.0, **PLAIN)
     recipe = replace(recipe, tv_weight=0.0)
-    where = replace(context(), note=notes.append)
-    recipe.fit(images[1], where)(images[0], where)
+    noting = replace(context(), note=notes.append)
+    recipe.fit(images[1], noting)(images[0], noting)
     assert len(notes) == 1
-    assert "found no way down after 1 of 9 passes" in notes[0]
+    assert "found no lower point after 1 of 9 passes" in notes[0]
 
 
-def test_one_weight_per_layer_is_asked_for() -> None:
+def test_layer_weights_must_match_layers() -> None:
     with pytest.raises(ValueError, match="has 2 numbers for 5 style_layers"):
         Gatys(style_layer_weights=(1.0, 1.0))
 
 
-def test_the_image_of_a_step_is_what_there_would_be_if_it_were_the_end(
-    images: Any, context: Any
-) -> None:
-    kept: list[torch.Tensor] = []
+def test_steps_report_the_image_that_would_be_the_result(images: Any, context: Any) -> None:
+    reported: list[torch.Tensor] = []
     totals: list[float] = []
 
     def keep(step: Any) -> None:
-        kept.append(step.image.clone())
+        reported.append(step.image.clone())
         totals.append(float(step.losses["total"]))
 
     recipe = Gatys(iterations=20, style_weight=30.0, learning_rate=3.0)  # steps that overshoot
-    where = replace(context(), on_step=keep)
-    stylized = recipe.fit(images[1], where)(images[0], where)
-    assert torch.equal(kept[-1], stylized)
-    # It changes with every loss that is the lowest so far; a trial that overshoots leaves it.
-    changed = [not torch.equal(one, other) for one, other in pairwise(kept)]
+    reporting = replace(context(), on_step=keep)
+    stylized = recipe.fit(images[1], reporting)(images[0], reporting)
+    assert torch.equal(reported[-1], stylized)
+    # The image changes with every new lowest loss, and not with a trial point that is worse.
+    changed = [not torch.equal(one, other) for one, other in pairwise(reported)]
     lower = [totals[i] < min(totals[:i]) for i in range(1, len(totals))]
     assert changed == lower
     assert not all(lower)

@@ -1,4 +1,4 @@
-"""The optimiser behind `gatys`, on functions whose lowest points are known."""
+"""The L-BFGS of `gatys` on functions with known minima."""
 
 from __future__ import annotations
 
@@ -33,25 +33,25 @@ def minimise(
 
 
 def rosenbrock(x: torch.Tensor) -> torch.Tensor:
-    """A bent valley; lowest, 0, where all numbers are 1."""
+    """Return the Rosenbrock function; its minimum is 0, where all variables are 1."""
     return (100 * (x[:, 1:] - x[:, :-1] ** 2) ** 2 + (1 - x[:, :-1]) ** 2).sum(1)
 
 
-def test_it_finds_the_bottom_of_a_bent_valley() -> None:
+def test_it_finds_the_minimum_of_the_rosenbrock_function() -> None:
     optimizer, _ = minimise(rosenbrock, torch.tensor([[-1.2, 1.0], [2.0, -1.0]]), 80)
     assert torch.allclose(optimizer.best, torch.ones(2, 2), atol=1e-3)
     assert (optimizer.value < 1e-6).all()
 
 
-def test_it_takes_the_points_that_torchs_lbfgs_takes() -> None:
-    # Without a search, from the same first step, the two are the same method.
+def test_it_visits_the_points_of_torchs_lbfgs() -> None:
+    # Without a line search and with the same first step, the two methods are the same.
     generator = torch.Generator().manual_seed(0)
-    bends = torch.logspace(0, 2, 12)
+    curvatures = torch.logspace(0, 2, 12)
     start = torch.randn(1, 12, generator=generator)
-    own: list[torch.Tensor] = []
+    ours: list[torch.Tensor] = []
 
     def bowl(x: torch.Tensor) -> torch.Tensor:
-        return (bends * x.square()).sum(1) / 2 + x.cos().sum(1)
+        return (curvatures * x.square()).sum(1) / 2 + x.cos().sum(1)
 
     theirs: list[torch.Tensor] = []
     x = start.clone().requires_grad_()
@@ -69,28 +69,27 @@ def test_it_takes_the_points_that_torchs_lbfgs_takes() -> None:
     optimizer.step(closure)  # type: ignore[arg-type]
 
     def watched(point: torch.Tensor) -> torch.Tensor:
-        own.append(point.detach().clone())
+        ours.append(point.detach().clone())
         return bowl(point)
 
     minimise(watched, start, 15, history=6, first_step=1 / 12, backtracking=False)
-    for ours, torchs in zip(own, theirs, strict=True):
-        assert torch.allclose(ours, torchs, rtol=1e-3, atol=1e-3)
+    for own, other in zip(ours, theirs, strict=True):
+        assert torch.allclose(own, other, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("scaling", ["uniform", "spectral"])
-def test_problems_of_a_batch_do_not_touch_each_other(scaling: str) -> None:
+def test_problems_of_a_batch_are_independent(scaling: str) -> None:
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(3, 3, 8, 9, generator=generator)
-    wanted = torch.rand(3, 3 * 8 * 9, generator=generator)
+    minimum = torch.rand(3, 3 * 8 * 9, generator=generator)
     start = images.flatten(1)
 
     def scaled(index: slice) -> Any:
-        some = images[index]
-        return UniformScaling() if scaling == "uniform" else SpectralScaling(some)
+        return UniformScaling() if scaling == "uniform" else SpectralScaling(images[index])
 
     def distance(index: slice) -> Any:
-        bends = torch.tensor([1.0, 30.0, 1000.0])[index]  # each batch member is another problem
-        return lambda x: bends * ((x - wanted[index]) ** 4).sum(1)
+        curvatures = torch.tensor([1.0, 30.0, 1000.0])[index]  # a different problem for each member
+        return lambda x: curvatures * ((x - minimum[index]) ** 4).sum(1)
 
     every = slice(None)
     together, _ = minimise(distance(every), start, 12, scaled(every))
@@ -101,17 +100,17 @@ def test_problems_of_a_batch_do_not_touch_each_other(scaling: str) -> None:
         assert torch.allclose(alone.value, together.value[one], rtol=1e-3)
 
 
-def test_a_step_that_climbs_is_shortened_until_it_does_not() -> None:
-    # |x| ^ 1.1 has a gradient that says nothing about how far the bottom is.
+def test_a_step_that_increases_the_value_is_shortened() -> None:
+    # The gradient of |x| ^ 1.1 has almost the same size at any distance from the minimum.
     optimizer, curve = minimise(
         lambda x: (x - 3).abs().pow(1.1).sum(1), torch.zeros(1, 4), 40, first_step=50.0
     )
-    assert curve[1] > curve[0]  # the first step went far beyond
+    assert curve[1] > curve[0]  # the first step overshoots
     assert optimizer.value < curve[0] / 10
     assert optimizer.value == min(float(value) for value in curve)
 
 
-def test_what_is_not_a_number_is_stepped_back_from() -> None:
+def test_a_step_to_a_value_that_is_not_finite_is_shortened() -> None:
     optimizer, curve = minimise(
         lambda x: (x - x.log()).sum(1), torch.full((1, 3), 0.5), 30, first_step=20.0
     )
@@ -122,10 +121,10 @@ def test_what_is_not_a_number_is_stepped_back_from() -> None:
 
 @pytest.mark.parametrize("scaling", ["uniform", "spectral"])
 @pytest.mark.parametrize("backtracking", [True, False])
-def test_where_a_function_bends_downwards_it_goes_on_by_its_gradient(
+def test_it_follows_the_gradient_where_the_curvature_is_negative(
     scaling: str, backtracking: bool
 ) -> None:
-    # -x^2 near 0 has no positive curvature to learn from; the bottom is beyond, at +-1.
+    # Near 0 the curvature is that of -x^2; the minima are at +-1.
     def hill(x: torch.Tensor) -> torch.Tensor:
         return (x**4 / 4 - x.square() / 2).sum(1)
 
@@ -137,15 +136,15 @@ def test_where_a_function_bends_downwards_it_goes_on_by_its_gradient(
     assert torch.allclose(optimizer.best, torch.ones(1, 48), atol=1e-2)
 
 
-def test_where_the_gradient_is_nothing_it_stays() -> None:
+def test_it_does_not_move_where_the_gradient_is_zero() -> None:
     start = torch.rand(2, 5)
     optimizer, _ = minimise(lambda x: (x * 0).sum(1), start, 5)
     assert torch.equal(optimizer.best, start)
 
 
-def test_spectral_scaling_learns_how_each_band_bends() -> None:
-    # Coarse changes of this image cost a thousandth of fine ones. One number for all must crawl;
-    # a number for each band knows after a few steps.
+def test_spectral_scaling_learns_the_curvature_of_each_band() -> None:
+    # The curvature of coarse changes is a thousandth of that of fine ones. One number for all bands
+    # converges slowly; one for each band is accurate after a few steps.
     from methods._preconditioners import BANDS
 
     generator = torch.Generator().manual_seed(0)
@@ -164,7 +163,7 @@ def test_spectral_scaling_learns_how_each_band_bends() -> None:
 
 
 @pytest.mark.parametrize("size", [(8, 8), (7, 9), (32, 20)])
-def test_spectral_scaling_is_the_identity_times_a_number_where_all_bands_agree(
+def test_spectral_scaling_is_a_multiple_of_the_identity_if_all_bands_agree(
     size: tuple[int, int],
 ) -> None:
     generator = torch.Generator().manual_seed(0)
@@ -179,9 +178,9 @@ def test_spectral_scaling_is_the_identity_times_a_number_where_all_bands_agree(
     assert torch.allclose(scaling(gradient), gradient / factors, rtol=1e-4, atol=1e-5)
 
 
-def test_what_is_seen_of_the_finest_band_does_not_lengthen_steps_in_it() -> None:
-    # The gradient of the finest band changes by a millionth of the step there: taken at its word,
-    # that band's number would be MAX_RATIO times the others', and its next step as much longer.
+def test_low_curvature_of_the_finest_band_does_not_lengthen_its_steps() -> None:
+    # The gradient of the finest band changes by a millionth of the step. Without the limit its
+    # number, and the next step in it, would be MAX_RATIO times those of the other bands.
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(1, 3, 32, 32, generator=generator)
     scaling = SpectralScaling(images)
@@ -201,9 +200,9 @@ BOUNDS = (0.0, 1.0)
 
 
 @pytest.mark.parametrize("backtracking", [True, False])
-def test_within_bounds_it_finds_what_scipys_bounded_lbfgs_finds(backtracking: bool) -> None:
-    # A tilted bowl whose lowest point lies outside of the box: some numbers end at a bound, and
-    # where the others end depends on them.
+def test_it_finds_the_bounded_minimum_that_scipy_finds(backtracking: bool) -> None:
+    # The minimum of this bowl is outside of the bounds: some variables end at a bound, and the
+    # others depend on them.
     from scipy.optimize import minimize
 
     generator = torch.Generator().manual_seed(0)
@@ -214,21 +213,21 @@ def test_within_bounds_it_finds_what_scipys_bounded_lbfgs_finds(backtracking: bo
         lambda x: (x @ bowl.numpy() @ x / 2 - tilt.numpy() @ x, bowl.numpy() @ x - tilt.numpy()),
         [0.5] * 20, jac=True, method="L-BFGS-B", bounds=[BOUNDS] * 20, options={"gtol": 1e-10},
     )  # fmt: skip
-    wanted = torch.from_numpy(theirs.x).float()
-    assert (wanted == 0).any()
-    assert (wanted == 1).any()
-    assert ((wanted > 0) & (wanted < 1)).any()
+    minimum = torch.from_numpy(theirs.x).float()
+    assert (minimum == 0).any()
+    assert (minimum == 1).any()
+    assert ((minimum > 0) & (minimum < 1)).any()
 
     def value(x: torch.Tensor) -> torch.Tensor:
         return ((x @ bowl.float()) * x).sum(1) / 2 - x @ tilt.float()
 
     start = torch.full((1, 20), 0.5)
     optimizer, _ = minimise(value, start, 80, bounds=BOUNDS, backtracking=backtracking)
-    assert torch.allclose(optimizer.best[0], wanted, atol=1e-3)
+    assert torch.allclose(optimizer.best[0], minimum, atol=1e-3)
 
 
-def test_a_number_leaves_its_bound_when_its_gradient_points_inside() -> None:
-    # At 0 the first number is best at 0; once the second has gone to 0.8, it is best at 0.6.
+def test_a_variable_leaves_its_bound_when_its_gradient_points_inside() -> None:
+    # While the second variable is low, the first is best at 0; with the second at 0.8, at 0.6.
     def value(x: torch.Tensor) -> torch.Tensor:
         first, second = x[:, 0], x[:, 1]
         return (second - 0.8).square() + (first - (2 * second - 1)).square()
@@ -238,15 +237,15 @@ def test_a_number_leaves_its_bound_when_its_gradient_points_inside() -> None:
 
 
 @pytest.mark.parametrize("scaling", ["uniform", "spectral"])
-def test_no_point_is_ever_out_of_bounds(scaling: str) -> None:
+def test_every_point_is_within_the_bounds(scaling: str) -> None:
     generator = torch.Generator().manual_seed(0)
-    images = 3 * torch.randn(2, 3, 8, 8, generator=generator)  # the start is brought inside too
-    wanted = 3 * torch.randn(2, 192, generator=generator)
+    images = 3 * torch.randn(2, 3, 8, 8, generator=generator)  # outside: the start is clamped
+    minimum = 3 * torch.randn(2, 192, generator=generator)
     points: list[torch.Tensor] = []
 
     def watched(x: torch.Tensor) -> torch.Tensor:
         points.append(x.detach().clone())
-        return ((x - wanted) ** 4).sum(1)
+        return ((x - minimum) ** 4).sum(1)
 
     chosen = UniformScaling() if scaling == "uniform" else SpectralScaling(images)
     optimizer, _ = minimise(
@@ -254,5 +253,5 @@ def test_no_point_is_ever_out_of_bounds(scaling: str) -> None:
     )
     assert points
     assert all(((point >= 0) & (point <= 1)).all() for point in points)
-    outside = (wanted < 0) | (wanted > 1)
-    assert torch.equal(optimizer.best[outside], wanted.clamp(0, 1)[outside])
+    outside = (minimum < 0) | (minimum > 1)
+    assert torch.equal(optimizer.best[outside], minimum.clamp(0, 1)[outside])

@@ -1,5 +1,8 @@
+"""The transformer net of `johnson`: its structure, its training and its checkpoints."""
+
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -18,9 +21,9 @@ def parameters(recipe: Johnson) -> int:
     return sum(p.numel() for p in TransformerNet(recipe).parameters())
 
 
-def test_width_one_has_the_parameters_of_pytorch_examples() -> None:
-    # conv 3-32 (9x9), 32-64, 64-128, ten 128-128, 128-64, 64-32 (3x3), 32-3 (9x9), all with bias,
-    # and an affine norm (2 per channel) after each but the last:
+def test_width_1_has_as_many_parameters_as_pytorch_examples() -> None:
+    # Convolutions 3-32 (9x9), 32-64, 64-128, ten 128-128, 128-64, 64-32 (3x3) and 32-3 (9x9), all
+    # with bias, and an affine norm (2 per channel) after each but the last.
     weights = 3 * 32 * 81 + 32 * 64 * 9 + 64 * 128 * 9 + 10 * 128 * 128 * 9
     weights += 128 * 64 * 9 + 64 * 32 * 9 + 32 * 3 * 81
     biases = 32 + 64 + 128 + 10 * 128 + 64 + 32 + 3
@@ -31,14 +34,14 @@ def test_width_one_has_the_parameters_of_pytorch_examples() -> None:
 
 @pytest.mark.parametrize("norm", ["instance", "batch"])
 @pytest.mark.parametrize("upsample", ["upsample_conv", "conv_transpose"])
-def test_every_level_has_the_same_number_of_parameters(norm: Any, upsample: Any) -> None:
+def test_norms_and_upsamplings_have_the_same_number_of_parameters(norm: Any, upsample: Any) -> None:
     assert parameters(Johnson(norm=norm, upsample=upsample)) == 1_679_235
 
 
 @pytest.mark.parametrize("kernel", [4, 2])
-def test_a_kernel_that_the_stride_divides_overlaps_evenly(kernel: int) -> None:
-    # Each pixel gets (kernel / 2)^2 weights of 1 x 1 (away from the edge); of a kernel of 3 the
-    # phases get 1, 2, 2 and 4.
+def test_kernels_that_are_multiples_of_the_stride_overlap_evenly(kernel: int) -> None:
+    # Away from the edge each pixel sums (kernel / 2)^2 weights of 1. With a kernel of 3 the four
+    # phases sum 1, 2, 2 and 4 weights.
     for size, counts in ((kernel, {(kernel // 2) ** 2}), (3, {1, 2, 4})):
         up = TransposedConv(1, 1, size)
         torch.nn.init.ones_(up.weight)
@@ -48,7 +51,7 @@ def test_a_kernel_that_the_stride_divides_overlaps_evenly(kernel: int) -> None:
         assert set(enlarged[0, 0, 2:-2, 2:-2].flatten().tolist()) == counts
 
 
-def test_pixel_shuffle_lays_four_channels_out_as_four_pixels() -> None:
+def test_pixel_shuffle_arranges_four_channels_as_four_pixels() -> None:
     up = PixelShuffle(1, 1, "zero")
     torch.nn.init.zeros_(up.convolution.conv.weight)
     with torch.no_grad():
@@ -56,43 +59,42 @@ def test_pixel_shuffle_lays_four_channels_out_as_four_pixels() -> None:
     assert up(torch.zeros(1, 1, 1, 1))[0, 0].tolist() == [[1, 2], [3, 4]]
 
 
-def test_no_steps_leave_the_network_as_it_was_drawn(context: Any) -> None:
-    seen: list[Any] = []
-    about = context(steps=seen)
-    Johnson(width=0.25, steps=0).fit(torch.rand(1, 3, 32, 32), about)
-    assert not seen
+def test_training_of_0_steps_reports_no_step(context: Any) -> None:
+    steps: list[Any] = []
+    Johnson(width=0.25, steps=0).fit(torch.rand(1, 3, 32, 32), context(steps=steps))
+    assert not steps
 
 
 @pytest.mark.parametrize(("output", "factor"), [("centered", FIRST_CONTRAST), ("linear", 1.0)])
-def test_training_starts_at_low_contrast_where_the_output_is_centered(
+def test_training_starts_with_low_contrast_if_the_output_is_centered(
     context: Any, output: Any, factor: float
 ) -> None:
-    drawn, trained = (
+    initial, trained = (
         Johnson(width=0.25, steps=steps, learning_rate=1e-9, batch_size=1, crop=32, output=output)
         .fit(torch.rand(1, 3, 32, 32), context())
         .tensors()  # type: ignore[attr-defined]
         for steps in (0, 1)
     )
     for name in ("out.conv.weight", "out.conv.bias"):
-        assert torch.allclose(trained[name], factor * drawn[name], atol=1e-6)
+        assert torch.allclose(trained[name], factor * initial[name], atol=1e-6)
     assert torch.allclose(
         trained["up2.convolution.convolution.conv.weight"],
-        drawn["up2.convolution.convolution.conv.weight"],
+        initial["up2.convolution.convolution.conv.weight"],
         atol=1e-6,
     )
 
 
-def test_the_learning_rate_rises_and_falls() -> None:
+def test_the_learning_rate_rises_during_the_warm_up_and_then_falls() -> None:
     recipe = Johnson(steps=10, warm_up=0.3)
     rates = [rate(recipe, step) for step in range(10)]
     assert rates == pytest.approx([1 / 4, 2 / 4, 3 / 4, *(k / 7 for k in range(7, 0, -1))])
     assert {rate(EXAMPLES, step) for step in range(10)} == {1.0}
-    old = Johnson(steps=4, warm_up=0.0)
-    assert [rate(old, step) for step in range(4)] == [1.0, 0.75, 0.5, 0.25]
+    cold = Johnson(steps=4, warm_up=0.0)
+    assert [rate(cold, step) for step in range(4)] == [1.0, 0.75, 0.5, 0.25]
 
 
 def examples_state(seed: int) -> dict[str, torch.Tensor]:
-    """A checkpoint with the names and shapes of pytorch/examples @77f55b9."""
+    """Return a checkpoint with the names and shapes of pytorch/examples @77f55b9."""
     generator = torch.Generator().manual_seed(seed)
     shapes = {"conv1": (32, 3, 9), "conv2": (64, 32, 3), "conv3": (128, 64, 3)}
     shapes |= {f"res{i}.conv{j}": (128, 128, 3) for i in range(1, 6) for j in (1, 2)}
@@ -112,7 +114,7 @@ def examples_state(seed: int) -> dict[str, torch.Tensor]:
 
 
 def examples_forward(state: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
-    """What pytorch/examples computes from 0..255 to 0..255, written out with torch's functions."""
+    """Apply the network of pytorch/examples, 0..255 to 0..255, in functions of torch."""
 
     def conv(name: str, x: torch.Tensor, stride: int = 1) -> torch.Tensor:
         weight = state[f"{name}.conv2d.weight"]
@@ -135,8 +137,8 @@ def examples_forward(state: dict[str, torch.Tensor], x: torch.Tensor) -> torch.T
     return conv("deconv3", x)
 
 
-def test_the_output_equals_that_of_pytorch_examples_for_the_same_weights() -> None:
-    # Its own code gives a difference of exactly 0 (run once beside ours, at commit 77f55b9).
+def test_the_output_equals_that_of_pytorch_examples_with_the_same_weights() -> None:
+    # The difference to the original code at commit 77f55b9 was exactly 0 (measured once).
     state = examples_state(0)
     network = TransformerNet(EXAMPLES).eval()
     network.load_state_dict(from_examples(dict(state))[0])
@@ -146,15 +148,15 @@ def test_the_output_equals_that_of_pytorch_examples_for_the_same_weights() -> No
     assert torch.allclose(ours, theirs, rtol=1e-4, atol=1e-3)
 
 
-def test_an_old_checkpoint_loads_and_says_what_was_dropped(tmp_path: Path, context: Any) -> None:
+def test_an_old_checkpoint_loads_with_a_note_on_dropped_entries(
+    tmp_path: Path, context: Any
+) -> None:
     state = {f"module.{k}": v for k, v in examples_state(0).items()}  # saved from DataParallel
     state |= {f"module.in1.running_{k}": torch.zeros(32) for k in ("mean", "var")}  # before 0.4
     path = tmp_path / "candy.pth"
-    torch.save({"state_dict": state}, path)  # as gordicaleksa wraps it
+    torch.save({"state_dict": state}, path)  # the format of gordicaleksa
     notes: list[str] = []
     recipe = Johnson(**{**Johnson.presets["examples"], "checkpoint": str(path)})
-    import dataclasses
-
     stylizer = recipe.fit(
         torch.rand(1, 3, 32, 32), dataclasses.replace(context(), note=notes.append)
     )
@@ -164,9 +166,7 @@ def test_an_old_checkpoint_loads_and_says_what_was_dropped(tmp_path: Path, conte
     assert torch.allclose(stylizer(image, context()), theirs, rtol=1e-4, atol=1e-4)
 
 
-def test_a_checkpoint_of_another_width_is_refused_with_the_reason(
-    tmp_path: Path, context: Any
-) -> None:
+def test_a_checkpoint_of_another_width_raises_with_the_reason(tmp_path: Path, context: Any) -> None:
     from harness.errors import WeightsError
 
     path = tmp_path / "wide.pth"
@@ -178,13 +178,13 @@ def test_a_checkpoint_of_another_width_is_refused_with_the_reason(
 
 @pytest.mark.parametrize(("height", "width"), [(33, 47), (64, 30), (5, 5)])
 @pytest.mark.parametrize("upsample", get_args(get_type_hints(Johnson)["upsample"]))
-def test_any_size_comes_back_as_it_went_in(height: int, width: int, upsample: Any) -> None:
+def test_the_output_has_the_size_of_the_input(height: int, width: int, upsample: Any) -> None:
     network = TransformerNet(Johnson(width=0.25, upsample=upsample)).eval()
     with torch.no_grad():
         assert network(torch.rand(1, 3, height, width)).shape == (1, 3, height, width)
 
 
-def test_instance_normalisation_treats_each_image_alone_and_batch_normalisation_does_not() -> None:
+def test_only_batch_normalization_depends_on_the_other_images() -> None:
     images = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     for norm, alone in (("instance", True), ("batch", False)):
         network = TransformerNet(Johnson(width=0.25, norm=norm)).train()  # type: ignore[arg-type]
@@ -193,13 +193,13 @@ def test_instance_normalisation_treats_each_image_alone_and_batch_normalisation_
         assert torch.allclose(together, single, atol=1e-4) is alone
 
 
-def test_every_kind_of_normalisation_is_affine() -> None:
+def test_every_kind_of_normalization_is_affine() -> None:
     for norm, affine in (("instance", 2), ("batch", 2), ("none", 0)):
         first = TransformerNet(Johnson(norm=norm)).down1.norm  # type: ignore[arg-type]
         assert len(list(first.parameters())) == affine
 
 
-def test_outputs_keep_their_ranges() -> None:
+def test_the_tanh150_output_is_within_its_range() -> None:
     image = torch.rand(1, 3, 32, 32)
     network = TransformerNet(Johnson(width=0.25, output="tanh150")).eval()
     network.out.conv.weight.data.mul_(1e4)  # saturate it

@@ -1,0 +1,157 @@
+"""Parameters of the methods in this folder: losses, image optimisation, network, training.
+
+A method inherits its recipe, and the modules that do the work take it as an argument. This module
+does not import torch, so that a suite can be checked and planned without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from harness.protocols import Scale
+
+GramDivisor = Literal["hw", "chw", "none"]
+Reduction = Literal["mean", "sum", "half_sum"]
+Balance = Literal["relative", "absolute"]
+Norm = Literal["instance", "batch", "none"]
+Padding = Literal["reflect", "zero", "replicate"]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(gt=0, le=1)]
+
+RELU_1_TO_5 = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+
+STAND_INS = {
+    # for the content
+    "relu4_2": "relu3_2",
+    "conv4_2": "conv3_2",
+    # for the style: beside 1_1, 2_1 and 3_1 as in Gatys et al., beside 1_2, 2_2, 3_3 as in Johnson
+    "relu4_1": "relu3_2",
+    "relu5_1": "relu3_4",
+    "conv4_1": "conv3_2",
+    "conv5_1": "conv3_4",
+    "relu4_3": "relu3_4",
+}
+"""Deep layer of VGG -> the layer to use where the encoder ends before it.
+
+`compact` and files with the first layers of VGG-19 end at relu3_4. Stand-ins are chosen so that
+no two layers of a classic recipe become the same layer. The record and the page name them.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossRecipe:
+    """Content, style and total-variation losses, and the layers that they use."""
+
+    content_layers: tuple[str, ...] = ("relu4_2",)
+    content_reduction: Reduction = "mean"
+    content_weight: Weight = 1.0
+
+    style_layers: tuple[str, ...] = RELU_1_TO_5
+    style_layer_weights: tuple[Weight, ...] | None = None  # 1 each
+    style_reduction: Reduction = "mean"
+    style_weight: Weight = 10.0
+    gram_divisor: GramDivisor = "hw"
+    stand_in_layers: Mapping[str, str] = field(default_factory=lambda: dict(STAND_INS))
+
+    tv_weight: Weight = 1.0
+    tv_kind: Literal["l1", "l2"] = "l2"
+    tv_reduction: Reduction = "mean"
+
+    balance: Balance = "relative"  # divide the loss of each layer by the size of its target
+    scale: Scale = "imagenet"
+    pixel_scale: Annotated[float, Field(gt=0)] = 1.0  # unit of TV, and of Adam's rate on pixels
+
+    def __post_init__(self) -> None:
+        """Raise ValueError unless there is one weight per layer."""
+        _check_layer_weights("style", self.style_layers, self.style_layer_weights)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The encoder layers that this configuration uses, each once."""
+        return tuple(dict.fromkeys((*self.content_layers, *self.style_layers)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizationRecipe(LossRecipe):
+    """How to optimise the pixels of one image."""
+
+    optimizer: Literal["lbfgs", "adam"] = "lbfgs"
+    learning_rate: Annotated[float, Field(gt=0)] | None = None  # 1 for L-BFGS, 0.02 for Adam
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.99  # of Adam, as in crowsonkb; torch: 0.999
+    iterations: Annotated[int, Field(ge=1)] = 300  # passes of the encoder
+    line_search: Literal["backtracking", "strong_wolfe", "none"] = "backtracking"  # L-BFGS only
+    history: Annotated[int, Field(ge=1)] = 50  # L-BFGS only
+    scaling: Literal["spectral", "uniform"] = "spectral"  # L-BFGS only: per frequency band, or one
+    bounded: bool = True  # keep pixels in [0, 1] in every pass; else clamp only the saved image
+
+    content_layer_weights: tuple[Weight, ...] | None = None  # 1 each
+    style_per_element: bool = False  # divide each layer by its C*H*W, as lihanlian does
+
+    scales: tuple[Fraction, ...] = (1.0,)  # of the size, coarse to fine; passes shared equally
+    init: Literal["content", "noise", "style"] = "content"
+    noise_sigma: Weight = 0.25  # around ImageNet's mean colour, in [0, 1]
+    pooling: Literal["max", "avg"] = "max"
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for parameters that exclude one another."""
+        super().__post_init__()
+        _check_layer_weights("content", self.content_layers, self.content_layer_weights)
+        own = self.scaling == "spectral" or self.bounded
+        if self.optimizer == "lbfgs" and self.line_search == "strong_wolfe" and own:
+            raise ValueError(
+                "line_search strong_wolfe is torch's L-BFGS, which scales uniformly and has no "
+                "bounds; set scaling: uniform and bounded: false, or line_search: backtracking"
+            )
+        if list(self.scales) != sorted(set(self.scales)) or self.scales[-1:] != (1.0,):
+            raise ValueError(
+                f"scales are {self.scales}; they must rise and end at 1.0, such as [0.5, 1.0]"
+            )
+        if not (self.style_layers or self.content_layers):
+            raise ValueError(
+                "style_layers and content_layers are both empty; name a layer in one of them"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkRecipe:
+    """Structure of the transformer net."""
+
+    norm: Norm = "instance"
+    upsample: Literal[
+        "upsample_conv", "conv_transpose", "conv_transpose_k4", "conv_transpose_k2", "pixel_shuffle"
+    ] = "upsample_conv"  # kernel size 3, unless the name says k4 or k2
+    interpolation: Literal["nearest", "bilinear"] = "nearest"  # of upsample_conv
+    padding: Padding = "reflect"
+    output: Literal["centered", "linear", "tanh150"] = "centered"
+    width: Annotated[float, Field(gt=0, le=4)] = 1.0  # of every layer, relative to 32-64-128
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRecipe(LossRecipe, NetworkRecipe):
+    """How to train a transformer net on the losses, or the checkpoint to load in its place."""
+
+    content_layers: tuple[str, ...] = ("relu2_2",)
+    style_layers: tuple[str, ...] = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
+    style_weight: Weight = 3.0
+    tv_weight: Weight = 0.0
+
+    steps: Annotated[int, Field(ge=0)] = 2000  # 0 leaves the network at its initial weights
+    batch_size: Annotated[int, Field(ge=1)] = 4
+    crop: Annotated[int, Field(ge=32, le=8192)] | None = None  # pixels; None: the suite's size
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    schedule: Literal["linear", "constant"] = "linear"  # after the warm-up: fall to zero, or not
+    warm_up: Annotated[float, Field(ge=0, lt=1)] = 0.1  # share of the steps with a rising rate
+
+    checkpoint: str | None = None  # a trained network: .safetensors, or pytorch/examples' .pth
+
+
+def _check_layer_weights(kind: str, layers: Sequence[str], weights: Sequence[float] | None) -> None:
+    if weights is not None and len(weights) != len(layers):
+        raise ValueError(
+            f"{kind}_layer_weights has {len(weights)} numbers for {len(layers)} "
+            f"{kind}_layers ({', '.join(layers)}); give one per layer"
+        )
