@@ -11,10 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import fake_packages
-from tests.helpers.command_line import ROOT, nstbench
-
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+from tests.helpers.command_line import ROOT
 
 
 @pytest.mark.parametrize("package", ["harness", "methods", "suites", "reports"])
@@ -51,35 +48,6 @@ def test_the_module_nstbench_exports_its_names_in_order() -> None:
     assert "METHODS" in nstbench.__all__
     assert all(hasattr(nstbench, name) for name in nstbench.__all__)
     assert list(nstbench.__all__) == sorted(nstbench.__all__, key=lambda n: (not n.isupper(), n))
-
-
-def test_every_command_and_suite_is_in_the_readme() -> None:
-    from harness.cli.main import main
-
-    assert "run" in main.commands
-    for name in main.commands:
-        assert f"nstbench {name}" in README, name
-    paths = list((ROOT / "suites").glob("*.yaml"))
-    assert paths
-    for path in paths:
-        assert f"`{path.stem}`" in README, path.stem
-
-
-def test_ci_runs_the_readmes_test_commands() -> None:
-    commands = (ROOT / ".ci" / "run").read_text(encoding="utf-8").strip().splitlines()[-2:]
-    assert "\n".join(commands) in README
-
-
-def test_the_method_in_the_readme_is_short_and_passes_the_checks(tmp_path: Path) -> None:
-    code = re.search(r"```python\n(# methods/.*?)```", README, re.DOTALL)
-    assert code is not None
-    assert len(code[1].splitlines()) < 60
-    name = re.search(r'register\("(\w+)"\)', code[1])
-    assert name is not None
-    fake_packages.install(tmp_path, name[1], code[1])
-    done = nstbench("check", name[1], env=fake_packages.path(tmp_path))
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "the same seed gives the same image: ok" in done.stdout
 
 
 def test_ruff_reports_no_problem() -> None:
