@@ -126,12 +126,13 @@ def test_four_times_the_passes_make_no_worse_picture(name: str, pair: tuple[str,
     assert_no_worse(Studio(*pair, 96), Gatys(**{**RECIPES[name], "iterations": 400}))
 
 
-GRAIN = 4.0
-"""As NOISE, for the suite: Adam leaves up to 3.2 grey levels of grain, at any learning rate."""
-
 SUITE = Path(__file__).parents[1] / "suites" / "artists.yaml"
 STYLE_LOSS = {"gatys": 0.03, "johnson": 0.4}
 """Of the untouched content's: good pictures have .002 to .01 and .1 to .3, noise .1 and more."""
+
+ADAM_GRAIN = 1.0
+"""Grey levels that Adam may have above NOISE. On *Seated Nude* it leaves 3.2 to 3.4 above content
+and style, at learning rates of 0.005, 0.01 and 0.02 alike."""
 
 COLOURS = {"gatys": 0.4, "johnson": 0.8}
 """Distance of the colours to the style's, as a share of the untouched content's."""
@@ -166,9 +167,11 @@ def test_pictures_of_the_artists_at_full_budgets(tmp_path: Path) -> None:
 def flaws(cell: Any, content: Any, style: Any) -> Iterator[str]:
     """Yield what a good picture would not have; anchors say what content and style have."""
     label = cell["label"]
+    grain = ADAM_GRAIN if cell["param.optimizer"] == "adam" else 0.0
+    most_noise = float(content["noise_sigma"]) + float(style["noise_sigma"]) + NOISE + grain
     bounds = {
         "style_loss": STYLE_LOSS[label],
-        "noise_sigma": float(content["noise_sigma"]) + float(style["noise_sigma"]) + GRAIN,
+        "noise_sigma": most_noise,
         "lab_distance": COLOURS[label] * float(content["lab_distance"]),
     }
     for score, most in bounds.items():
