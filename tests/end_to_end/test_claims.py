@@ -160,7 +160,7 @@ def test_the_page_has_the_verdicts_and_opens_in_the_users_browser(
     assert done.returncode == 0, done.stderr
     page = out / "upsamplers" / "report.html"
     assert (tmp_path / "opened").read_text(encoding="utf-8").strip() == page.resolve().as_uri()
-    assert "Upsample-conv has fewer checkerboards" in page.read_text(encoding="utf-8")
+    assert "Upsample-conv has fewer checkerboard artefacts" in page.read_text(encoding="utf-8")
     with (out / "upsamplers" / "claims.csv").open(newline="", encoding="utf-8") as file:
         kept = {row["claim_id"]: row["verdict"] for row in csv.DictReader(file)
                 if row["primary"] == "True"}  # fmt: skip

@@ -9,7 +9,8 @@
 #   .gpu/mirror/                        copies of the suites' images, as for --mirror
 #   .gpu/photos/                        photographs for the training of feed-forward networks
 #   .gpu/whl/*.whl                      wheels of missing dependencies, for example from
-#       pip download --no-deps --only-binary=:all: -d .gpu/whl pydantic pydantic_core pebble lpips
+#       pip download --no-deps --only-binary=:all: -d .gpu/whl pydantic pydantic_core annotated-types \
+#           typing-inspection pebble lpips platformdirs psutil
 #
 # Results are written to $OUT: summary.txt, log.txt, machine.txt, profile.txt, records.tar.gz.
 #

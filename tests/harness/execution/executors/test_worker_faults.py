@@ -91,7 +91,7 @@ def test_a_run_ends_after_too_many_failed_cells(
 ) -> None:
     bench = Bench(tmp_path, site, "  trouble: {params: {way: raises}}\n", seeds="[0,1,2,3,4,5]")
     output = bench.run(*limit, code=3)
-    assert f"{6 - left} failed: the run ends here" in output
+    assert f"The run ends: {6 - left} cells failed" in output
     # The worker may be up to two cells ahead; they are completed.
     assert 6 - left <= len(list(bench.store.records(bench.store.run()))) <= 8 - left
 

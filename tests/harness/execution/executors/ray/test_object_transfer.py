@@ -67,8 +67,8 @@ def job_with_file(path: str) -> Job:
 
 def resources_with(*photographs: Path, **fields: Any) -> Resources:
     return Resources(
-        EncoderUse("e", "w", "o"), **{"encoder_files": {}, "metrics": (), **fields},
-        device="cpu", precision="float32", training_files=photographs,
+        encoder=EncoderUse("e", "w", "o"), device="cpu", precision="float32",
+        training_files=photographs, **{"encoder_files": {}, "metrics": (), **fields},
     )  # fmt: skip
 
 
