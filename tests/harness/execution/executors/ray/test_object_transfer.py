@@ -29,7 +29,7 @@ from tests.harness.execution.executors.test_ipc import job
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric with a network."""
+    """A metric with a network, or without."""
 
     network_file: str = ""
 
@@ -111,7 +111,7 @@ def test_the_resources_name_the_copies_of_the_node(transfer: Transfer, tmp_path:
     for path in (weights, net, photograph):
         path.write_bytes(path.name.encode())
     encoder_files = {"abc": weights, "drawn": None}
-    metrics = (Metric(str(net)), Metric(), object())
+    metrics = (Metric(str(net)), Metric())
     sent = resources_with(photograph, encoder_files=encoder_files, metrics=metrics)
     package = transfer.packer.pack_resources(sent)
     found = map_resource_files(package.content, transfer.node.fetch(package.files))
@@ -121,7 +121,7 @@ def test_the_resources_name_the_copies_of_the_node(transfer: Transfer, tmp_path:
         return transfer.folder / name
 
     assert found.encoder_files == {"abc": copy(weights), "drawn": None}
-    assert found.metrics == (Metric(str(copy(net))), Metric(), metrics[2])
+    assert found.metrics == (Metric(str(copy(net))), Metric())
     assert found.training_files == (copy(photograph),)
     assert copy(weights).read_bytes() == b"w.pth"
     assert sorted(transfer.requests[0]) == sorted(map(str, (weights, net, photograph)))
