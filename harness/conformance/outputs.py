@@ -20,7 +20,7 @@ MAX_BATCH_DIFFERENCE = 1 / 255
 
 def check_runs(probe: Probe) -> Iterator[ValidationIssue]:
     """Fit and stylize; an exception is the issue."""
-    assert probe.first_run
+    _ = probe.first_run
     yield from ()
 
 

@@ -74,13 +74,13 @@ def _check_params(
             return
         if probe.missing_layers:
             missing = ", ".join(probe.missing_layers)
-            why = f"skipped: the encoder with random weights has no {missing}"
+            why = f"skipped (the encoder with random weights has no {missing})"
             yield Finding(section, "fit and stylize run", "fair", why)
             return
     for title, check in checks.items():
         members = OPTIONAL_MEMBERS.get(check, ())
         if members and not any(member in dir(cls) for member in members):
-            why = f"skipped: the method has no {' and no '.join(members)}"
+            why = f"skipped (no {' and no '.join(members)})"
             yield Finding(section, title, "good", why)
             continue
         yield from _run_check(section, title, partial(check, probe), cls)

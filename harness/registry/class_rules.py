@@ -5,17 +5,15 @@ from __future__ import annotations
 import dataclasses
 import json
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING
-from typing import Any, TypeAlias
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
 from harness.protocols import Method, Metric
 from harness.registry.diagnostics import ValidationIssue, describe_exception
-
-Rule: TypeAlias = Callable[[type[Any]], Iterator[ValidationIssue]]
 
 BASES: dict[str, type[Any]] = {"method": Method, "metric": Metric}
 REQUIRED = {"method": ("fit",), "metric": ("unit", "better", "lens", "__call__")}
@@ -25,8 +23,12 @@ def check_class(cls: type[Any], kind: str) -> list[ValidationIssue]:
     """Return the issues that prevent the registration of a class. Takes microseconds."""
     if issues := [*check_frozen(cls), *check_base(cls, kind)]:
         return issues
-    rules = (check_version, check_defaults, check_presets, *member_rules(kind))
-    return [issue for rule in rules for issue in rule(cls)]
+    return [
+        *check_version(cls),
+        *check_defaults(cls),
+        *check_presets(cls),
+        *check_members(cls, kind),
+    ]
 
 
 def check_frozen(cls: type[Any]) -> Iterator[ValidationIssue]:
@@ -99,18 +101,14 @@ def check_presets(cls: type[Any]) -> Iterator[ValidationIssue]:
         )
 
 
-def member_rules(kind: str) -> Iterator[Rule]:
-    """Yield a rule for each member that classes of a kind must define."""
+def check_members(cls: type[Any], kind: str) -> Iterator[ValidationIssue]:
+    """Check that the class defines the required members of its kind."""
     for name in REQUIRED[kind]:
-
-        def check_member(cls: type[Any], name: str = name) -> Iterator[ValidationIssue]:
-            if not hasattr(cls, name) or name in cls.__abstractmethods__:
-                yield ValidationIssue(
-                    f"it does not define {name}",
-                    f"harness/protocols.py lists the members that a {kind} must define.",
-                )
-
-        yield check_member
+        if not hasattr(cls, name) or name in cls.__abstractmethods__:
+            yield ValidationIssue(
+                f"it does not define {name}",
+                f"harness/protocols.py lists the members that a {kind} must define.",
+            )
 
 
 def check_construction(cls: type[Any]) -> Iterator[ValidationIssue]:

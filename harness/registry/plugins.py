@@ -84,9 +84,10 @@ def builtin_sources(package: str) -> Iterator[Source]:
 
 
 def entry_point_sources(kind: str) -> Iterator[Source | PluginError]:
-    """Yield the entry points of all packages, and an error for those that Python confuses.
+    """Yield the entry points of all packages, and an error for each package in a conflict.
 
-    `importlib.metadata.entry_points` ignores the second copy of a package that is installed twice.
+    `importlib.metadata.entry_points` is not used: it ignores the second copy of a package that is
+    installed twice.
     """
     group = f"nstbench.{kind}s"
     sources = [source for one in distributions() for source in _entry_points(one, group)]
@@ -155,7 +156,7 @@ def name_conflict(rivals: Sequence[type[Any]], *, builtin: bool) -> ValidationIs
     files = ", ".join(dict.fromkeys(_file(rival.__module__) for rival in rivals))
     if builtin:
         return ValidationIssue(
-            f"the name belongs to {files} and cannot be replaced", "Register it under another name."
+            f"the name is used by {files} and cannot be replaced", "Register it under another name."
         )
     return ValidationIssue(
         f"{files} registers the same name", "Rename one of them, or uninstall a package."

@@ -28,7 +28,7 @@ EVENTS: list[threading.Event] = []
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sound(Method):
+class Correct(Method):
     """Add a brightness, a feature mean and a little noise to the content; keep all rules."""
 
     version: ClassVar[int] = 1
@@ -62,7 +62,7 @@ class Sound(Method):
         return self.stylizer(tensors)
 
 
-paint_correctly = Sound.paint
+paint_correctly = Correct.paint
 
 
 def calling(action: Callable[[Any, Any], Any]) -> Callable[..., Any]:
@@ -228,7 +228,7 @@ def planted() -> Iterator[Callable[..., str]]:
 
     def plant(**members: Any) -> str:
         names = {"__module__": __name__, "__doc__": "Planted.", "__qualname__": "Planted"}
-        undecorated = type("Planted", (Sound,), {**names, **members})
+        undecorated = type("Planted", (Correct,), {**names, **members})
         cls = dataclass(frozen=True, kw_only=True)(undecorated)
         globals()["Planted"] = cls
         METHODS.names()
