@@ -113,7 +113,9 @@ def check_batch(probe: Probe) -> Iterator[ValidationIssue]:
 def check_restore(probe: Probe) -> Iterator[ValidationIssue]:
     """Check that an exported and restored stylizer gives the same image."""
     if not isinstance(probe.method, SupportsExport):
-        yield ValidationIssue("it has one of export and restore", "Define both, or neither.")
+        yield ValidationIssue(
+            "it defines only one of export and restore", "Define both, or neither."
+        )
         return
     stylizer, steps = probe.fit(), list[ReportedStep]()
     tensors = safetensors.torch.load(safetensors.torch.save(probe.method.export(stylizer)))

@@ -43,7 +43,7 @@ def _check_losses(step: ReportedStep) -> Iterator[ValidationIssue]:
     parts = [loss for name, loss in step.losses.items() if name != "total"]
     if total is None:
         yield ValidationIssue(
-            f"the losses of a step are {', '.join(step.losses) or 'empty'}, without total",
+            f"the losses of a step are {', '.join(step.losses) or 'none'}; total is missing",
             'Report the minimized loss as "total".',
         )
     elif not isfinite(total):

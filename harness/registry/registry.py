@@ -1,4 +1,4 @@
-"""Names of methods and metrics, which are found in folders of nstbench and by entry points.
+"""Register the methods and metrics of nstbench and, by entry point, of other packages.
 
 Parameters of registered classes are validated by pydantic in strict mode; unknown ones are errors.
 A class that cannot be used becomes a `PluginError`, raised only when its name is requested.

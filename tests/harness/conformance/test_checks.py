@@ -179,7 +179,7 @@ PLANTED: dict[str, tuple[str, str, dict[str, Any]]] = {
                     {"paint": reporting(*(Step(i, 20, {"total": 1.0}) for i in (10, 20)))}),
     "beyond the end": (STEPS, "step 2 of 1",
                        {"paint": reporting(*(Step(i, 1, {"total": 1.0}) for i in (1, 2)))}),
-    "no total": (STEPS, "the losses of a step are style, without total",
+    "no total": (STEPS, "the losses of a step are style; total is missing",
                  {"paint": reporting(Step(1, 1, {"style": 1.0}))}),
     "unweighted parts": (STEPS, "the total of a step is 3, but its losses add up to 2",
                          {"paint": reporting(Step(1, 1, {"style": 2.0, "total": 3.0}))}),
