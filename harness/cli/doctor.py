@@ -115,7 +115,7 @@ def _versions() -> Iterator[Finding]:
 
 def _plugins() -> Iterator[Finding]:
     for fault in (*METHODS.faults, *METRICS.faults):
-        what = f"{fault.origin}: {fault.flaw.what}"
+        what = f"{fault.origin}: {fault.issue.what}"
         yield Finding("plug-ins", f"{fault.kind} {fault.name}", "fair", what, fault.remedy)
 
 

@@ -1,4 +1,4 @@
-"""What every method keeps to, as checks that can be run on any that is registered."""
+"""Checks that every registered method must pass (`nstbench check`)."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from harness.registry.plugins import PluginError
 
 
 def examine(name: str) -> Iterator[Finding]:
-    """Run every check on a method, or say why it cannot be used.
+    """Run all checks on a method, or yield the reasons why it cannot be used.
 
     Raises:
-        UnknownNameError: There is no such method.
+        UnknownNameError: No method has this name.
     """
     faults = faults_of(name)
     for fault in faults:
-        what = f"{fault.origin}: {fault.flaw.what}"
-        yield Finding(name, "it can be used", "bad", what, fault.flaw.remedy)
+        what = f"{fault.origin}: {fault.issue.what}"
+        yield Finding(name, "the class can be registered", "bad", what, fault.issue.remedy)
     if not faults:
         METHODS.get(name)
-        from harness.conformance.runner import tried  # torch loads here, not before
+        from harness.conformance.runner import run_checks  # imports torch
 
-        yield from tried(name)
+        yield from run_checks(name)
 
 
 def faults_of(name: str) -> list[PluginError]:
-    """Return why a name cannot be used; nothing where it can, or where nobody brings it."""
+    """Return the reasons why a name cannot be used; empty if it can, or if it is unknown."""
     if name in METHODS or name in METRICS:
         return []
     return [fault for fault in (*METHODS.faults, *METRICS.faults) if fault.name == name]

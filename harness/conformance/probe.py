@@ -1,4 +1,4 @@
-"""A method under observation: what it takes to run it, and what is noted while it runs."""
+"""Run a method on small images and observe its side effects."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from harness.resources.training_images import Crops
 from harness.resources.weights import WeightsStore
 
 SIZE = 48  # long edge, pixels
-REALISTIC = 64
-"""Long edge, in pixels, of the images on which results are judged, not only conduct."""
+REALISTIC_SIZE = 64
+"""Long edge, in pixels, of images for checks that measure the quality of results."""
 
 PAINTING = "starry-night"
-"""Strokes of saturated colour: what drives an optimiser out of [0, 1]. Photographs seldom do."""
+"""A style with saturated strokes, which drive an optimizer out of [0, 1] more than photographs."""
 
 SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
     "gradients": (torch.is_grad_enabled, torch.set_grad_enabled),
@@ -43,78 +43,91 @@ SETTINGS: dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]] = {
         torch.are_deterministic_algorithms_enabled, torch.use_deterministic_algorithms
     ),
 }  # fmt: skip
+"""Global settings of torch, each with its getter and setter."""
 
 
 @dataclass(frozen=True)
-class Reported:
-    """A step as it was when it was reported; later the method may reuse its tensors."""
+class ReportedStep:
+    """A copy of a step: the method may reuse its tensors later."""
 
     index: int
     of: int
     losses: dict[str, float]
-    shape: tuple[int, ...] | None  # of its image
+    image_shape: tuple[int, ...] | None
 
 
 @dataclass(frozen=True)
-class Trial:
-    """One fit and one stylization, and what they did besides."""
+class ObservedRun:
+    """The image of one fit and one stylization, and their side effects."""
 
     image: Image
-    steps: dict[str, list[Reported]]  # by phase
-    asked: frozenset[str]  # layers
-    read: bool  # photographs to train on
+    steps: dict[str, list[ReportedStep]]  # by phase: fit, stylize
+    layers_read: frozenset[str]
+    reads_photographs: bool  # to train on
     printed: str
-    drew: tuple[str, ...]  # global random generators that moved
-    set: tuple[str, ...]  # torch's settings that are others now
-    altered: tuple[str, ...]  # content and style, where they were written to
+    generators_used: tuple[str, ...]  # global ones
+    settings_changed: tuple[str, ...]  # names in SETTINGS
+    inputs_changed: tuple[str, ...]  # content, style
 
 
-class Lab:
-    """A method with an encoder, photographs and contexts to run it with."""
+class Probe:
+    """A method with the encoder, images and contexts to run it with."""
 
     size = SIZE
 
     def __init__(self, method: Any) -> None:
         self.method = method
         self.content, self.style = photograph("coffee", SIZE), photograph("chelsea", 40)
-        self.threads = set(threading.enumerate())
+        self.initial_threads = set(threading.enumerate())
 
     @cached_property
     def encoder(self) -> LayeredEncoder:
-        """The encoder of random weights, with what the method lets stand in."""
+        """The encoder with random weights, with the method's stand-in layers."""
         network = offline_encoder("random")
         return network.with_stand_ins(encoders.stood_in(self.method, network.layers))
 
     @cached_property
-    def missing(self) -> list[str]:
-        """The layers that are declared and that the encoder lacks."""
-        there = {*self.encoder.layers, *self.encoder.stand_ins}
-        return [layer for layer in self.method.layers if layer not in there]
+    def missing_layers(self) -> list[str]:
+        """Declared layers that the encoder does not have."""
+        available = {*self.encoder.layers, *self.encoder.stand_ins}
+        return [layer for layer in self.method.layers if layer not in available]
 
     @cached_property
-    def trial(self) -> Trial:
-        """The first run; most checks look at it."""
+    def first_run(self) -> ObservedRun:
+        """The run that most checks read."""
         return self.run()
 
-    def run(self) -> Trial:
-        """Fit and stylize from seed 0, under observation."""
-        asked, read = set[str](), list[int]()
-        steps: dict[str, list[Reported]] = {"fit": [], "stylize": []}
+    def run(self) -> ObservedRun:
+        """Fit and stylize with seed 0, and observe the side effects."""
+        layers, batch_sizes = set[str](), list[int]()
+        steps: dict[str, list[ReportedStep]] = {"fit": [], "stylize": []}
         images = {"content": self.content, "style": self.style}
-        before = {name: image.clone() for name, image in images.items()}
-        encoder = Encoder(self.encoder, asked)
-        with _own_settings() as changed, _own_randomness() as drew, _printed() as printed:
-            contexts = {p: self.context(0, own, encoder, read) for p, own in steps.items()}
+        originals = {name: image.clone() for name, image in images.items()}
+        encoder = RecordingEncoder(self.encoder, layers)
+        with (
+            _restore_settings() as settings,
+            _restore_generators() as generators,
+            _capture_stdout() as printed,
+        ):
+            contexts = {
+                phase: self.context(0, reported, encoder, batch_sizes)
+                for phase, reported in steps.items()
+            }
             stylizer = self.method.fit(self.style, contexts["fit"])
             image = stylizer(self.content, contexts["stylize"])
-        altered = (name for name in images if not torch.equal(images[name], before[name]))
-        return Trial(
-            image, steps, frozenset(asked), bool(read), "".join(printed), tuple(drew),
-            tuple(changed), tuple(altered),
-        )  # fmt: skip
+        return ObservedRun(
+            image=image,
+            steps=steps,
+            layers_read=frozenset(layers),
+            reads_photographs=bool(batch_sizes),
+            printed="".join(printed),
+            generators_used=tuple(generators),
+            settings_changed=tuple(settings),
+            inputs_changed=tuple(n for n in images if not torch.equal(images[n], originals[n])),
+        )
 
     def fit(self, style: Image | None = None) -> Stylizer:
-        """Fit from seed 0."""
+        """Fit with seed 0, by default to the probe's style."""
         stylizer: Stylizer = self.method.fit(
             self.style if style is None else style, self.context(0)
         )
@@ -123,20 +136,21 @@ class Lab:
     def context(
         self,
         seed: int,
-        steps: list[Reported] | None = None,
-        encoder: Encoder | LayeredEncoder | None = None,
-        read: list[int] | None = None,
+        steps: list[ReportedStep] | None = None,
+        encoder: RecordingEncoder | LayeredEncoder | None = None,
+        batch_sizes: list[int] | None = None,
     ) -> Context:
-        """Return what a method may lean on.
+        """Return a context on the CPU.
 
         Args:
-            seed: Of its generator.
-            steps: Collects what is reported.
-            encoder: Instead of the plain one.
-            read: Collects the sizes of the batches that are asked for.
+            seed: Seed of the generator.
+            steps: Receives the reported steps.
+            encoder: Replaces the encoder of the probe.
+            batch_sizes: Receives the size of each request for training batches.
         """
         generator = torch.Generator().manual_seed(seed)
-        kept, sizes = [] if steps is None else steps, [] if read is None else read
+        steps = [] if steps is None else steps
+        sizes = [] if batch_sizes is None else batch_sizes
 
         def batches(batch_size: int, crop: int | None, skip: int = 0) -> Iterator[Image]:
             sizes.append(batch_size)
@@ -148,67 +162,67 @@ class Lab:
             generator=generator,
             encoder=encoder or self.encoder,
             size=self.size,
-            on_step=lambda step: kept.append(_reported(step)),
+            on_step=lambda step: steps.append(_copy_step(step)),
             batches=batches,
             note=lambda text: None,
         )
 
 
-class RealisticLab(Lab):
-    """A method with `compact`, where that has its layers, and with a painting as the style."""
+class RealisticProbe(Probe):
+    """A probe with a painting as the style and, if it has the method's layers, `compact`."""
 
-    size = REALISTIC
+    size = REALISTIC_SIZE
 
     def __init__(self, method: Any) -> None:
         super().__init__(method)
-        # Copies: a method may write to them.
-        self.content = photograph("coffee", REALISTIC).clone()
-        self.style = painting(REALISTIC).clone()
+        # The images are cached, and the method may write to them.
+        self.content = photograph("coffee", REALISTIC_SIZE).clone()
+        self.style = painting(REALISTIC_SIZE).clone()
 
     @cached_property
     def encoder(self) -> LayeredEncoder:
-        """The encoder that comes with nstbench; of random weights where it ends too early."""
+        """The encoder `compact`, or the one with random weights if `compact` lacks a layer."""
         network = offline_encoder("compact")
         network = network.with_stand_ins(encoders.stood_in(self.method, network.layers))
-        there = {*network.layers, *network.stand_ins}
-        return network if there >= set(self.method.layers) else super().encoder
+        available = {*network.layers, *network.stand_ins}
+        return network if available >= set(self.method.layers) else super().encoder
 
 
-class Encoder:
-    """An encoder that has what the protocol says and no more, and notes what it is asked for."""
+class RecordingEncoder:
+    """An encoder with the members of the protocol only, which records the requested layers."""
 
-    def __init__(self, network: LayeredEncoder, asked: set[str]) -> None:
-        self._network, self._asked = network, asked
+    def __init__(self, network: LayeredEncoder, layers_read: set[str]) -> None:
+        self._network, self._layers_read = network, layers_read
         self.name, self.layers, self.dtype = network.name, network.layers, network.dtype
 
     def __call__(self, image: Image, layers: Sequence[str]) -> dict[str, torch.Tensor]:
         """Return the features at `layers`."""
-        self._asked.update(layers)
+        self._layers_read.update(layers)
         return self._network(image, layers)
 
     def with_options(
         self, *, pooling: Any = "max", scale: Scale = "imagenet", upcast: bool = True
-    ) -> Encoder:
-        """Return the same weights with another pooling, or features on another scale."""
-        other = self._network.with_options(pooling=pooling, scale=scale, upcast=upcast)
-        return Encoder(other, self._asked)
+    ) -> RecordingEncoder:
+        """Return an encoder with the same weights and another pooling or feature scale."""
+        network = self._network.with_options(pooling=pooling, scale=scale, upcast=upcast)
+        return RecordingEncoder(network, self._layers_read)
 
 
 @cache
 def offline_encoder(name: str) -> LayeredEncoder:
-    """Return `random` or `compact`, the encoders that every machine has."""
+    """Return `random` or `compact`, the encoders that need no download."""
     return encoders.load(*encoders.find(name, WeightsStore(Network(offline=True), {})))
 
 
 @cache
 def photograph(name: str, size: int) -> Image:
-    """Return one of scikit-image's photographs with the given long edge."""
+    """Return a photograph of scikit-image with the given long edge."""
     return to_tensor(np.asarray(resize(read(skimage_photograph(name)), size)))
 
 
 @cache
 def painting(size: int) -> Image:
-    """Return a painting that nstbench makes itself, with the given long edge."""
+    """Return a generated painting with the given long edge."""
     return to_tensor(stand_ins.paint(PAINTING, size, size * 3 // 4))
 
 
@@ -217,22 +231,22 @@ def _crops(crop: int, size: int) -> Crops:
     return Crops([skimage_photograph("coffee"), skimage_photograph("chelsea")], crop, size)
 
 
-def _reported(step: Step) -> Reported:
+def _copy_step(step: Step) -> ReportedStep:
     losses = {name: float(loss) for name, loss in step.losses.items()}
     shape = None if step.image is None else tuple(step.image.shape)
-    return Reported(step.index, step.of, losses, shape)
+    return ReportedStep(step.index, step.of, losses, shape)
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
-    """Put back what a method may have changed for all who run after it."""
-    with _own_settings(), _own_randomness():
+def restore_global_state() -> Iterator[None]:
+    """Restore settings and generators that a method may have changed."""
+    with _restore_settings(), _restore_generators():
         yield
 
 
 @contextmanager
-def _own_settings() -> Iterator[list[str]]:
-    """Put torch's settings back, and name those that were changed."""
+def _restore_settings() -> Iterator[list[str]]:
+    """Restore torch's settings at the end, and fill the list with the names of changed ones."""
     changed: list[str] = []
     before = {name: get() for name, (get, _) in SETTINGS.items()}
     try:
@@ -244,24 +258,24 @@ def _own_settings() -> Iterator[list[str]]:
 
 
 @contextmanager
-def _own_randomness() -> Iterator[list[str]]:
-    """Run from one state of all global generators, put them back, and name those that moved."""
-    drew: list[str] = []
-    kept = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
+def _restore_generators() -> Iterator[list[str]]:
+    """Seed the global generators, restore them at the end, and list those that were used."""
+    used: list[str] = []
+    saved = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
     torch.manual_seed(SIZE)
     np.random.seed(SIZE)  # noqa: NPY002
     random.seed(SIZE)
-    before = _states()
+    before = _generator_states()
     try:
-        yield drew
+        yield used
     finally:
-        drew += [name for name, state in _states().items() if state != before[name]]
-        torch.set_rng_state(kept[0])
-        np.random.set_state(kept[1])  # noqa: NPY002
-        random.setstate(kept[2])
+        used += [name for name, state in _generator_states().items() if state != before[name]]
+        torch.set_rng_state(saved[0])
+        np.random.set_state(saved[1])  # noqa: NPY002
+        random.setstate(saved[2])
 
 
-def _states() -> dict[str, object]:
+def _generator_states() -> dict[str, object]:
     return {
         "torch": torch.get_rng_state().numpy().tobytes(),
         "numpy": pickle.dumps(np.random.get_state()),  # noqa: NPY002
@@ -270,8 +284,8 @@ def _states() -> dict[str, object]:
 
 
 @contextmanager
-def _printed() -> Iterator[list[str]]:
-    """Collect what goes to stdout."""
+def _capture_stdout() -> Iterator[list[str]]:
+    """Append everything that is written to stdout to the list, at the end."""
     printed: list[str] = []
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as file:
         try:

@@ -1,7 +1,7 @@
-"""One method through all checks.
+"""Run all checks on one method.
 
-The encoder has random weights, the images are small and the budgets a few passes: enough to see
-the contract kept, not enough to see a painting.
+Images are small, budgets are a few passes, and most checks use an encoder with random weights.
+This is enough to test the rules for methods, but not to judge the images.
 """
 
 from __future__ import annotations
@@ -15,96 +15,105 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from harness.conformance.checks import ALWAYS, FIRST, ONCE, OPTIONAL, Check, documented
-from harness.conformance.probe import Lab, undisturbed
+from harness.conformance.checks import (
+    DEFAULTS_ONLY,
+    EVERY_PRESET,
+    OPTIONAL_MEMBERS,
+    PRECONDITIONS,
+    Check,
+)
+from harness.conformance.declarations import check_documentation
+from harness.conformance.probe import Probe, restore_global_state
 from harness.registry import METHODS, class_rules, plugins
-from harness.registry.class_rules import ValidationIssue
-from harness.registry.diagnostics import Finding
+from harness.registry.diagnostics import Finding, ValidationIssue, describe_exception
 from harness.registry.redirect_stdout import stdout_to
 
-BRIEF = {"iterations": 3, "steps": 2, "batch_size": 2}
-"""What these parameters are set to, where a method has them and takes so little."""
+SMALL_BUDGETS = {"iterations": 3, "steps": 2, "batch_size": 2}
+"""Values of these parameters, for methods that have them and accept such small ones."""
 
 
-def tried(name: str) -> Iterator[Finding]:
-    """Run every check that applies: by the method's defaults, and by each of its presets."""
+def run_checks(name: str) -> Iterator[Finding]:
+    """Run the checks of a method's class, of its defaults and of each of its presets."""
     cls = METHODS.get(name)
-    for holds, look in {
-        "it is a frozen dataclass with a version, all its parameters have defaults": lambda: (
-            class_rules.flaws(cls, METHODS.kind)
+    class_checks: dict[str, Callable[[], Iterable[ValidationIssue]]] = {
+        "the class is a frozen dataclass with a version, and all parameters have defaults": (
+            partial(class_rules.check_class, cls, METHODS.kind)
         ),
-        "it can be made from its defaults, and they from a record": lambda: class_rules.built(cls),
-        "it says what it is and where it is from": lambda: documented(cls),
-    }.items():
-        yield from _told(name, holds, look, cls)
-    yield from _run(name, name, {}, {**ALWAYS, **ONCE})
+        "the defaults are valid and can be stored in a record": (
+            partial(class_rules.check_construction, cls)
+        ),
+        "docstrings describe the method and name its source": partial(check_documentation, cls),
+    }
+    for title, check in class_checks.items():
+        yield from _run_check(name, title, check, cls)
+    yield from _check_params(name, name, {}, {**EVERY_PRESET, **DEFAULTS_ONLY})
     for preset, params in cls.presets.items():
-        wrong = [f for f in _run("presets", name, params, ALWAYS) if f.state != "good"]
-        yield from (replace(one, name=f"{preset}: {one.name}") for one in wrong)
-        if not wrong:
+        findings = _check_params("presets", name, params, EVERY_PRESET)
+        problems = [finding for finding in findings if finding.state != "good"]
+        yield from (replace(one, name=f"{preset}: {one.name}") for one in problems)
+        if not problems:
             yield Finding("presets", preset, "good", "ok")
 
 
-def _run(
+def _check_params(
     section: str, name: str, params: Mapping[str, Any], checks: Mapping[str, Check]
 ) -> Iterator[Finding]:
-    """Run a method and look at what it did, as far as it can be run at all."""
+    """Run the preconditions and, if they are met, the checks of a method with parameters."""
     cls = METHODS.get(name)
     try:
-        lab = Lab(_brief(name, params))
+        probe = Probe(_build_small(name, params))
     except ValidationError as error:
         what = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        yield Finding(section, "its parameters are right", "bad", what, "Mend them.")
+        remedy = "Correct these parameters."
+        yield Finding(section, "the parameters are valid", "bad", what, remedy)
         return
-    for holds, check in FIRST.items():
-        found = list(_told(section, holds, partial(check, lab), cls))
-        yield from found
-        if found[0].state == "bad":
+    for title, check in PRECONDITIONS.items():
+        findings = list(_run_check(section, title, partial(check, probe), cls))
+        yield from findings
+        if findings[0].state == "bad":
             return
-        if lab.missing:
-            why = f"not tried: the encoder of random weights has no {', '.join(lab.missing)}"
-            yield Finding(section, "it runs", "fair", why)
+        if probe.missing_layers:
+            missing = ", ".join(probe.missing_layers)
+            why = f"skipped (the encoder with random weights has no {missing})"
+            yield Finding(section, "fit and stylize run", "fair", why)
             return
-    for holds, check in checks.items():
-        missing = [name for name in OPTIONAL.get(check, ()) if name not in dir(cls)]
-        if missing and len(missing) == len(OPTIONAL[check]):
-            yield Finding(section, holds, "good", f"it has no {' and no '.join(missing)}")
+    for title, check in checks.items():
+        members = OPTIONAL_MEMBERS.get(check, ())
+        if members and not any(member in dir(cls) for member in members):
+            why = f"skipped (no {' and no '.join(members)})"
+            yield Finding(section, title, "good", why)
             continue
-        yield from _told(section, holds, partial(check, lab), cls)
+        yield from _run_check(section, title, partial(check, probe), cls)
 
 
-def _brief(name: str, params: Mapping[str, Any]) -> Any:
+def _build_small(name: str, params: Mapping[str, Any]) -> Any:
     """Return the method with small budgets."""
-    METHODS.build(name, params)  # raises where a budget of the preset's own is wrong
-    given = dict(params)
+    METHODS.build(name, params)  # raises if a budget of the preset is invalid
+    small = dict(params)
     fields = {field.name for field in dataclasses.fields(METHODS.get(name))}
-    for key in fields & BRIEF.keys():
+    for key in fields & SMALL_BUDGETS.keys():
         try:
-            METHODS.build(name, {**given, key: BRIEF[key]})
+            METHODS.build(name, {**small, key: SMALL_BUDGETS[key]})
         except ValidationError:
             continue
-        given[key] = BRIEF[key]
-    return METHODS.build(name, given)
+        small[key] = SMALL_BUDGETS[key]
+    return METHODS.build(name, small)
 
 
-def _told(
-    section: str, holds: str, look: Callable[[], Iterable[ValidationIssue]], cls: type[Any]
+def _run_check(
+    section: str, title: str, check: Callable[[], Iterable[ValidationIssue]], cls: type[Any]
 ) -> Iterator[Finding]:
-    """Run one check; a method may raise anything, and what it prints is none of our answer."""
+    """Run one check. An exception is an issue, and the method's output goes to stderr."""
     try:
-        with undisturbed(), stdout_to(sys.stderr, plugins.STDERR):
-            found = list(look())
+        with restore_global_state(), stdout_to(sys.stderr, plugins.STDERR):
+            issues = list(check())
     except KeyboardInterrupt:
         raise
     except BaseException as error:
-        where = plugins.place_of(cls.__module__, error)
-        found = [
-            ValidationIssue(
-                f"it raised {class_rules.last_line(error)} ({where})",
-                "Mend that line, or what it leans on.",
-            )
-        ]
-    for flaw in found:
-        yield Finding(section, holds, "bad", flaw.what, flaw.remedy)
-    if not found:
-        yield Finding(section, holds, "good", "ok")
+        location = plugins.locate(cls.__module__, error)
+        what = f"it raised {describe_exception(error)}" + (f" ({location})" if location else "")
+        issues = [ValidationIssue(what, "Fix the error, or what causes it.")]
+    for issue in issues:
+        yield Finding(section, title, "bad", issue.what, issue.remedy)
+    if not issues:
+        yield Finding(section, title, "good", "ok")

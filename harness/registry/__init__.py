@@ -1,4 +1,4 @@
-"""Methods and metrics by name: those of this project and those of other installed packages."""
+"""Methods and metrics by name, from nstbench and from other installed packages."""
 
 from harness.registry.registry import FOUND, METHODS, METRICS, Registry, settings
 

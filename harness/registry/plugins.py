@@ -1,7 +1,7 @@
-"""Methods and metrics of other packages: found, and imported at arm's length.
+"""Find methods and metrics in the folders of nstbench and in other packages, and import them.
 
-A stranger's package may raise anything, print, or bring less than it promises. What cannot be used
-becomes a Fault, which `list` and `doctor` tell and a suite that names it fails on; others go on.
+A module of another package may raise any exception, print, or register nothing. What cannot be
+used becomes a `PluginError`: a warning of `list` and `doctor`, an error in a suite that names it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Any
 
-from harness.registry.class_rules import ValidationIssue, last_line
+from harness.registry.diagnostics import ValidationIssue, describe_exception
 from harness.registry.redirect_stdout import stdout_to
 
 STDERR = 2
@@ -26,55 +26,55 @@ STDERR = 2
 
 @dataclass(frozen=True)
 class Source:
-    """A module that registers classes: a file of a folder of ours, or a package's entry point."""
+    """A module that registers classes: a file of nstbench, or an entry point of a package."""
 
-    name: str  # what a suite is likely to call what it brings
+    name: str  # of the file or entry point, usually that of the class as well
     module: str
     load: Callable[[], object]
-    where: str  # to look at where its own file is not found
-    package: str = ""  # with its version; none has brought a file of ours
+    where: str  # path to report if the file of the module is unknown
+    package: str = ""  # name and version; empty for files of nstbench
 
     @property
     def project(self) -> str:
-        """The package without its version, as indexes write it."""
+        """The normalized name of the package, without its version."""
         return re.sub(r"[-_.]+", "-", self.package.partition(" ")[0]).lower()
 
-    def brings(self, cls: type[Any]) -> bool:
-        """Tell whether a class comes from its module or from below it."""
+    def defines(self, cls: type[Any]) -> bool:
+        """Return whether a class is defined in this module or in a submodule."""
         return f"{cls.__module__}.".startswith(f"{self.module}.")
 
 
 @dataclass(frozen=True)
 class PluginError:
-    """A class, or all that a source would bring, that cannot be used."""
+    """A class, or a source with all its classes, that cannot be used."""
 
     kind: str
     name: str
     package: str
     file: str
-    flaw: ValidationIssue
+    issue: ValidationIssue
     traceback: str = ""
 
     @property
     def origin(self) -> str:
-        """The package and the file, as far as they are known."""
+        """The package and the file, if they are known."""
         return f"{self.package} ({self.file})" if self.package else self.file
 
     @property
     def remedy(self) -> str:
-        """What would help, and where there is more to read."""
-        more = f" `nstbench check {self.name}` shows the whole traceback."
-        return self.flaw.remedy + (more if self.traceback else "")
+        """The remedy, and the command that shows the traceback if there is one."""
+        hint = f" `nstbench check {self.name}` shows the traceback."
+        return self.issue.remedy + (hint if self.traceback else "")
 
     def __str__(self) -> str:
-        what = self.flaw.what.rstrip(".")
+        what = self.issue.what.rstrip(".")
         return (
             f"The {self.kind} {self.name!r} of {self.origin} cannot be used: {what}. {self.remedy}"
         )
 
 
-def in_folder(package: str) -> Iterator[Source]:
-    """Yield the modules of a package of ours, helpers left out."""
+def builtin_sources(package: str) -> Iterator[Source]:
+    """Yield the modules of a package of nstbench, except those with a leading underscore."""
     for folder in importlib.import_module(package).__path__:
         for found in pkgutil.iter_modules([folder]):
             if not found.name.startswith("_"):
@@ -83,30 +83,33 @@ def in_folder(package: str) -> Iterator[Source]:
                 yield Source(found.name, module, load, str(Path(folder) / f"{found.name}.py"))
 
 
-def installed(kind: str) -> Iterator[Source | PluginError]:
-    """Yield the entry points of all packages; a fault in place of what Python would mix up.
+def entry_point_sources(kind: str) -> Iterator[Source | PluginError]:
+    """Yield the entry points of all packages, and an error for each package in a conflict.
 
-    importlib's own `entry_points` passes over a package that is installed twice.
+    `importlib.metadata.entry_points` is not used: it ignores the second copy of a package that is
+    installed twice.
     """
     group = f"nstbench.{kind}s"
-    found = [source for one in distributions() for source in _entries(one, group)]
-    for source in sorted(found, key=lambda one: (one.package, one.name)):
-        twin = next(one for one in found if one.project == source.project)
-        rival = next((one for one in found if one.module == source.module
+    sources = [source for one in distributions() for source in _entry_points(one, group)]
+    for source in sorted(sources, key=lambda one: (one.package, one.name)):
+        first = next(one for one in sources if one.project == source.project)
+        rival = next((one for one in sources if one.module == source.module
                       and one.project != source.project), None)  # fmt: skip
-        if twin.where != source.where:
-            what = f"Python finds {twin.package} in {twin.where} first, the same package"
-            yield _fault(kind, source, ValidationIssue(what, "Uninstall one of the two."))
+        if first.where != source.where:
+            what = f"the package is installed twice, and Python imports {first.package} in "
+            issue = ValidationIssue(what + first.where, "Uninstall one of the two.")
+            yield _source_error(kind, source, issue)
         elif rival:
-            what = f"{rival.package} has a module {source.module} too, and Python finds only one"
-            yield _fault(kind, source, ValidationIssue(what, "Uninstall one of the two packages."))
+            what = f"{rival.package} has a module {source.module} too, and Python imports only one"
+            issue = ValidationIssue(what, "Uninstall one of the two packages.")
+            yield _source_error(kind, source, issue)
         else:
             yield source
 
 
-def _entries(distribution: Distribution, group: str) -> Iterator[Source]:
+def _entry_points(distribution: Distribution, group: str) -> Iterator[Source]:
     if group not in (distribution.read_text("entry_points.txt") or ""):
-        return  # without parsing: there may be hundreds
+        return  # parsing the metadata of hundreds of packages is slow
     where = str(Path(str(distribution.locate_file(""))).resolve())
     package = f"{distribution.name} {distribution.version}"
     for entry in distribution.entry_points:
@@ -115,56 +118,59 @@ def _entries(distribution: Distribution, group: str) -> Iterator[Source]:
             yield Source(entry.name, module, entry.load, where, package)
 
 
-def attempt(kind: str, source: Source) -> PluginError | None:
-    """Import what a source names; what it prints goes to stderr: stdout may be read by programs."""
+def import_source(kind: str, source: Source) -> PluginError | None:
+    """Import a source, and return the error if that fails.
+
+    Its output goes to stderr, since programs may parse stdout.
+    """
     try:
         with stdout_to(sys.stderr, STDERR):
             source.load()
     except KeyboardInterrupt:
         raise
-    except BaseException as error:  # SystemExit among them
-        mend = f"Mend {source.package} or uninstall it." if source.package else "Mend the file."
-        whole = "".join(traceback.format_exception(error))
-        place = place_of(source.module, error)
-        return _fault(kind, source, ValidationIssue(last_line(error), mend), place, whole)
+    except BaseException as error:  # includes SystemExit
+        remedy = f"Fix {source.package} or uninstall it." if source.package else "Fix the file."
+        issue = ValidationIssue(describe_exception(error), remedy)
+        full_traceback = "".join(traceback.format_exception(error))
+        return _source_error(kind, source, issue, locate(source.module, error), full_traceback)
     return None
 
 
-def empty(kind: str, source: Source) -> PluginError:
-    """Say that a source was imported and registered nothing."""
+def no_class_error(kind: str, source: Source) -> PluginError:
+    """Return the error for a source that was imported and registered nothing."""
     what = f"{source.module} was imported and registers no {kind}"
-    remedy = f'Put @{kind.upper()}S.register("{source.name}") above its class.'
-    return _fault(kind, source, ValidationIssue(what, remedy), _file(source.module))
+    remedy = f'Decorate its class with @{kind.upper()}S.register("{source.name}").'
+    return _source_error(kind, source, ValidationIssue(what, remedy), _file(source.module))
 
 
-def unfit(
-    kind: str, name: str, cls: type[Any], source: Source | None, flaw: ValidationIssue
+def class_error(
+    kind: str, name: str, cls: type[Any], source: Source | None, issue: ValidationIssue
 ) -> PluginError:
-    """Say what is wrong with a class that was registered."""
+    """Return the error for a registered class that breaks a rule."""
     file = _file(cls.__module__) or (source.where if source else "")
-    return PluginError(kind, name, source.package if source else "", file, flaw)
+    return PluginError(kind, name, source.package if source else "", file, issue)
 
 
-def taken(rivals: Sequence[type[Any]], *, ours: bool) -> ValidationIssue:
-    """Say that a name is used by others; ours stay what they are."""
+def name_conflict(rivals: Sequence[type[Any]], *, builtin: bool) -> ValidationIssue:
+    """Return the issue of a name that other classes use; those of nstbench keep theirs."""
     files = ", ".join(dict.fromkeys(_file(rival.__module__) for rival in rivals))
-    if ours:
+    if builtin:
         return ValidationIssue(
-            f"the name is that of {files}, which stays", "Register it under another name."
+            f"the name is used by {files} and cannot be replaced", "Register it under another name."
         )
     return ValidationIssue(
         f"{files} registers the same name", "Rename one of them, or uninstall a package."
     )
 
 
-def whole(cls: type[Any]) -> bool:
-    """Tell whether the import of a class's module, and of all packages above it, came to an end."""
+def is_imported(cls: type[Any]) -> bool:
+    """Return whether the import of a class's module and of all parent packages has completed."""
     parts = cls.__module__.split(".")
     return all(".".join(parts[: n + 1]) in sys.modules for n in range(len(parts)))
 
 
-def place_of(module: str, error: BaseException) -> str:
-    """Return the file and line of a module's own package nearest to an error; empty if none is."""
+def locate(module: str, error: BaseException) -> str:
+    """Return `file:line` of the innermost frame in the module's package; empty if there is none."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"
     top = module.partition(".")[0]
@@ -178,9 +184,9 @@ def _file(module: str) -> str:
     return getattr(sys.modules.get(module), "__file__", None) or ""
 
 
-def _fault(
-    kind: str, source: Source, flaw: ValidationIssue, file: str = "", whole_traceback: str = ""
+def _source_error(
+    kind: str, source: Source, issue: ValidationIssue, file: str = "", full_traceback: str = ""
 ) -> PluginError:
     return PluginError(
-        kind, source.name, source.package, file or source.where, flaw, whole_traceback
+        kind, source.name, source.package, file or source.where, issue, full_traceback
     )

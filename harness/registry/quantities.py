@@ -1,4 +1,4 @@
-"""What a column of the results measures: unit, direction, and how two values compare."""
+"""Units, directions and comparisons of scores and costs, by column of the results."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Comparison = Literal["difference", "ratio"]
 
 @dataclass(frozen=True)
 class Measure:
-    """A score, or what a cell cost."""
+    """A score or a cost."""
 
     name: str
     unit: str
     better: Direction
-    effect: Comparison  # how two levels compare: by difference, or by the mean of log ratios
-    smallest: float  # effect of interest, in the unit or as a ratio
+    effect: Comparison  # of two levels: mean difference, or mean log ratio
+    smallest: float  # smallest effect of interest, in `unit` or as a ratio
 
 
 COSTS = {
@@ -27,35 +27,29 @@ COSTS = {
     "fit_seconds": Measure("fit_seconds", "s", "lower", "ratio", 1.10),
     "pass_ms": Measure("pass_ms", "ms", "lower", "ratio", 1.10),
     "peak_mb": Measure("peak_mb", "MB", "lower", "ratio", 1.10),
-    # Of the saved image, `objective_raw` of raw pixels. Both compare where the factor leaves the
-    # objective as it is: an optimiser does, a weight does not.
-    "objective": Measure("objective", "of its own", "lower", "ratio", 1.10),
-    "objective_raw": Measure("objective_raw", "of its own", "lower", "ratio", 1.10),
+    # `objective` is evaluated on the saved image, `objective_raw` on raw pixels. Levels are
+    # comparable if the factor does not change the objective: an optimizer, but not a weight.
+    "objective": Measure("objective", "arbitrary", "lower", "ratio", 1.10),
+    "objective_raw": Measure("objective_raw", "arbitrary", "lower", "ratio", 1.10),
 }
 
 
 def known(name: str) -> bool:
-    """Tell whether a column is a cost or the score of a metric that is registered."""
+    """Return whether a column is a cost or the score of a registered metric."""
     return name in COSTS or _metric(name) is not None
 
 
 def measure(name: str) -> Measure:
-    """Return what is known of a column; of a score whose metric is gone, its name alone."""
+    """Return the properties of a column; only the name if its metric is not registered."""
     if name in COSTS:
         return COSTS[name]
     metric = _metric(name)
     if metric is None:
         return Measure(name, "", "neither", "difference", 0.0)
     cls = METRICS.get(metric)
-    return Measure(
-        name,
-        cls.unit,
-        cls.better,
-        cls.effect,
-        cls.smallest,
-    )
+    return Measure(name, cls.unit, cls.better, cls.effect, cls.smallest)
 
 
 def _metric(name: str) -> str | None:
-    """Return the metric that gives a score: `lpips` gives `lpips_alex`."""
+    """Return the metric of a score, for example `lpips` for `lpips_alex`."""
     return max((m for m in METRICS if name == m or name.startswith(f"{m}_")), key=len, default=None)

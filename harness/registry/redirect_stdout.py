@@ -1,4 +1,4 @@
-"""Standard output, kept for what a command has to say."""
+"""Redirect standard output, so that programs can parse what a command prints."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from typing import TextIO
 
 @contextmanager
 def stdout_to(file: TextIO, descriptor: int) -> Iterator[None]:
-    """Let all that goes to stdout, from Python or from below it, go to `file` instead.
+    """Redirect stdout to `file`, including output of C libraries and child processes.
 
     Args:
-        file: What Python prints to.
-        descriptor: Its number, for everything else: 2 for stderr.
+        file: Receives what Python prints.
+        descriptor: File descriptor of `file`, for all other output: 2 for stderr.
     """
     try:
-        kept = os.dup(1)
-    except OSError:  # it is closed: nothing to keep clean
-        kept = None
+        saved = os.dup(1)
+    except OSError:  # stdout is closed
+        saved = None
     if sys.stdout is not None:
         sys.stdout.flush()
     try:
-        if kept is not None:
+        if saved is not None:
             os.dup2(descriptor, 1)
         with redirect_stdout(file):
             yield
     finally:
-        if kept is not None:
-            os.dup2(kept, 1)
-            os.close(kept)
+        if saved is not None:
+            os.dup2(saved, 1)
+            os.close(saved)

@@ -1,7 +1,7 @@
-"""Names for methods and metrics: found by folder, or by entry point in other packages.
+"""Register the methods and metrics of nstbench and, by entry point, of other packages.
 
-A class registered here gets its parameters checked by pydantic: strictly, unknown names refused.
-What cannot be used is kept aside as a fault, and is an error for whoever asks for it by name.
+Parameters of registered classes are validated by pydantic in strict mode; unknown ones are errors.
+A class that cannot be used becomes a `PluginError`, raised only when its name is requested.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from harness.errors import DuplicateNameError, UnknownNameError, nearest, quoted
 from harness.registry import class_rules, plugins
-from harness.registry.class_rules import ValidationIssue
+from harness.registry.diagnostics import ValidationIssue, describe_exception
 from harness.registry.plugins import PluginError, Source
 
 T = TypeVar("T", bound=type)
@@ -24,17 +24,17 @@ C = TypeVar("C", bound=type)
 
 
 FOUND = {"found": True}
-"""Metadata of a field that `equip` fills on the machine: no suite may set it."""
+"""Metadata of fields that `Metric.resolve` sets; a suite cannot set them."""
 
 
 def settings(cls: type[Any]) -> list[str]:
-    """Return what a suite may set of a method or metric."""
+    """Return the parameters of a method or metric that a suite can set."""
     return [field.name for field in fields(cls) if not field.metadata.get("found")]
 
 
 @dataclass(frozen=True)
 class Registration:
-    """A class that asks to be known by a name, and whose import it came with."""
+    """A class, the name to register it under, and the source whose import defined it."""
 
     name: str
     cls: type[Any]
@@ -47,107 +47,124 @@ class Registry(Generic[T]):
     def __init__(self, kind: str, package: str) -> None:
         self.kind, self.package = kind, package
         self._classes: dict[str, type[Any]] = {}
-        self._adapters: dict[type[Any], TypeAdapter[Any]] = {}  # milliseconds to make, each
+        self._adapters: dict[type[Any], TypeAdapter[Any]] = {}  # each takes milliseconds to build
         self._faults: list[PluginError] = []
-        self._offers: list[Registration] = []  # until everything is imported
+        self._pending: list[Registration] = []  # until all sources are imported
         self._sources: list[Source] = []
         self._loading = self._loaded = False
 
     def register(self, name: str) -> Callable[[C], C]:
-        """Decorate a frozen dataclass to make it known as `name`."""
+        """Decorate a frozen dataclass to register it as `name`."""
         if not isinstance(name, str):
             call = f"@{self.kind.upper()}S.register"
-            raise TypeError(f'{call} takes a name: write {call}("name")')
+            raise TypeError(f'{call} requires a name: write {call}("name")')
 
         def decorate(cls: C) -> C:
             if self._loaded:
-                self._take(name, cls)
-            else:  # raising would take what else the module registers
+                self._register_late(name, cls)
+            else:  # an error here would also discard the other classes of the module
                 source = self._sources[-1] if self._sources else None
-                self._offers.append(Registration(name, cls, source))
+                self._pending.append(Registration(name, cls, source))
             return cls
 
         return decorate
 
-    def _take(self, name: str, cls: type[Any]) -> None:
-        """Make a class known after all others: a script's own, or one that is imported again."""
-        for flaw in (*class_rules.frozen(cls), *class_rules.inherits(cls, self.kind)):
-            raise TypeError(f"{flaw.what}. {flaw.remedy}")
+    def _register_late(self, name: str, cls: type[Any]) -> None:
+        """Register a class after all sources: of a script, or of a module that is reloaded."""
+        for issue in (*class_rules.check_frozen(cls), *class_rules.check_base(cls, self.kind)):
+            raise TypeError(f"{issue.what}. {issue.remedy}")
         known = self._classes.get(name, cls)
         if (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
             raise DuplicateNameError(
-                f"Two {self.kind}s are called {name!r}: {known.__module__} and {cls.__module__}."
+                f"The {self.kind} {name!r} is registered by two modules, {known.__module__} and "
+                f"{cls.__module__}. Register one of them under another name."
             )
         self._classes[name] = _strict(cls)
 
     def _load(self) -> None:
-        """Import everything, ours first: a plug-in may build on ours, and cannot replace them."""
+        """Import all sources, those of nstbench first: plug-ins can extend, not replace, them."""
         if self._loaded or self._loading:
             return
         self._loading = True
         try:
-            for source in plugins.in_folder(self.package):
+            for source in plugins.builtin_sources(self.package):
                 self._import(source)
-            ours = [o for o in self._offers if o.cls.__module__.startswith(f"{self.package}.")]
-            self._settle(ours)
-            for found in plugins.installed(self.kind):
+            prefix = f"{self.package}."
+            builtin = [one for one in self._pending if one.cls.__module__.startswith(prefix)]
+            self._accept(builtin)
+            for found in plugins.entry_point_sources(self.kind):
                 if isinstance(found, PluginError):
                     self._faults.append(found)
                 else:
                     self._import(found)
-            self._settle([offer for offer in self._offers if offer not in ours], self._classes)
+            self._accept([one for one in self._pending if one not in builtin], self._classes)
             self._loaded = True
         finally:
             self._loading = False
 
     def _import(self, source: Source) -> None:
-        """Have a source register what it brings; what an import that fails has left is dropped."""
+        """Import a source, and discard registrations of modules whose import failed."""
         self._sources.append(source)
-        self._drop([o for o in self._offers if source.brings(o.cls) and not plugins.whole(o.cls)])
-        fault = plugins.attempt(self.kind, source)
-        brought = [o for o in self._offers if o.source is source or source.brings(o.cls)]
-        if fault is None and not brought:
-            fault = plugins.empty(self.kind, source)
+        self._discard(
+            [r for r in self._pending if source.defines(r.cls) and not plugins.is_imported(r.cls)]
+        )
+        fault = plugins.import_source(self.kind, source)
+        registered = [r for r in self._pending if r.source is source or source.defines(r.cls)]
+        if fault is None and not registered:
+            fault = plugins.no_class_error(self.kind, source)
         if fault is not None:
-            lost = [o for o in brought if o.name == source.name or not plugins.whole(o.cls)]
-            self._drop(lost)
-            names = [offer.name for offer in lost] or [source.name]
+            failed = [
+                r for r in registered if r.name == source.name or not plugins.is_imported(r.cls)
+            ]
+            self._discard(failed)
+            names = [one.name for one in failed] or [source.name]
             self._faults += [replace(fault, name=name) for name in dict.fromkeys(names)]
 
-    def _drop(self, lost: Sequence[Registration]) -> None:
-        self._offers = [offer for offer in self._offers if offer not in lost]
+    def _discard(self, registrations: Sequence[Registration]) -> None:
+        self._pending = [one for one in self._pending if one not in registrations]
 
-    def _settle(
-        self, offers: Sequence[Registration], ours: Mapping[str, type[Any]] | None = None
+    def _accept(
+        self,
+        registrations: Sequence[Registration],
+        builtin: Mapping[str, type[Any]] | None = None,
     ) -> None:
-        """Make classes known, or say why not; with `ours` given, they are other people's."""
-        settled: dict[str, type[Any]] = {}
-        for offer in offers:
-            rivals = [o.cls for o in offers if o.name == offer.name and o is not offer]
-            flaws = self._flaws(offer, rivals, ours)
-            source = next((s for s in self._sources if s.brings(offer.cls)), offer.source)
-            self._faults += [
-                plugins.unfit(self.kind, offer.name, offer.cls, source, flaw) for flaw in flaws
-            ]
-            if not flaws:
-                settled[offer.name] = _strict(offer.cls)
-        self._classes |= settled
+        """Add classes, or the reasons why they cannot be used.
 
-    def _flaws(
-        self, offer: Registration, rivals: Sequence[type[Any]], ours: Mapping[str, type[Any]] | None
+        Args:
+            registrations: All from nstbench, or all from other packages.
+            builtin: Classes of nstbench by name, if `registrations` are from other packages.
+        """
+        accepted: dict[str, type[Any]] = {}
+        for one in registrations:
+            rivals = [r.cls for r in registrations if r.name == one.name and r is not one]
+            issues = self._check(one, rivals, builtin)
+            source = next((s for s in self._sources if s.defines(one.cls)), one.source)
+            self._faults += [
+                plugins.class_error(self.kind, one.name, one.cls, source, issue) for issue in issues
+            ]
+            if not issues:
+                accepted[one.name] = _strict(one.cls)
+        self._classes |= accepted
+
+    def _check(
+        self,
+        registration: Registration,
+        rivals: Sequence[type[Any]],
+        builtin: Mapping[str, type[Any]] | None,
     ) -> list[ValidationIssue]:
-        if ours is not None and offer.name in ours:
-            return [plugins.taken([ours[offer.name]], ours=True)]
+        name, cls = registration.name, registration.cls
+        if builtin is not None and name in builtin:
+            return [plugins.name_conflict([builtin[name]], builtin=True)]
         if rivals:
-            return [plugins.taken(rivals, ours=False)]
-        flaws = class_rules.flaws(offer.cls, self.kind)
-        if flaws or ours is None:  # our own are tested
-            return flaws
-        return list(class_rules.built(_strict(offer.cls)))
+            return [plugins.name_conflict(rivals, builtin=False)]
+        issues = class_rules.check_class(cls, self.kind)
+        if issues or builtin is None:  # tests check the construction of built-in classes
+            return issues
+        return list(class_rules.check_construction(_strict(cls)))
 
     @property
     def faults(self) -> Sequence[PluginError]:
-        """What was found and cannot be used, and why."""
+        """Classes and sources that cannot be used, with the reasons."""
         self._load()
         return list(dict.fromkeys(self._faults))
 
@@ -160,38 +177,46 @@ class Registry(Generic[T]):
         return iter(self.names())
 
     def get(self, name: str) -> type[Any]:
-        """Return the class called `name`, or say which names exist."""
+        """Return the class that is registered as `name`.
+
+        Raises:
+            UnknownNameError: No class has this name, or the class cannot be used.
+        """
         self._load()
         if name in self._classes:
             return self._classes[name]
         for fault in self._faults:
             if fault.name == name:
                 raise UnknownNameError(str(fault))
-        lost = ", ".join(sorted({fault.name for fault in self._faults} - self._classes.keys()))
+        unusable = ", ".join(sorted({fault.name for fault in self._faults} - self._classes.keys()))
         raise UnknownNameError(
             f"{quoted(name)} is not a {self.kind}: {', '.join(self.names())}."
             f"{nearest(name, self.names())}"
-            + (f" Some cannot be used, and `nstbench doctor` says why: {lost}." if lost else "")
+            + (
+                f" Some {self.kind}s cannot be used: {unusable}. Run `nstbench doctor` for the "
+                "reasons."
+                if unusable
+                else ""
+            )
         )
 
     def build(self, name: str, params: Mapping[str, Any]) -> Any:
-        """Return an instance of `name` with checked parameters, as a suite or a record gives them.
+        """Return an instance of `name` with parameters from a suite or a record.
 
         Raises:
-            pydantic.ValidationError: Every parameter that is unknown or of another type or range,
-                or whatever else keeps the class from being made.
+            pydantic.ValidationError: A parameter is unknown or has a wrong type or value, or the
+                class raises an exception.
         """
         cls = self.get(name)
         try:
             if cls not in self._adapters:
                 self._adapters[cls] = TypeAdapter(cls)
-            # By way of JSON, since there a list may be a tuple and a map a dataclass, and still a
-            # string is no number.
+            # In strict mode only JSON input converts lists to tuples and mappings to dataclasses.
             return self._adapters[cls].validate_json(json.dumps(dict(params)))
         except ValidationError:
             raise
-        except Exception as error:  # of its __post_init__, or of pydantic about its annotations
-            why = {"why": f"{name} cannot be made: {class_rules.last_line(error)}"}
+        except Exception as error:  # from __post_init__, or from pydantic about an annotation
+            why = {"why": f"{name} cannot be constructed: {describe_exception(error)}"}
             detail = InitErrorDetails(
                 type=PydanticCustomError("unfit", "{why}", why), input=dict(params)
             )
