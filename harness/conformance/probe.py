@@ -84,7 +84,7 @@ class Probe:
     def encoder(self) -> LayeredEncoder:
         """The encoder with random weights, with the method's stand-in layers."""
         network = offline_encoder("random")
-        return network.with_stand_ins(encoders.stood_in(self.method, network.layers))
+        return network.with_stand_ins(encoders.replacement_layers(self.method, network.layers))
 
     @cached_property
     def missing_layers(self) -> list[str]:
@@ -183,7 +183,7 @@ class RealisticProbe(Probe):
     def encoder(self) -> LayeredEncoder:
         """The encoder `compact`, or the one with random weights if `compact` lacks a layer."""
         network = offline_encoder("compact")
-        network = network.with_stand_ins(encoders.stood_in(self.method, network.layers))
+        network = network.with_stand_ins(encoders.replacement_layers(self.method, network.layers))
         available = {*network.layers, *network.stand_ins}
         return network if available >= set(self.method.layers) else super().encoder
 

@@ -7,7 +7,7 @@ from harness.encoders.loading import (
     check,
     find,
     load,
-    stood_in,
+    replacement_layers,
     whole,
 )
 
@@ -18,6 +18,6 @@ __all__ = [
     "check",
     "find",
     "load",
-    "stood_in",
+    "replacement_layers",
     "whole",
 ]

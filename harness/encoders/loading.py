@@ -181,7 +181,7 @@ def canonical_layers(use: EncoderUse) -> tuple[tuple[str, ...], str]:
     return style, content[0]
 
 
-def stood_in(method: Any, layers: Sequence[str]) -> dict[str, str]:
+def replacement_layers(method: Any, layers: Sequence[str]) -> dict[str, str]:
     """Return substitutes for layers that a method uses and the encoder does not have.
 
     Args:

@@ -56,7 +56,7 @@ class ContextFactory:
     def encoder_for(self, method: Any, cell: Cell) -> LayeredEncoder:
         """Return the encoder of a cell, with stand-ins for the layers that it lacks."""
         encoder = self.encoder(cell.encoder)
-        return encoder.with_stand_ins(encoders.stood_in(method, encoder.layers))
+        return encoder.with_stand_ins(encoders.replacement_layers(method, encoder.layers))
 
     def make(
         self,

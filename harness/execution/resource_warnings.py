@@ -56,10 +56,10 @@ def _layer_stand_ins(resources: Resources, cells: Sequence[Cell]) -> Iterator[st
     labels: dict[str, dict[str, None]] = {}
     for cell in {(cell.variant, cell.encoder.sha256): cell for cell in cells}.values():
         method = METHODS.build(cell.method, cell.params)
-        stand_ins = encoders.stood_in(method, layers[cell.encoder.sha256])
+        stand_ins = encoders.replacement_layers(method, layers[cell.encoder.sha256])
         if stand_ins:
             pairs = ", ".join(f"{shallow} for {deep}" for deep, shallow in stand_ins.items())
-            reason = f"{cell.encoder.name} does not go so deep: {pairs}"
+            reason = f"{cell.encoder.name} has no deeper layers: {pairs}"
             labels.setdefault(reason, {})[cell.label] = None
     for reason, methods in labels.items():
-        yield f"Layers stand in for others in {', '.join(methods)}, since {reason}."
+        yield f"{', '.join(methods)}: replacement layers, because {reason}."

@@ -123,7 +123,7 @@ class _CellMaker:
             for item in error.errors():
                 self._report(spec, f"{name}: {item['msg'].removeprefix('Value error, ')}.")
             return None
-        available = {*encoder.layers, *encoders.stood_in(method, encoder.layers)}
+        available = {*encoder.layers, *encoders.replacement_layers(method, encoder.layers)}
         missing = [k for k in method.layers if k not in available]
         if missing:
             ends = _describe_last_layer(encoder, missing[0])

@@ -58,7 +58,7 @@ class Studio:
         self.style = to_tensor(paint(style, size, size))
 
     def context(self, recipe: Gatys, on_step: Callable[..., None] = lambda step: None) -> Context:
-        stand_ins = encoders.stood_in(recipe, self.encoder.layers)
+        stand_ins = encoders.replacement_layers(recipe, self.encoder.layers)
         return Context(
             device=torch.device("cpu"),
             generator=torch.Generator().manual_seed(0),
