@@ -159,15 +159,3 @@ def test_a_fit_is_stored_with_its_facts(store: Store) -> None:
     assert store.fit(CELL.fit_id) is None
     store.write_fit(CELL, b"tensors", {"seconds": 1.5})
     assert store.fit(CELL.fit_id) == (b"tensors", {"seconds": 1.5})
-
-
-def test_charts_drop_trial_points_of_a_line_search_but_not_a_divergence() -> None:
-    from harness.records import without_trials
-
-    def points(*totals: float) -> list[TracePoint]:
-        return [TracePoint("stylize", i, 0.0, {"total": t}) for i, t in enumerate(totals, 1)]
-
-    assert [p.index for p in without_trials(points(10, 21, 9, 20, 3))] == [1, 3, 4, 5]
-    exploded = points(10, 5, 1e9)
-    assert without_trials(exploded) == exploded
-    assert without_trials([]) == []

@@ -1,0 +1,16 @@
+"""Selection of the points of a loss trace for charts."""
+
+from __future__ import annotations
+
+from harness.analysis.traces import without_trials
+from harness.records import TracePoint
+
+
+def test_charts_drop_trial_points_of_a_line_search_but_not_a_divergence() -> None:
+    def points(*totals: float) -> list[TracePoint]:
+        return [TracePoint("stylize", i, 0.0, {"total": t}) for i, t in enumerate(totals, 1)]
+
+    assert [p.index for p in without_trials(points(10, 21, 9, 20, 3))] == [1, 3, 4, 5]
+    exploded = points(10, 5, 1e9)
+    assert without_trials(exploded) == exploded
+    assert without_trials([]) == []
