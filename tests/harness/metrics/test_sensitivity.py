@@ -18,7 +18,7 @@ from harness.execution.scoring import blank_score
 from harness.metrics._checkerboard import find_patterns
 from harness.metrics._gram import grams
 from harness.metrics._held_out_encoder import MIN_EDGE
-from harness.metrics._per_image_cache import once_per_image
+from harness.metrics._per_image_cache import cached_per_image
 from harness.metrics.lab_distance import wasserstein
 from harness.metrics.ssim import luma
 from harness.metrics.ssim_structure import structure
@@ -475,7 +475,7 @@ def test_the_least_edge_is_where_torch_itself_gives_up(name: str) -> None:
 def test_an_image_is_known_again_by_its_pixels_alone() -> None:
     seen = []
 
-    @once_per_image
+    @cached_per_image
     def brightness(image: torch.Tensor, weight: float) -> float:
         seen.append(image)
         return weight * float(image.mean())
