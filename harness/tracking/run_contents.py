@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 
 from PIL import Image as Pillow
 
-from harness.analysis.traces import without_trials
 from harness.records import Record, Run, TracePoint
 from harness.store import IMAGE_FORMATS, SAVED, Store, dump, redact
+from harness.store.traces import without_trials
 from harness.tracking.run_payload import Point, RunPayload
 
 CURVE_POINTS = 200

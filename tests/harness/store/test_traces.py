@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from harness.analysis.traces import without_trials
 from harness.records import TracePoint
+from harness.store.traces import without_trials
 
 
 def test_charts_drop_trial_points_of_a_line_search_but_not_a_divergence() -> None:
