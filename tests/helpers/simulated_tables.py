@@ -1,4 +1,4 @@
-"""Tables of effects by style and content, drawn with given variance components."""
+"""Random tables of effects by style and content with given variance components."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ Array = NDArray[np.float64]
 
 
 def simulate(
-    count: int, shape: tuple[int, int], style: float, content: float, rest: float, seed: int = 0
+    count: int, shape: tuple[int, int], style: float, content: float, residual: float, seed: int = 0
 ) -> Array:
-    """Return tables (count, styles, contents) of mean zero with these variances."""
+    """Return tables (count, styles, contents) with mean zero and the given variances."""
     (styles, contents), normal = shape, np.random.default_rng(seed).standard_normal
-    drawn = style**0.5 * normal((count, styles, 1)) + content**0.5 * normal((count, 1, contents))
-    tables: Array = drawn + rest**0.5 * normal((count, styles, contents))
+    effects = style**0.5 * normal((count, styles, 1)) + content**0.5 * normal((count, 1, contents))
+    tables: Array = effects + residual**0.5 * normal((count, styles, contents))
     return tables
 
 

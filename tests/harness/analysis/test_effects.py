@@ -1,4 +1,4 @@
-"""Effects with their intervals, p-values and shares: known answers, properties and limits."""
+"""Effects with their intervals, p-values and shares: known answers, properties, limits."""
 
 from __future__ import annotations
 
@@ -20,121 +20,124 @@ MS_SC = 4 x 0.5^2 / 1 = 1
 
 
 def test_the_variance_of_the_mean_is_the_sum_of_its_components() -> None:
-    found = effect(TABLE, "higher")
+    result = effect(TABLE, "higher")
     # (MS_S + MS_C - MS_SC) / 4 = 12 / 4 = 3; df = 12^2 / (9^2 / 1 + 4^2 / 1 + 1^2 / 1) = 144 / 98
-    assert found.estimate == 3
-    assert found.standard_error == pytest.approx(3**0.5)
-    assert found.df == pytest.approx(144 / 98)
+    assert result.estimate == 3
+    assert result.standard_error == pytest.approx(3**0.5)
+    assert result.df == pytest.approx(144 / 98)
     half = stats.t.ppf(0.975, 144 / 98) * 3**0.5
-    assert (found.low, found.high) == pytest.approx((3 - half, 3 + half))
-    # style (9 - 1) / 2 = 4, content (4 - 1) / 2 = 1.5, the rest 1: 6.5 together
-    planted = {"style": 4 / 6.5, "content": 1.5 / 6.5, "residual": 1 / 6.5}
-    assert found.shares == pytest.approx(planted)
+    assert (result.low, result.high) == pytest.approx((3 - half, 3 + half))
+    # style (9 - 1) / 2 = 4, content (4 - 1) / 2 = 1.5, residual 1: 6.5 together
+    components = {"style": 4 / 6.5, "content": 1.5 / 6.5, "residual": 1 / 6.5}
+    assert result.shares == pytest.approx(components)
 
 
 def test_additive_effects_of_style_and_content_have_no_residual() -> None:
     table = np.array([[0.0], [3.0], [6.0]]) + np.array([[-1.0, 0.0, 1.0]])
-    found = effect(table, "higher")
+    result = effect(table, "higher")
     # MS_S = 3 x (9 + 0 + 9) / 2 = 27, MS_C = 3 x (1 + 0 + 1) / 2 = 3, MS_SC = 0
     # variance 30 / 9; df = 30^2 / (27^2 / 2 + 3^2 / 2) = 900 / 369
-    assert found.standard_error == pytest.approx((30 / 9) ** 0.5)
-    assert found.df == pytest.approx(900 / 369)
-    assert found.shares["residual"] == 0
+    assert result.standard_error == pytest.approx((30 / 9) ** 0.5)
+    assert result.df == pytest.approx(900 / 369)
+    assert result.shares["residual"] == 0
 
 
-def test_a_component_below_zero_is_zero() -> None:
-    # Style means 0 and 4, content means 2 and 2, the rest 1, -1, -1, 1:
-    # MS_S = 2 x (4 + 4) = 16, MS_C = 0, MS_SC = 4. Content would be (0 - 4) / 2.
-    found = effect(np.array([[1.0, -1.0], [3.0, 5.0]]), "higher")
-    assert found.shares["content"] == 0
-    assert found.standard_error == pytest.approx((16 / 4) ** 0.5)
-    assert found.df == 1  # those of style alone
+def test_a_negative_variance_component_is_set_to_zero() -> None:
+    # Style means 0 and 4, content means 2 and 2, residuals 1, -1, -1, 1:
+    # MS_S = 2 x (4 + 4) = 16, MS_C = 0, MS_SC = 4. The content's would be (0 - 4) / 2.
+    result = effect(np.array([[1.0, -1.0], [3.0, 5.0]]), "higher")
+    assert result.shares["content"] == 0
+    assert result.standard_error == pytest.approx((16 / 4) ** 0.5)
+    assert result.df == 1  # those of the styles
 
 
-def test_noise_that_cancels_in_row_and_column_means_still_widens_the_interval() -> None:
-    # MS_S = MS_C = 0 and MS_SC = 4: the larger of MS_S and MS_C would be an interval [0, 0].
-    found = effect(np.array([[1.0, -1.0], [-1.0, 1.0]]), "higher")
-    assert found.standard_error == pytest.approx((4 / 4) ** 0.5)
+def test_noise_that_cancels_in_the_means_of_rows_and_columns_widens_the_interval() -> None:
+    # MS_S = MS_C = 0 and MS_SC = 4: these means alone would give the interval [0, 0].
+    result = effect(np.array([[1.0, -1.0], [-1.0, 1.0]]), "higher")
+    assert result.standard_error == pytest.approx((4 / 4) ** 0.5)
 
 
-def test_copies_of_a_content_give_the_t_test_over_styles() -> None:
+def test_an_effect_without_variation_by_content_equals_the_t_test_over_styles() -> None:
     means = np.array([0.3, -0.1, 0.8, 0.5, 0.2])
-    found = effect(np.repeat(means[:, None], 40, axis=1), "higher")
+    result = effect(np.repeat(means[:, None], 40, axis=1), "higher")
     expected = stats.ttest_1samp(means, 0)
-    assert found.df == 4
-    assert found.p == pytest.approx(expected.pvalue)
-    assert (found.low, found.high) == pytest.approx(tuple(expected.confidence_interval()))
+    assert result.df == 4
+    assert result.p == pytest.approx(expected.pvalue)
+    assert (result.low, result.high) == pytest.approx(tuple(expected.confidence_interval()))
     narrow = stats.ttest_1samp(means, 0).confidence_interval(0.90)
-    assert (found.low90, found.high90) == pytest.approx(tuple(narrow))
+    assert (result.low90, result.high90) == pytest.approx(tuple(narrow))
 
 
-def test_the_standardised_effect_uses_style_means_and_is_corrected_for_their_number() -> None:
+def test_the_standardized_effect_uses_style_means_with_a_correction_for_small_samples() -> None:
     # Means 1, 2, 3: mean 2 over sd 1, times 1 - 3 / (4 x 2 - 1) = 4 / 7
     assert effect(np.array([[0, 2], [1, 3], [2.0, 4]]), "higher").d_z == pytest.approx(8 / 7)
     assert effect(TABLE, "higher").d_z is None  # two styles: 1 - 3 / (4 x 1 - 1) = 0
 
 
-def test_the_prediction_interval_of_a_new_style_by_hand() -> None:
-    found = effect(TABLE, "higher")
+def test_the_prediction_interval_of_a_new_style_has_a_known_answer() -> None:
+    result = effect(TABLE, "higher")
     # Style means 1.5 and 4.5 have sd 3 / sqrt(2); t of one degree of freedom is 12.706
     half = 12.7062 * 3 / 2**0.5 * (1 + 1 / 2) ** 0.5
-    assert (found.new_style_low, found.new_style_high) == pytest.approx((3 - half, 3 + half))
-    assert found.styles_differ_p == pytest.approx(stats.f.sf(9 / 1, 1, 1))
+    assert (result.new_style_low, result.new_style_high) == pytest.approx((3 - half, 3 + half))
+    assert result.styles_differ_p == pytest.approx(stats.f.sf(9 / 1, 1, 1))
 
 
-def test_shares_count_blocks_and_styles_with_the_predicted_sign_and_half_of_the_ties() -> None:
+def test_shares_count_the_predicted_sign_fully_and_ties_half() -> None:
     table = np.array([[-1.0, -2.0, 3.0], [-1.0, 0.0, 1.0]])  # means 0 and 0
-    found = effect(table, "lower")
-    assert found.better == (3 + 0.5) / 6
-    assert found.agreeing_styles == (0.5 + 0.5) / 2
+    result = effect(table, "lower")
+    assert result.better == (3 + 0.5) / 6
+    assert result.agreeing_styles == (0.5 + 0.5) / 2
     assert effect(table, "higher").better == (2 + 0.5) / 6
     assert effect(table, "none").better == effect(table, "higher").better
 
 
 @pytest.mark.parametrize("styles", [6, 9])
-def test_flipped_signs_agree_with_scipy(styles: int) -> None:
+def test_the_sign_flip_test_equals_that_of_scipy(styles: int) -> None:
     means = sample(styles, 12, mean=0.4).mean(1)
     exact = stats.permutation_test((means,), np.mean, permutation_type="samples")
-    table = np.repeat(means[:, None], 10, axis=1)  # flipping contents: 2 / 2^10, never the larger
+    table = np.repeat(
+        means[:, None], 10, axis=1
+    )  # flips of contents: p = 2 / 2^10, below that of styles
     assert flip_p(table) == pytest.approx(exact.pvalue)
 
 
-def test_five_styles_cannot_reach_five_per_cent_and_six_can() -> None:
+def test_the_smallest_p_is_below_five_per_cent_from_six_styles_on() -> None:
     assert flip_p(np.ones((5, 9))) == 2 / 2**5  # 0.0625: all signs as observed, or all flipped
     assert flip_p(np.ones((6, 9))) == 2 / 2**6  # 0.031
 
 
-def test_many_signs_are_sampled_with_the_observed_ones_among_them() -> None:
+def test_the_sampled_signs_include_the_observed_ones() -> None:
     assert flip_p(np.ones((20, 20))) == pytest.approx(1 / 2**14, abs=2e-4)  # never zero
     assert flip_p(np.ones((20, 20))) > 0
 
 
-def test_varying_contents_are_not_treated_as_fixed() -> None:
-    tables = simulate(400, (12, 10), style=0.0, content=0.5, rest=0.5)
-    # Signs of styles alone would reject 56 % of true zeros, since all style means share the error
-    # of the contents' mean. The sd of a share of 5 % is sqrt(0.05 x 0.95 / 400) = 0.011.
+def test_the_sign_flip_test_treats_contents_as_random() -> None:
+    tables = simulate(400, (12, 10), style=0.0, content=0.5, residual=0.5)
+    # Flips of styles alone would reject 56 % of true null hypotheses, because all style means
+    # share the error of the contents' mean. The sd of a share of 5 % is 0.011, which is
+    # sqrt(0.05 x 0.95 / 400).
     assert np.mean([flip_p(table) <= 0.05 for table in tables]) < 0.10
 
 
-def test_no_interval_of_a_share_below_eight_styles() -> None:
+def test_a_share_has_an_interval_from_eight_styles_on() -> None:
     assert effect(sample(7, 20), "higher").better_low is None
     assert effect(sample(8, 6), "higher").better_low is not None
 
 
 def test_a_share_has_an_interval_even_if_all_blocks_agree() -> None:
-    found = effect(np.ones((10, 8)), "higher")
+    result = effect(np.ones((10, 8)), "higher")
     # Eight independent blocks all agree with probability 0.6306^8 = 0.025
-    assert (found.better_low, found.better_high) == pytest.approx((0.6306, 1), abs=1e-4)
+    assert (result.better_low, result.better_high) == pytest.approx((0.6306, 1), abs=1e-4)
     against = effect(np.ones((10, 8)), "lower")
     assert (against.better_low, against.better_high) == pytest.approx((0, 0.3694), abs=1e-4)
 
 
 @pytest.mark.parametrize("mean", [0.0, 1.0, 2.0])
-def test_the_interval_of_a_share_covers_it(mean: float) -> None:
+def test_the_interval_of_a_share_covers_the_true_share(mean: float) -> None:
     truth, tables = stats.norm.cdf(mean), simulate(400, (12, 10), 0.5, 0.15, 0.35) + mean
     limits = [share_interval(table, 1) or (1, 0) for table in tables]
-    # At mean 2 all blocks often agree, and draws of them alone hold in 78 %. The sd of the share
-    # is sqrt(0.95 x 0.05 / 400) = 0.011.
+    # At mean 2 all blocks often agree, and a bootstrap of blocks alone covers in 78 %. The sd of
+    # the share is sqrt(0.95 x 0.05 / 400) = 0.011.
     assert np.mean([low <= truth <= high for low, high in limits]) > 0.90
 
 
@@ -147,7 +150,7 @@ def test_effects_scale_with_their_unit() -> None:
         assert getattr(scaled, name) == pytest.approx(getattr(plain, name))
 
 
-def test_a_shift_moves_the_interval_and_nothing_else() -> None:
+def test_a_shift_moves_the_interval_and_keeps_its_width() -> None:
     plain, moved = effect(sample(), "higher"), effect(sample() + 7, "higher")
     for name in ("estimate", "low", "high", "low90", "new_style_high"):
         assert getattr(moved, name) == pytest.approx(7 + getattr(plain, name))
@@ -166,27 +169,27 @@ def test_the_order_of_blocks_and_levels_does_not_matter() -> None:
     assert (swapped.low, swapped.high) == pytest.approx((-(plain.high or 0), -(plain.low or 0)))
 
 
-def test_a_deterministic_level_against_itself_is_equivalent_with_certainty() -> None:
-    found = effect(np.zeros((8, 8)), "lower")
-    assert (found.low, found.high, found.p, found.permutation_p) == (0, 0, 1, 1)
-    assert (found.better, found.better_low, found.better_high) == (0.5, 0.5, 0.5)
-    assert (found.d_z, found.styles_differ_p, found.detectable) == (None, 1, 0)
-    assert verdict(found, "lower", 1e-9) == "equivalent"
+def test_a_deterministic_level_is_equivalent_to_itself_without_uncertainty() -> None:
+    result = effect(np.zeros((8, 8)), "lower")
+    assert (result.low, result.high, result.p, result.permutation_p) == (0, 0, 1, 1)
+    assert (result.better, result.better_low, result.better_high) == (0.5, 0.5, 0.5)
+    assert (result.d_z, result.styles_differ_p, result.detectable) == (None, 1, 0)
+    assert verdict(result, "lower", 1e-9) == "equivalent"
 
 
 def test_rounding_errors_do_not_count_as_variance() -> None:
-    found = effect(np.full((9, 7), 0.3) - 0.2 + np.linspace(0, 1e-16, 63).reshape(9, 7), "higher")
-    assert (found.standard_error, found.d_z, found.p) == (0, None, 0)
-    assert sum(found.shares.values()) == 0
-    assert verdict(found, "higher", 0.02) == "supported"
+    result = effect(np.full((9, 7), 0.3) - 0.2 + np.linspace(0, 1e-16, 63).reshape(9, 7), "higher")
+    assert (result.standard_error, result.d_z, result.p) == (0, None, 0)
+    assert sum(result.shares.values()) == 0
+    assert verdict(result, "higher", 0.02) == "supported"
 
 
 @pytest.mark.parametrize("shape", [(1, 9), (9, 1), (1, 1)])
 def test_one_style_or_one_content_has_no_interval(shape: tuple[int, int]) -> None:
-    found = effect(np.full(shape, 2.0), "higher")
-    assert (found.estimate, found.better) == (2, 1)
-    assert found.low is found.p is found.d_z is found.new_style_low is found.detectable is None
-    assert verdict(found, "higher", 1.0) == "illustration"
+    result = effect(np.full(shape, 2.0), "higher")
+    assert (result.estimate, result.better) == (2, 1)
+    assert result.low is result.p is result.d_z is result.new_style_low is result.detectable is None
+    assert verdict(result, "higher", 1.0) == "illustration"
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -196,7 +199,7 @@ def test_a_missing_value_is_an_error(bad: float) -> None:
 
 
 @pytest.mark.parametrize("shape", [(4,), (0, 4), (2, 3, 4)])
-def test_only_matrices_are_accepted(shape: tuple[int, ...]) -> None:
+def test_a_table_that_is_not_a_matrix_is_an_error(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="style x content"):
         effect(np.zeros(shape), "higher")
 
@@ -216,6 +219,6 @@ def test_a_content_is_dropped_before_a_style_if_shares_are_equal() -> None:
     assert complete(table)[1:] == ([], [3])
 
 
-def test_an_empty_table_stays_empty_and_a_full_one_complete() -> None:
+def test_an_empty_table_stays_empty_and_a_complete_one_stays_complete() -> None:
     assert complete(np.full((2, 3), np.nan))[0].size == 0
     assert complete(TABLE)[1:] == ([], [])

@@ -11,9 +11,9 @@ from harness.analysis.statistics.crossed_effects import crossed
 from tests.helpers.simulated_tables import Array, simulate
 
 TABLES = 10_000
-"""A share of 95 % then has sd sqrt(0.95 x 0.05 / 10,000) = 0.002: ten of them are 0.02."""
+"""The sd of a share of 95 % is sqrt(0.95 x 0.05 / 10,000) = 0.002."""
 
-DESIGNS = {  # styles x contents x trainings; one of several seeds is averaged before
+DESIGNS = {  # styles x contents x trainings; results of several seeds are averaged
     "4x10x1": ((4, 10), 0.5, 0.15, 0.25 + 0.1),
     "10x10x1": ((10, 10), 0.5, 0.15, 0.25 + 0.1),
     "20x10x1": ((20, 10), 0.5, 0.15, 0.25 + 0.1),
@@ -25,13 +25,13 @@ each_design = pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS.ke
 
 
 def coverage(tables: Array) -> float:
-    """Return the share of tables whose 95 % interval holds the true mean, zero."""
+    """Return the share of tables whose 95 % interval contains the true mean, zero."""
     low, high = crossed(tables).interval()
     return float(np.mean((low <= 0) & (high >= 0)))
 
 
 @each_design
-def test_a_crossed_interval_of_95_per_cent_holds_in_92_to_98(design: Any) -> None:
+def test_a_crossed_interval_of_95_per_cent_covers_in_92_to_98(design: Any) -> None:
     assert 0.92 < coverage(simulate(TABLES, *design)) < 0.98
 
 
@@ -40,10 +40,10 @@ def test_a_bootstrap_over_pairs_covers_less(design: Any) -> None:
     shape, *variances = design
     pairs = simulate(1000, shape, *variances).reshape(1000, -1)
     n, random = pairs.shape[1], np.random.default_rng(1)
-    draws = pairs @ random.multinomial(n, np.full(n, 1 / n), 500).T / n  # of all tables at once
+    draws = pairs @ random.multinomial(n, np.full(n, 1 / n), 500).T / n  # all tables at once
     low, high = np.quantile(draws, (0.025, 0.975), axis=1)
-    # 26 to 53 % by design: pairs that share a style are counted as if they did not. The sd of a
-    # share of a thousand is below 0.016.
+    # 26 to 53 %, depending on the design, because it treats pairs that share a style as
+    # independent. The sd of a share of a thousand tables is below 0.016.
     assert np.mean((low <= 0) & (high >= 0)) < 0.65
 
 
@@ -52,23 +52,23 @@ def test_a_bootstrap_over_pairs_covers_less(design: Any) -> None:
     "variances",
     [(0, 0, 1), (1, 0, 0), (0, 1, 0), (0.5, 0.5, 0), (0.15, 0.5, 0.35), (0.05, 0.05, 0.9)],
 )
-def test_the_interval_covers_with_any_variance_components(
+def test_the_interval_covers_for_all_variance_components(
     shape: tuple[int, int], variances: tuple[float, float, float]
 ) -> None:
-    # Where neither styles nor contents vary it holds more often, 98.6 % with 6 x 6: few mean
-    # squares cannot tell that it could be narrower.
+    # Without variation by style or content it covers more often: in 98.6 % with 6 x 6, because few
+    # degrees of freedom do not show that it could be narrower.
     assert 0.93 < coverage(simulate(TABLES, shape, *variances)) < 0.99
 
 
 @pytest.mark.parametrize("variances", [(0.5, 0.15, 0.35), (0, 0.5, 0.5), (0.05, 0, 0.95)])
 def test_prediction_intervals_cover_a_new_style(variances: tuple[float, float, float]) -> None:
     tables = simulate(TABLES, (9, 10), *variances)
-    low, high = crossed(tables[:, :8]).new_style()  # eight known, one new
+    low, high = crossed(tables[:, :8]).new_style()  # eight known styles, one new style
     mean = tables[:, 8].mean(-1)
     assert np.mean((low <= mean) & (mean <= high)) == pytest.approx(0.95, abs=0.01)  # 4.6 sd
 
 
-def test_the_test_of_styles_rejects_a_true_null_in_five_per_cent() -> None:
+def test_the_test_for_differing_styles_rejects_a_true_null_hypothesis_in_five_per_cent() -> None:
     p = crossed(simulate(TABLES, (8, 6), 0, 0.5, 0.5)).styles_differ_p()
     assert np.mean(p <= 0.05) == pytest.approx(0.05, abs=0.01)
 
@@ -76,7 +76,7 @@ def test_the_test_of_styles_rejects_a_true_null_in_five_per_cent() -> None:
 def test_the_detectable_effect_is_detected_with_eighty_per_cent_power() -> None:
     # 10 x 10, 0.5 / 0.15 / 0.35: the mean has variance 0.05 + 0.015 + 0.0035, se 0.262. Expected
     # mean squares 5.35, 1.85 and 0.35 give df = 6.85^2 / (5.35^2/9 + 1.85^2/9 + 0.35^2/81) = 13.2,
-    # and a noncentral t of 13.2 finds 3.03 se in 80 %: 0.79, the table's 0.8 with power 0.79.
+    # and a noncentral t with 13.2 df detects 3.03 se = 0.79 with a power of 80 %.
     tables = simulate(TABLES, (10, 10), 0.5, 0.15, 0.35)
     assert np.median(crossed(tables).detectable()) == pytest.approx(0.79, abs=0.03)
     assert np.mean(crossed(tables + 0.79).p() <= 0.05) == pytest.approx(0.80, abs=0.02)

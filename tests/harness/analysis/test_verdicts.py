@@ -1,4 +1,4 @@
-"""Verdicts from effects, corrections for several claims, and variance shares."""
+"""Verdicts on effects, corrections for multiple claims, and variance shares."""
 
 from __future__ import annotations
 
@@ -20,23 +20,19 @@ def effect_with(
     new_style: tuple[float, float] | None = None,
     **changes: Any,
 ) -> Effect:
-    """Return an effect with these intervals: 95 %, 90 %, and of a new style; styles differ."""
+    """Return an effect with a 95 % interval, a 90 % interval and one of a new style."""
     (low90, high90), (new_low, new_high) = narrow or interval, new_style or narrow or interval
-    given = {"low": interval[0], "high": interval[1], "low90": low90, "high90": high90}
-    given |= {"new_style_low": new_low, "new_style_high": new_high, "styles_differ_p": 0.001}
-    return replace(effect(sample(), "higher"), **{**given, **changes})
+    fields = {"low": interval[0], "high": interval[1], "low90": low90, "high90": high90}
+    fields |= {"new_style_low": new_low, "new_style_high": new_high, "styles_differ_p": 0.001}
+    return replace(effect(sample(), "higher"), **{**fields, **changes})
 
 
 @pytest.mark.parametrize(
     ("interval", "higher", "lower", "none"),
     [
         ((1.1, 2.0), "supported", "contradicted", "contradicted"),
-        (
-            (1.0, 2.0),
-            "supported",
-            "contradicted",
-            "contradicted",
-        ),  # exactly the smallest effect of interest
+        # exactly the smallest effect of interest
+        ((1.0, 2.0), "supported", "contradicted", "contradicted"),
         ((0.1, 2.0), "supported (small)", "contradicted", "contradicted"),
         ((0.1, 0.9), "equivalent", "equivalent", "equivalent"),  # significant, but too small
         ((-0.9, 0.9), "equivalent", "equivalent", "equivalent"),
@@ -66,8 +62,8 @@ def test_equivalence_needs_two_one_sided_tests_at_five_per_cent() -> None:
         ((0.1, 2.0), (-1.0, 3.0), "supported (small) (style-dependent)"),
         ((-2.0, -0.1), (-3.0, 1.0), "contradicted (style-dependent)"),
         ((1.1, 2.0), (0.1, 4.0), "supported"),
-        ((-0.5, 3.0), (-2.0, 5.0), "inconclusive"),  # inconclusive anyway
-        ((-0.2, 0.2), (-1.5, 1.5), "equivalent (style-dependent)"),  # only on average
+        ((-0.5, 3.0), (-2.0, 5.0), "inconclusive"),  # also inconclusive without a new style
+        ((-0.2, 0.2), (-1.5, 1.5), "equivalent (style-dependent)"),  # equivalent on average only
         ((-0.2, 0.2), (-0.8, 0.8), "equivalent"),
     ],
 )
@@ -101,14 +97,14 @@ def test_the_smallest_effect_must_be_positive(smallest: float) -> None:
         verdict(effect_with((1.0, 2.0)), "higher", smallest)
 
 
-def test_holm_by_hand() -> None:
+def test_holm_has_known_answers() -> None:
     # Sorted: 0.01 x 4, 0.015 x 3 = 0.045, 0.02 x 2 = 0.04 but not below 0.045, 0.6 x 1
     assert statistics.holm([0.02, 0.01, 0.6, 0.015]) == pytest.approx([0.045, 0.04, 0.6, 0.045])
-    assert statistics.holm([0.5, 0.9]) == [1.0, 1.0]  # 0.5 x 2; no p is above 1
+    assert statistics.holm([0.5, 0.9]) == [1.0, 1.0]  # 0.5 x 2, at most 1
     assert statistics.holm([]) == []
 
 
-def test_benjamini_and_hochberg_by_hand() -> None:
+def test_benjamini_hochberg_has_known_answers() -> None:
     # From the largest: 0.6 x 4/4; 0.02 x 4/3 = 0.0267; 0.015 x 4/2 = 0.03, but not above 0.0267;
     # 0.01 x 4/1 = 0.04, but not above either
     adjusted = statistics.benjamini_hochberg([0.02, 0.01, 0.6, 0.015])
@@ -123,9 +119,9 @@ def test_values_that_are_not_probabilities_are_rejected(adjust: Any) -> None:
             adjust([0.1, bad])
 
 
-def test_variance_shares_by_hand() -> None:
-    # 0/4 for the style, 0/2 for the variant, nothing else: deviations 2 and 1.
-    # MS_style = 4 cells x (2^2 + 2^2) / 1 = 32, MS_variant = 4 x (1 + 1) / 1 = 8, the rest 0;
+def test_variance_shares_have_known_answers() -> None:
+    # Styles are 0 and 4, variants 0 and 2: their deviations from the mean are 2 and 1.
+    # MS_style = 4 cells x (2^2 + 2^2) / 1 = 32, MS_variant = 4 x (1 + 1) / 1 = 8, others 0;
     # the components are 32 / 4 = 8 and 8 / 4 = 2.
     style, variant = np.array([0.0, 4.0]), np.array([0.0, 2.0])
     values = style[:, None, None] + np.zeros((1, 2, 1)) + variant[None, None, :]
@@ -138,10 +134,10 @@ def test_variance_shares_by_hand() -> None:
 def test_variance_shares_recover_simulated_components() -> None:
     normal, shape = np.random.default_rng(3).standard_normal, (60, 50, 40)
     values = 2 * normal((60, 1, 1)) + normal((1, 1, 40)) + normal((60, 1, 40)) + normal(shape)
-    planted = {"style": 4, "variant": 1, "style x variant": 1, "residual": 1}  # of 7
+    components = {"style": 4, "variant": 1, "style x variant": 1, "residual": 1}  # of 7
     for name, share in statistics.variance_shares(values).items():
-        # A variance of n draws has sd sqrt(2 / n) of itself: 0.18 of 4 / 7 with 60 styles
-        assert share == pytest.approx(planted.get(name, 0) / 7, abs=0.15), name
+        # The variance of n draws has a relative sd of sqrt(2 / n): 0.18 for 60 styles
+        assert share == pytest.approx(components.get(name, 0) / 7, abs=0.15), name
 
 
 def test_a_constant_metric_has_shares_of_zero() -> None:
