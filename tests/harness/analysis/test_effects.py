@@ -95,9 +95,8 @@ def test_shares_count_the_predicted_sign_fully_and_ties_half() -> None:
 def test_the_sign_flip_test_equals_that_of_scipy(styles: int) -> None:
     means = sample(styles, 12, mean=0.4).mean(1)
     exact = stats.permutation_test((means,), np.mean, permutation_type="samples")
-    table = np.repeat(
-        means[:, None], 10, axis=1
-    )  # flips of contents: p = 2 / 2^10, below that of styles
+    # Flips of ten equal contents give p = 2 / 2^10, below that of styles.
+    table = np.repeat(means[:, None], 10, axis=1)
     assert flip_p(table) == pytest.approx(exact.pvalue)
 
 
