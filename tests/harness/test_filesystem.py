@@ -170,9 +170,9 @@ def test_an_image_that_does_not_fit_leaves_the_earlier_record_intact(tmp_path: P
     with pytest.raises(StoreError) as caught, limit_file_size(8192):  # a record is smaller
         store.write(replace(one, notes=("new",)), bytes(9999), [])
     assert f"{store.root} cannot be written: the file exceeds the size limit" in str(caught.value)
-    found = store.read(one.cell.id)
-    assert found is not None
-    assert found.notes == ()
+    stored = store.read(one.cell.id)
+    assert stored is not None
+    assert stored.notes == ()
     assert (store.root / "cells" / one.cell.id / "image.png").read_bytes() == b"old"
     assert incomplete_files(tmp_path) == []
 

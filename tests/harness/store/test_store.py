@@ -23,6 +23,7 @@ from harness.records import (  # fmt: skip
     TracePoint,
 )
 from harness.store import Store
+from harness.store.traces import without_trials
 
 IMAGE = ImageUse("x", "sha", "here", title="Tübingen „Neckar“", year=1889)
 ENCODER = EncoderUse("e", "w", "o")
@@ -164,3 +165,13 @@ def test_a_fit_is_stored_with_its_metadata(store: Store) -> None:
     assert store.fit(CELL.fit_id) is None
     store.write_fit(CELL, b"tensors", {"seconds": 1.5})
     assert store.fit(CELL.fit_id) == (b"tensors", {"seconds": 1.5})
+
+
+def test_charts_omit_trial_points_of_a_line_search_and_keep_a_divergence() -> None:
+    def points(*totals: float) -> list[TracePoint]:
+        return [TracePoint("stylize", i, 0.0, {"total": t}) for i, t in enumerate(totals, 1)]
+
+    assert [p.index for p in without_trials(points(10, 21, 9, 20, 3))] == [1, 3, 4, 5]
+    diverged = points(10, 5, 1e9)
+    assert without_trials(diverged) == diverged
+    assert without_trials([]) == []
