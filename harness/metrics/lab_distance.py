@@ -56,7 +56,8 @@ def wasserstein(one: Any, other: Any) -> float:
 @lru_cache(maxsize=2)
 def _intervals(n: int, m: int) -> tuple[Any, Any, Any]:
     """Return the widths of the intervals between steps, and their indices into n and m numbers."""
-    steps = np.union1d(np.arange(1, n + 1) * m, np.arange(1, m + 1) * n)  # in 1/nm: exact
+    # In units of 1 / (n * m), all steps are integers.
+    steps = np.union1d(np.arange(1, n + 1) * m, np.arange(1, m + 1) * n)
     return np.diff(steps, prepend=0) / (n * m), (steps - 1) // m, (steps - 1) // n
 
 
