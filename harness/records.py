@@ -1,23 +1,21 @@
 """The data that stages exchange: frozen, convertible to JSON, without torch.
 
 A Cell is one planned method with its parameters, on one pair, with one seed and size. A Record is
-its result. Ids are computed here, so that planned cells and stored records share them.
+its result. Planned cells and stored records share the ids that this module computes.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
 SCHEMA = 2
-"""Increase it if older code would fail to read a new record, or misread it.
-
-2: `objective` is the loss of the saved image; in records of schema 1 it is that of raw pixels.
-"""
+"""Increase it if older code would fail to read a new record, or misread it. `objective` is the loss
+of the saved image since schema 2, and that of raw pixels in schema 1."""
 
 Status = Literal[
     "done", "diverged", "failed", "skipped", "out_of_memory", "timeout", "crashed", "interrupted"
@@ -27,13 +25,12 @@ Sign = Literal["lower", "higher", "none"]  # of the second level relative to the
 Control = Literal["", "null", "effect"]
 
 SAVED_IMAGE, RAW_PIXELS = "saved image", "raw pixels"
-"""Images that a loss refers to: clamped and rounded to 8 bits, or as the method returned them."""
+"""Images that a loss refers to: clamped and rounded to 8 bits, or as the method returned them. A
+loss of one is not comparable with a loss of the other."""
 
-BITWISE = "bitwise on this machine"
-"""Prefix of `environment["deterministic"]` in records that the same machine reproduces exactly."""
-
-SNAPSHOT_EDGE = 256
-"""Long edge in pixels of intermediate images."""
+BITWISE = "bitwise on this machine"  # prefix of environment["deterministic"] of exact results
+RECIPES = ("method", "variant")  # factors whose levels may differ in several parameters
+SNAPSHOT_EDGE = 256  # long edge of intermediate images, pixels
 
 
 @dataclass(frozen=True)
@@ -130,11 +127,6 @@ class Cell:
         return f"{self.content.name}--{self.style.name}"
 
     @property
-    def stand_ins(self) -> list[str]:
-        """Names of the stand-ins of its images."""
-        return [image.stand_in for image in (self.content, self.style) if image.stand_in]
-
-    @property
     def name(self) -> str:
         """Readable name of the cell: `gatys[adam]/coffee--starry-night/s0`."""
         size = f"/{self.size}px" if "size" in self.levels else ""
@@ -176,14 +168,7 @@ class Timing:
     @property
     def calibrated(self) -> float | None:
         """Stylization time in calibration passes, which is comparable across machines."""
-        if not self.calibration_ms:
-            return None
-        return 1000 * self.stylize_seconds / self.calibration_ms
-
-    @property
-    def total_seconds(self) -> float:
-        """Seconds of fit and stylization together."""
-        return self.fit_seconds + self.stylize_seconds
+        return 1000 * self.stylize_seconds / self.calibration_ms if self.calibration_ms else None
 
 
 @dataclass(frozen=True)
@@ -225,12 +210,8 @@ class Record:
     environment: Mapping[str, str] = field(default_factory=dict)
     started: str = ""  # ISO 8601, UTC
     schema: int = SCHEMA
-    objective: float | None = None
-    """Total loss of the saved image, in the method's own objective.
-
-    For methods without the hook `objective`, and in records of schema 1, it is the lowest total
-    loss of raw pixels, and `objective_raw` is None."""
-    objective_raw: float | None = None  # lowest total loss of raw pixels, before clamping
+    objective: float | None = None  # total loss of the saved image, in the method's own objective
+    objective_raw: float | None = None  # lowest of raw pixels; None if `objective` is that loss
     attempts: tuple[Failure, ...] = ()  # failures of earlier attempts in the same run
 
     @property
@@ -240,7 +221,7 @@ class Record:
 
     @property
     def objective_of(self) -> str:
-        """The image that `objective` refers to; only losses of equal kind are comparable."""
+        """The image that `objective` refers to: raw pixels in schema 1, and without that hook."""
         if self.objective is None:
             return ""
         return RAW_PIXELS if self.objective_raw is None else SAVED_IMAGE
@@ -267,24 +248,10 @@ class TracePoint:
     """Losses of the saved image (clamped, rounded to 8 bits), at snapshots and at the last pass."""
 
 
-def without_trials(points: Sequence[TracePoint]) -> list[TracePoint]:
-    """Remove trial points of a line search that overshot, which would dominate a chart's scale.
-
-    Such a point has a total above twice the first one, in a run that ended below the first. A run
-    that ended higher keeps all its points. trace.csv has every point.
-    """
-    totals = [point.losses.get("total", 0.0) for point in points]
-    if not totals or not totals[-1] <= totals[0]:
-        return list(points)
-    return [p for p, total in zip(points, totals, strict=True) if total <= 2 * totals[0]]
-
-
-_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode
-
-
 def digest(components: Mapping[str, Any]) -> str:
     """Return the first 12 hex digits of the SHA-256 over canonical JSON."""
-    return hashlib.sha256(_canonical(components).encode()).hexdigest()[:12]
+    canonical = json.dumps(components, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
@@ -297,24 +264,16 @@ class Skip:
     reason: str
 
 
-RECIPES = ("method", "variant")
-"""Factors whose levels are whole recipes, which may differ in several parameters."""
-
-
 @dataclass(frozen=True)
 class Claim:
-    """A statement to test: it compares two levels of one factor, with all else equal.
-
-    Effects are those of the second level relative to the first. A factor is a parameter of the
-    method, or one of `encoder`, `method`, `seed`, `size`, `variant`.
-    """
+    """A statement to test: it compares two levels of one factor, with all else equal."""
 
     id: str
     statement: str
-    factor: str
+    factor: str  # a parameter of the method, or encoder, method, seed, size or variant
     levels: tuple[Any, Any]
     metric: str  # decides the verdict
-    predicts: Sign  # of the second level, relative to the first
+    predicts: Sign  # effect of the second level, relative to the first
     method: str = ""  # the suite's label; empty to compare methods or variants
     source: str = ""
     where: Mapping[str, Any] = field(default_factory=dict)  # fixed parameters

@@ -1,1 +1,1 @@
-"""Metrics of one stylized image, one per file; `registry.METRICS` finds them by folder."""
+"""Metrics of a stylized image, one per file; `registry.METRICS` imports all files of the folder."""

@@ -2,8 +2,8 @@
 
 Source: a pattern that a layer of stride p repeats every p pixels has its power at the frequencies
     (k/p, l/p) cycles per pixel (Odena, Dumoulin, Olah 2016, "Deconvolution and Checkerboard
-    Artifacts"). Each period is measured separately: in a mean over the 12 frequencies of period 4,
-    the 3 frequencies of a pattern of period 2 would hardly be visible.
+    Artifacts"). Each period is measured separately, because a mean over the 12 frequencies of
+    period 4 would dilute the 3 frequencies of a pattern of period 2.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from harness.metrics._per_image_cache import once_per_image
+from harness.metrics._per_image_cache import cached_per_image
 from harness.metrics._spectrum import power
 from harness.metrics.ssim import luma
 from harness.protocols import Unavailable
@@ -27,8 +27,8 @@ PERIODS = (2, 4)
 """Pixels. Two layers of stride 2 cause patterns of these periods."""
 
 CROP_MULTIPLE, MIN_EDGE = 16, 64
-"""Pixels. Cropping to the multiple puts all frequencies on whole bins. At the minimum edge they are
-16 bins apart, more than the 13 bins of the surroundings of each."""
+"""Pixels. Cropping to the multiple places all frequencies at whole bins. At the minimum edge they
+are 16 bins apart, more than the 13 bins of the surroundings of each."""
 
 POWER_FLOOR = 1e-4
 """Squared grey levels: a thousandth of the rounding noise of 8 bits. A flat image scores 0 dB."""
@@ -54,30 +54,30 @@ def find_patterns(stylized: Image, content: Image) -> tuple[list[Pattern], list[
     """
     if min(content.shape[-2:]) < MIN_EDGE:
         raise Unavailable(f"the checkerboard metrics need at least {MIN_EDGE} x {MIN_EDGE} pixels")
-    return _find(stylized), _find_in_content(content)
+    return _patterns(stylized), _content_patterns(content)
 
 
-def _find(image: Image) -> list[Pattern]:
+def _patterns(image: Image) -> list[Pattern]:
     plane = 255 * luma(image)
     height, width = (edge - edge % CROP_MULTIPLE for edge in plane.shape)
     spectrum = power(plane[:height, :width])
     return [_measure(spectrum, bins) for bins in _bins_by_period(height, width)]
 
 
-_find_in_content = once_per_image(_find)
-"""Photographs have patterns too, for example from their compression."""
+# Photographs have patterns too, for example from their compression.
+_content_patterns = cached_per_image(_patterns)
 
 
 def _bins_by_period(height: int, width: int) -> list[list[tuple[int, int]]]:
     """Return the bins of each period, without those of smaller periods."""
-    seen = {(0, 0)}
-    rows = []
+    smaller = {(0, 0)}
+    bins_by_period = []
     for period in PERIODS:
         down, right = (range(0, edge, edge // period) for edge in (height, width))
         bins = set(itertools.product(down, right))
-        rows.append(sorted(bins - seen))
-        seen |= bins
-    return rows
+        bins_by_period.append(sorted(bins - smaller))
+        smaller |= bins
+    return bins_by_period
 
 
 def _measure(spectrum: Any, bins: list[tuple[int, int]]) -> Pattern:

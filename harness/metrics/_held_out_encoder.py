@@ -1,4 +1,4 @@
-"""Base class of metrics that use another network than the one that methods minimize."""
+"""Base class of metrics with a network other than the one that methods minimize."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 CANDIDATES = ("alexnet", "squeezenet1_1", "inception_v3")
 """In order of preference. VGG networks are excluded: vgg16, vgg19 and compact (distilled from
-vgg19) are so similar that none is independent of an optimization for another."""
+vgg19) are too similar for one to be independent of an optimization with another."""
 
 MIN_EDGE = {"alexnet": 31, "squeezenet1_1": 17, "inception_v3": 43}
-"""Pixels. Smaller images have no features at the canonical layers."""
+"""Pixels; smaller images have no features at the canonical layers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,11 +36,11 @@ class HeldOutMetric(Metric):
     lens_sha256: str = field(default="", metadata=FOUND)
     network: EncoderUse | None = field(default=None, metadata=FOUND)
     network_file: str = field(default="", metadata=FOUND)
-    missing: str = field(default="", metadata=FOUND)  # the reason
-    circular: str = field(default="", metadata=FOUND)  # the reason
+    missing: str = field(default="", metadata=FOUND)
+    circular: str = field(default="", metadata=FOUND)
 
     def resolve(self, judge: EncoderUse, weights: WeightsStore) -> Self:
-        """Find a network with ImageNet weights; a random one if the suite's encoder is random."""
+        """Find a network with ImageNet weights, or a random one for a random encoder."""
         if self.judge != "auto":
             return self._with_network(self.judge, weights)
         for spec in _candidates(judge):
@@ -56,7 +56,8 @@ class HeldOutMetric(Metric):
         except MissingWeightsError as error:
             return replace(self, lens=spec, missing=str(error))
         if not encoders.whole(use):
-            return replace(self, lens=spec, missing=f"{use.origin} ends at {use.layers[-1]}.")
+            missing = f"{use.name} ({use.origin}) ends at {use.layers[-1]}."
+            return replace(self, lens=spec, missing=missing)
         file = str(path or "")
         return replace(self, lens=spec, lens_sha256=use.sha256, network=use, network_file=file)
 

@@ -1,4 +1,4 @@
-"""A cache of intermediate results by image: thousands of cells share few contents and styles."""
+"""A cache of intermediate results per image, because many cells share a content or a style."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ T = TypeVar("T")
 Args = TypeVarTuple("Args")
 
 CACHE_SIZE = 16
-"""Cached results of each function. A worker processes all contents with one style, so this is
-enough for the contents of most suites."""
+"""Results per function. A worker process stylizes all contents with one style before the next, so
+this is sufficient for the contents of most suites."""
 
 
 @dataclass(frozen=True)
 class _HashedImage:
-    """An image that is equal to others with the same pixels."""
+    """An image that compares equal to every image with the same pixels."""
 
     sha256: str
     image: Image = field(compare=False)
 
 
-def once_per_image(function: Callable[[Image, *Args], T]) -> Callable[[Image, *Args], T]:
-    """Cache the latest results of a function of an image and hashable arguments."""
+def cached_per_image(function: Callable[[Image, *Args], T]) -> Callable[[Image, *Args], T]:
+    """Cache the latest results of a function of an image and further hashable arguments."""
 
     @lru_cache(maxsize=CACHE_SIZE)
     def cached(hashed: _HashedImage, *args: *Args) -> T:

@@ -1,4 +1,4 @@
-"""Power of an image by spatial frequency."""
+"""Power spectrum of an image."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 
 
 def power(plane: Any) -> Any:
-    """Return the power by frequency of a plane (H, W); of white noise, its variance in every bin.
+    """Return the power spectrum (H, W) of a plane (H, W) without its mean.
 
-    The mean is subtracted. The periodic Hann window limits the leakage of a tone on a bin to the
-    adjacent bins.
+    White noise has its variance in every bin. The periodic Hann window limits the leakage of a
+    sinusoid at a bin to the adjacent bins.
     """
     from scipy.fft import fft2
 
-    rise, run = (np.sin(np.pi * np.arange(edge) / edge) ** 2 for edge in plane.shape)
-    window = np.outer(rise, run)
+    rows, columns = (np.sin(np.pi * np.arange(edge) / edge) ** 2 for edge in plane.shape)
+    window = np.outer(rows, columns)
     return np.abs(fft2((plane - plane.mean()) * window)) ** 2 / np.square(window).sum()

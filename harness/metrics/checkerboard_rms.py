@@ -1,7 +1,7 @@
 """Amplitude of a checkerboard pattern, independent of its surroundings.
 
-Source: new, see `_checkerboard.py`; the content image's pattern is subtracted as power. Subtracted
-    as amplitude, a pattern of 1 grey level on a content with 0.5 grey levels would score 0.6.
+Source: defined here, see `_checkerboard.py`; the power of the content's pattern is subtracted. If
+    its amplitude were, a pattern of 1 grey level on a content with 0.5 grey levels would score 0.6.
 Blind to: patterns with periods other than 2 and 4 pixels. Texture of these periods adds to the
     score: white noise scores a thirtieth of its sigma at 256 pixels.
 """
@@ -34,6 +34,6 @@ class CheckerboardRms(Metric):
 
     def __call__(self, stylized: Image, content: Image, style: Image, context: Context) -> float:
         """Return the signed square root of the difference of powers."""
-        now, before = _checkerboard.find_patterns(stylized, content)
-        added = sum(pattern.square for pattern in now) - sum(pattern.square for pattern in before)
+        patterns, content_patterns = _checkerboard.find_patterns(stylized, content)
+        added = sum(p.square for p in patterns) - sum(p.square for p in content_patterns)
         return math.copysign(math.sqrt(abs(added)), added)

@@ -1,6 +1,6 @@
 """Content loss of the final image, computed with a held-out network.
 
-Source: as in `content_loss.py`, at the canonical layer of the held-out network.
+Source: as `content_loss.py`, at the canonical layer of the held-out network.
 Blind to: style; image properties that the held-out network does not represent. Without another
     network it uses the suite's encoder and is marked as circular.
 """
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @METRICS.register("content_distance")
 @dataclass(frozen=True, kw_only=True)
 class ContentDistance(HeldOutMetric):
-    """0 is the content image, 1 is the style image in its place."""
+    """0 is the content image, 1 is the style image resized to its size."""
 
     version: ClassVar[int] = 1
     unit: ClassVar[str] = "of style image's"

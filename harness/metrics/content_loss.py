@@ -1,7 +1,7 @@
 """Content loss of the final image, the same for every method.
 
 Source: Gatys et al. 2016, equation 1, at one canonical layer of the suite's encoder (relu4_2, or
-    the nearest available), divided by the loss of the style image in the content's place.
+    the nearest available), divided by the loss of the style image, resized to the content's size.
 Blind to: whether the encoder is the network that the method minimized (then the score is marked as
     circular).
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from harness.encoders import canonical_layers
-from harness.metrics._per_image_cache import once_per_image
+from harness.metrics._per_image_cache import cached_per_image
 from harness.protocols import Metric, Unavailable
 from harness.registry import FOUND, METRICS
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @METRICS.register("content_loss")
 @dataclass(frozen=True, kw_only=True)
 class ContentLoss(Metric):
-    """0 is the content image, 1 is the style image in its place."""
+    """0 is the content image, 1 is the style image resized to its size."""
 
     version: ClassVar[int] = 1
     unit: ClassVar[str] = "of style image's"
@@ -55,16 +55,16 @@ def content_distance(
 
     with torch.inference_mode():
         size = (content.shape[-2], content.shape[-1])
-        shown = interpolate(style, size, mode="bilinear", antialias=True)
+        resized_style = interpolate(style, size, mode="bilinear", antialias=True)
         target = _cached_features(content, encoder, layer)
-        worst = float(mse_loss(_cached_features(shown, encoder, layer), target))
-        if worst == 0:
+        scale = float(mse_loss(_cached_features(resized_style, encoder, layer), target))
+        if scale == 0:
             raise Unavailable("content and style have the same features")
-        return float(mse_loss(_features(stylized, encoder, layer), target)) / worst
+        return float(mse_loss(_features(stylized, encoder, layer), target)) / scale
 
 
 def _features(image: Image, encoder: Encoder, layer: str) -> Tensor:
     return encoder(image, [layer])[layer]
 
 
-_cached_features = once_per_image(_features)
+_cached_features = cached_per_image(_features)

@@ -3,9 +3,9 @@
 Source: Canny 1986, IEEE TPAMI 8(6), from scikit-image with its defaults (sigma 1, thresholds 0.1
     and 0.2 of the luma's gradient); F1 with a tolerance of 2 pixels, as in the boundary score of
     Martin, Fowlkes, Malik 2004, without their one-to-one matching.
-Blind to: edges below the thresholds, so a stylization of low contrast loses all edges; the cause of
-    an edge, so brush strokes count as errors; chance, because a larger part of a small image is
-    within 2 pixels of an edge: another photograph scores 0.8 at 64 pixels, 0.5 at 256, 0.4 at 512.
+Blind to: edges below the thresholds: a stylization of low contrast loses all edges; the cause of an
+    edge: brush strokes count as errors; chance: a larger part of a small image is within 2 pixels
+    of an edge, so that an unrelated photograph scores 0.8 at 64 pixels, 0.5 at 256, 0.4 at 512.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from harness.metrics._per_image_cache import once_per_image
+from harness.metrics._per_image_cache import cached_per_image
 from harness.metrics.ssim import luma
 from harness.protocols import Metric, Unavailable
 from harness.registry import METRICS
@@ -27,7 +27,7 @@ TOLERANCE = 2  # pixels
 @METRICS.register("edge_f1")
 @dataclass(frozen=True, kw_only=True)
 class EdgeF1(Metric):
-    """Harmonic mean of precision and recall, in [0, 1]; 1 is exactly the content's edges."""
+    """Harmonic mean of precision and recall, in [0, 1]; 1 has exactly the content's edges."""
 
     version: ClassVar[int] = 1
     unit: ClassVar[str] = ""
@@ -58,4 +58,4 @@ def _edges(image: Image) -> tuple[Any, Any]:
     return edges, binary_dilation(edges, disk(TOLERANCE))  # type: ignore[no-untyped-call]
 
 
-_edges_of_content = once_per_image(_edges)
+_edges_of_content = cached_per_image(_edges)

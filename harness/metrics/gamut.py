@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from harness.protocols import Context, Image
 
 ROUNDING = 1e-5
-"""Tolerance for float32: an average of white pixels can exceed 1 by as much."""
+"""Tolerance for float32: a mean of white pixels can exceed 1 by as much."""
 
 
 @METRICS.register("gamut")

@@ -2,7 +2,7 @@
 
 Source: Gram matrices of Gatys et al. 2016, averaged over positions; the squared difference of each
     layer is divided by the sum of the two squares, which bounds it (Cheng et al. 2021, "Style-Aware
-    Normalized Loss"), so that layers and styles have equal weight.
+    Normalized Loss") and gives layers and styles equal weight.
 Blind to: arrangement, because Gram matrices are; image properties that the held-out network does
     not represent. Without another network it uses the suite's encoder and is marked as circular.
 """
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @METRICS.register("gram_distance")
 @dataclass(frozen=True, kw_only=True)
 class GramDistance(HeldOutMetric):
-    """In [0, 1]: 0 has the style's statistics, 1 has no pair of channels in common with them."""
+    """In [0, 1]; 0 has the style's statistics, 1 shares no non-zero channel product with them."""
 
     version: ClassVar[int] = 1
     unit: ClassVar[str] = ""

@@ -2,7 +2,7 @@
 
 Source: 1-Wasserstein distance (Rubner, Tomasi, Guibas 2000, "The Earth Mover's Distance") of each
     channel's distribution in CIELAB (D65, from scikit-image), computed exactly from quantiles.
-Blind to: the positions of colours; combinations of L, a and b; texture. Matching the colours alone
+Blind to: the positions of colours; combinations of L, a and b; texture. A transfer of colours alone
     is sufficient for a low score, as `color_match` shows.
 """
 
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from harness.metrics._per_image_cache import once_per_image
+from harness.metrics._per_image_cache import cached_per_image
 from harness.protocols import Metric
 from harness.registry import METRICS
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @METRICS.register("lab_distance")
 @dataclass(frozen=True, kw_only=True)
 class LabDistance(Metric):
-    """Mean over L, a and b; 0 is the style's palette with the style's proportions."""
+    """Mean over L, a and b; 0 has the style's colours in the style's proportions."""
 
     version: ClassVar[int] = 1
     unit: ClassVar[str] = "Lab units"
@@ -38,13 +38,13 @@ class LabDistance(Metric):
 
     def __call__(self, stylized: Image, content: Image, style: Image, context: Context) -> float:
         """Return the mean distance; black and white differ by 100 in L."""
-        return wasserstein(_colours(stylized), _colours_of_style(style))
+        return wasserstein(_sorted_lab(stylized), _cached_sorted_lab(style))
 
 
 def wasserstein(one: Any, other: Any) -> float:
     """Return the mean 1-Wasserstein distance of rows of sorted numbers (rows, n) and (rows, m).
 
-    The quantile functions are step functions; between the steps of both, they are constant.
+    The quantile functions are step functions, constant between the steps of both.
     """
     n, m = one.shape[1], other.shape[1]
     if n == m:
@@ -56,11 +56,12 @@ def wasserstein(one: Any, other: Any) -> float:
 @lru_cache(maxsize=2)
 def _intervals(n: int, m: int) -> tuple[Any, Any, Any]:
     """Return the widths of the intervals between steps, and their indices into n and m numbers."""
-    steps = np.union1d(np.arange(1, n + 1) * m, np.arange(1, m + 1) * n)  # in units of 1/nm, exact
+    # In units of 1 / (n * m), all steps are integers.
+    steps = np.union1d(np.arange(1, n + 1) * m, np.arange(1, m + 1) * n)
     return np.diff(steps, prepend=0) / (n * m), (steps - 1) // m, (steps - 1) // n
 
 
-def _colours(image: Image) -> Any:
+def _sorted_lab(image: Image) -> Any:
     """Return L, a and b of all pixels (3, H x W), each row sorted."""
     from skimage.color import rgb2lab
 
@@ -68,4 +69,4 @@ def _colours(image: Image) -> Any:
     return np.sort(lab.reshape(-1, 3).T)
 
 
-_colours_of_style = once_per_image(_colours)
+_cached_sorted_lab = cached_per_image(_sorted_lab)

@@ -32,7 +32,7 @@ TRUNKS: dict[Net, str] = {"alex": "alexnet", "squeeze": "squeezenet1_1", "vgg": 
 @METRICS.register("lpips")
 @dataclass(frozen=True, kw_only=True)
 class Lpips(Metric):
-    """LPIPS to the content; 0 is the content image. `auto` selects the first available trunk."""
+    """Distance to the content; 0 is the content image. `auto` selects the first available trunk."""
 
     version: ClassVar[int] = 1
     unit: ClassVar[str] = ""
@@ -67,7 +67,7 @@ class Lpips(Metric):
                 continue
             if encoders.whole(trunk):
                 return replace(self, net=net, network_file=str(path), lens_sha256=trunk.sha256)
-            reasons.append(f"{trunk.origin} ends at {trunk.layers[-1]}.")
+            reasons.append(f"{trunk.name} ({trunk.origin}) ends at {trunk.layers[-1]}.")
         return replace(self, missing=f"no trunk with ImageNet weights. {reasons[0]}")
 
     def __call__(self, stylized: Image, content: Image, style: Image, context: Context) -> float:
@@ -76,14 +76,14 @@ class Lpips(Metric):
 
         if not self.network_file:
             raise Unavailable(self.missing or "`resolve` was not called")
-        network = _network(self.net, self.network_file, str(context.device))
+        network = _load_network(self.net, self.network_file, str(context.device))
         with torch.inference_mode():
             return float(network(stylized * 2 - 1, content * 2 - 1))
 
 
 @lru_cache(maxsize=3)
-def _network(net: str, network_file: str, device: str) -> Any:
-    """Build the network of lpips with a trunk from a verified file, instead of a download."""
+def _load_network(net: str, network_file: str, device: str) -> Any:
+    """Build the network of lpips with the trunk of a verified file, without a download."""
     from pathlib import Path
 
     import lpips

@@ -2,8 +2,8 @@
 
 Source: Wang, Bovik, Sheikh, Simoncelli 2004, IEEE TIP 13(4): Gaussian window 11 x 11, sigma 1.5,
     K = 0.01 and 0.03, population covariance; computed by scikit-image.
-Blind to: style; intended recolouring counts as an error (half the contrast costs up to 0.28), and
-    the unchanged photograph scores 1.
+Blind to: style; intended recolouring counts as an error: half the contrast costs up to 0.28. The
+    unchanged photograph scores 1.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Source: Wang, Bovik, Sheikh, Simoncelli 2004, equation 10 with C3 = C2 / 2; window and settings as
     in `ssim.py`.
-Blind to: style; contrast and brightness by design: recolouring that preserves the order of light
-    and dark costs nothing. Areas that are flat in both images score 1.
+Blind to: style; contrast and brightness, by design: recolouring that preserves the order of light
+    and dark does not change the score. Areas that are flat in both images score 1.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ class SsimStructure(Metric):
 
 def structure(one: Any, other: Any) -> Any:
     """Return the structure term (H, W) of two planes in [0, 1]."""
-    mean, other_mean = _blurred(one), _blurred(other)
-    covariance = _blurred(one * other) - mean * other_mean
-    variance = (_blurred(one * one) - mean**2).clip(min=0)  # may be negative by rounding
-    other_variance = (_blurred(other * other) - other_mean**2).clip(min=0)
+    mean, other_mean = _blur(one), _blur(other)
+    covariance = _blur(one * other) - mean * other_mean
+    variance = (_blur(one * one) - mean**2).clip(min=0)  # negative only by rounding
+    other_variance = (_blur(other * other) - other_mean**2).clip(min=0)
     return (covariance + C3) / (np.sqrt(variance * other_variance) + C3)
 
 
-def _blurred(plane: Any) -> Any:
+def _blur(plane: Any) -> Any:
     from scipy.ndimage import gaussian_filter
 
     return gaussian_filter(plane, SIGMA, radius=RADIUS)

@@ -1,6 +1,6 @@
 """Style loss of the final image, the same for every method.
 
-Source: Gatys et al. 2016, equations 3 to 5: squared Gram differences, divided for each layer by the
+Source: Gatys et al. 2016, equations 3 to 5: squared Gram differences. Each layer is divided by the
     difference of the content image, so that layers have equal weight and styles can be averaged.
 Blind to: arrangement, because Gram matrices are; whether the encoder is the network that the method
     minimized (then the score is marked as circular).
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @METRICS.register("style_loss")
 @dataclass(frozen=True, kw_only=True)
 class StyleLoss(Metric):
-    """0 is an image with the style's statistics, 1 is the content image."""
+    """0 has the style's statistics, 1 is the content image."""
 
     version: ClassVar[int] = 1
     unit: ClassVar[str] = "of content image's"

@@ -1,10 +1,10 @@
 """Size of the structures that stylization adds.
 
-Source: the inverse of the spectral centroid, the mean frequency weighted with power, of the change
-    in luma under a Hann window. It measures the statement that earlier style layers give finer
-    texture (Gatys et al. 2016, figure 1).
-Blind to: the amplitude of the change, down to rounding noise, which is fine; its origin, because
-    lost contrast of the content counts with the content's coarse scale.
+Source: inverse of the spectral centroid, the mean frequency weighted with power, of the change in
+    luma under a Hann window. It tests the statement that earlier style layers give finer texture
+    (Gatys et al. 2016, figure 1).
+Blind to: the amplitude of the change: rounding noise alone scores as fine texture; its cause: lost
+    contrast of the content counts with the coarse scale of the content.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ class TextureScale(Metric):
     def __call__(self, stylized: Image, content: Image, style: Image, context: Context) -> float:
         """Return the inverse of the mean frequency."""
         change = power(luma(stylized) - luma(content))
-        change[0, 0] = 0  # remainder of the mean after windowing
+        change[0, 0] = 0  # the window leaves a remainder of the mean
         down, right = (np.fft.fftfreq(edge) for edge in change.shape)
         moment = float((np.hypot(down[:, None], right) * change).sum())
         if moment == 0:
-            raise Unavailable("stylized image and content differ in brightness at most")
+            raise Unavailable("the stylized image and the content differ in brightness at most")
         return float(change.sum()) / moment

@@ -32,10 +32,10 @@ class TvRatio(Metric):
 
     def __call__(self, stylized: Image, content: Image, style: Image, context: Context) -> float:
         """Return the ratio of the two total variations."""
-        base = total_variation(content)
-        if base == 0:
+        content_variation = total_variation(content)
+        if content_variation == 0:
             raise Unavailable("the content image is flat")
-        return total_variation(stylized) / base
+        return total_variation(stylized) / content_variation
 
 
 def total_variation(image: Image) -> float:

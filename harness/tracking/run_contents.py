@@ -15,8 +15,9 @@ from typing import Any, TypeVar
 
 from PIL import Image as Pillow
 
-from harness.records import Record, Run, TracePoint, without_trials
+from harness.records import Record, Run, TracePoint
 from harness.store import IMAGE_FORMATS, SAVED, Store, dump, redact
+from harness.store.traces import without_trials
 from harness.tracking.run_payload import Point, RunPayload
 
 CURVE_POINTS = 200
@@ -54,6 +55,7 @@ SUMMARY_NOTE = (
 def cell_tags(record: Record) -> dict[str, str]:
     """Return the tags of a cell's run."""
     cell, noisy = record.cell, record.timing.noisy if record.timing else ""
+    stand_ins = [image.stand_in for image in (cell.content, cell.style) if image.stand_in]
     return {
         "nst.cell": cell.id,
         "nst.status": record.status,
@@ -61,7 +63,7 @@ def cell_tags(record: Record) -> dict[str, str]:
         "nst.pair": cell.pair,
         "nst.deterministic": record.environment.get("deterministic", "seeded"),
         **({"nst.failure": record.failure.message[:500]} if record.failure else {}),
-        **({"nst.stand_in": ", ".join(cell.stand_ins)} if cell.stand_ins else {}),
+        **({"nst.stand_in": ", ".join(stand_ins)} if stand_ins else {}),
         **({"nst.noisy": noisy[:500]} if noisy else {}),
         **({"nst.notes": "; ".join(record.notes)[:500]} if record.notes else {}),
     }
@@ -189,7 +191,7 @@ def _final_points(record: Record) -> Iterator[Point]:
         values |= {
             "time/fit_s": record.timing.fit_seconds,
             "time/stylize_s": record.timing.stylize_seconds,
-            "time/total_s": record.timing.total_seconds,
+            "time/total_s": record.timing.fit_seconds + record.timing.stylize_seconds,
             "time/step_ms": record.timing.pass_ms[1] if record.timing.pass_ms else None,
             "time/stylize_calibrated": record.timing.calibrated,
             "mem/peak_mb": record.timing.peak_mb,

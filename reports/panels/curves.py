@@ -9,7 +9,8 @@ from itertools import chain
 
 from markupsafe import Markup
 
-from harness.records import Record, TracePoint, without_trials
+from harness.records import Record, TracePoint
+from harness.store.traces import without_trials
 from reports.charts.curves import Chart, Curve, XAxis, draw
 from reports.templating import fill
 from reports.view_model import Variant, View

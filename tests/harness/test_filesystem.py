@@ -1,29 +1,28 @@
-"""Full, read-only or removed disks: a message, exit code 2, and no incomplete files."""
+"""Full, read-only and removed disks: a message, exit code 2, and no incomplete files."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
 import os
-import resource
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from random import Random
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from harness import filesystem
-from harness.cli.main import main
 from harness.errors import StoreError
 from harness.execution.executors import ipc
 from harness.store import Store
+from tests.helpers.command_line import command
+from tests.helpers.full_disk import fill, incomplete_files, limit_file_size
 from tests.helpers.report_page import cell, record, store_of
 from tests.helpers.web_server import Web
 
@@ -38,23 +37,11 @@ methods: {identity: }
 seeds: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
 metrics: [ssim]
 """
-PAGE = b"p" * 4096
 RECORDS = [record(cell("gatys[adam]")), record(cell("gatys[lbfgs]"))]
 
 
-def fill(folder: Path, leave: int = 0) -> Path:
-    """Fill a disk except for `leave` bytes; return the file that fills it."""
-    ballast = folder / "ballast"
-    ballast.write_bytes(bytes(shutil.disk_usage(folder).free - leave))
-    return ballast
-
-
-def command(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(main, [*map(str, arguments)])
-
-
-def assert_refused(done: Result, *words: str) -> None:
-    """Check for exit code 2 and one line with the folder, the reason and the remedy."""
+def assert_disk_error(done: Result, *words: str) -> None:
+    """Check that the exit code is 2 and that one line has the folder, the reason and the remedy."""
     assert (done.exit_code, type(done.exception)) == (2, SystemExit), done.output
     (line,) = done.stderr.splitlines()
     assert all(word in line for word in (*words, "then run the same command again to continue")), (
@@ -62,24 +49,20 @@ def assert_refused(done: Result, *words: str) -> None:
     )
 
 
-def half_written(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.name.startswith(filesystem.PART)]
-
-
-def alive_in_session(leader: int) -> list[str]:
+def running_in_session(leader: int) -> list[str]:
     """Return the running processes of a session; zombies do not count."""
-    found = []
+    running = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
             state, _, _, session = path.read_text().rpartition(")")[2].split()[:4]
-        except OSError:  # the process has just ended
+        except OSError:  # the process has ended meanwhile
             continue
         if int(session) == leader and state != "Z":
-            found.append(path.parent.name)
-    return found
+            running.append(path.parent.name)
+    return running
 
 
-def test_a_full_disk_ends_the_run_with_a_message_and_the_same_command_continues_it(
+def test_a_full_disk_ends_the_run_with_a_message_and_a_later_run_continues_it(
     small_disk: Path, tmp_path: Path
 ) -> None:
     path = tmp_path / "small.yaml"
@@ -96,19 +79,19 @@ def test_a_full_disk_ends_the_run_with_a_message_and_the_same_command_continues_
     assert f"{small_disk / 'small'} cannot be written: its disk is full" in line
     assert "MB are free. Finished results are kept. Free space there" in line
     assert "--out" in line
-    deadline = time.monotonic() + 60  # multiprocessing's resource tracker ends a little later
-    while alive_in_session(process.pid) and time.monotonic() < deadline:
+    deadline = time.monotonic() + 60  # multiprocessing's resource tracker ends slightly later
+    while running_in_session(process.pid) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert alive_in_session(process.pid) == []
-    assert half_written(small_disk) == []
+    assert running_in_session(process.pid) == []
+    assert incomplete_files(small_disk) == []
     store = Store(small_disk, "small")
-    kept = store.all_records()
-    assert 0 < len(kept) < 12
-    assert len(kept) == len(list((store.root / "cells").iterdir()))
-    assert all(store.image(one.cell.id) for one in kept)
+    stored = store.all_records()
+    assert 0 < len(stored) < 12
+    assert len(stored) == len(list((store.root / "cells").iterdir()))
+    assert all(store.image(one.cell.id) for one in stored)
     ballast.unlink()
     store.begin()
-    assert f"{12 - len(kept)} to run, {len(kept)} reused" in command("plan", *options).stdout
+    assert f"{12 - len(stored)} to run, {len(stored)} reused" in command("plan", *options).stdout
 
 
 def test_report_and_sync_on_a_full_disk_leave_the_store_unchanged(
@@ -118,8 +101,8 @@ def test_report_and_sync_on_a_full_disk_leave_the_store_unchanged(
     fill(small_disk)
     page = store.root / "report.html"
     before = sorted(store.root.rglob("*"))
-    assert_refused(command("report", "artists", "--out", small_disk), "disk is full", "--out")
-    assert_refused(command("report", "artists", "--folder", "--out", small_disk), "disk is full")
+    assert_disk_error(command("report", "artists", "--out", small_disk), "disk is full", "--out")
+    assert_disk_error(command("report", "artists", "--folder", "--out", small_disk), "disk is full")
     done = command("sync", "artists", "--out", small_disk)
     assert (done.exit_code, type(done.exception)) == (2, SystemExit), done.output
     assert "database or disk is full" in done.stderr
@@ -132,7 +115,7 @@ def test_a_read_only_disk_is_reported_before_anything_runs(
 ) -> None:
     store_of(small_disk, RECORDS)
     monkeypatch.setenv("NSTBENCH_CACHE", str(small_disk))
-    (small_disk / "files.sqlite").write_bytes(b"broken beyond repair" * 99)
+    (small_disk / "files.sqlite").write_bytes(b"not a database" * 99)
     path = tmp_path / "small.yaml"
     path.write_text(SUITE, encoding="utf-8")
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
@@ -142,7 +125,7 @@ def test_a_read_only_disk_is_reported_before_anything_runs(
         ("report", "artists"),
     ):
         done = command(*arguments, "--out", small_disk)
-        assert_refused(done, str(small_disk), "its disk is read-only", "--out")
+        assert_disk_error(done, str(small_disk), "its disk is read-only", "--out")
         assert "done" not in done.stdout
     assert command("plan", path, "--offline", "--out", small_disk).exit_code == 0
 
@@ -159,18 +142,18 @@ def test_a_download_that_does_not_fit_is_rejected_before_it_starts(
     path = tmp_path / "small.yaml"
     path.write_text(SUITE.replace("{builtin: grass}", wave), encoding="utf-8")
     fill(small_disk, leave=100_000)
-    assert_refused(command("fetch", path), f"{small_disk / 'images'} cannot", "NSTBENCH_CACHE")
-    assert half_written(small_disk) == []
+    assert_disk_error(command("fetch", path), f"{small_disk / 'images'} cannot", "NSTBENCH_CACHE")
+    assert incomplete_files(small_disk) == []
 
 
-def test_results_in_transit_report_a_full_disk(small_disk: Path) -> None:
+def test_a_full_disk_is_reported_when_a_worker_writes_outcomes(small_disk: Path) -> None:
     fill(small_disk)
     with pytest.raises(StoreError, match=r"disk cannot be written: its disk is full.* TMPDIR"):
         ipc.write(bytes(9999), small_disk / "outcomes")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_output_to_a_full_disk_ends_without_a_traceback() -> None:
+def test_output_to_a_full_disk_is_an_error_without_a_traceback() -> None:
     with open("/dev/full", "w") as full:  # noqa: PTH123
         done = subprocess.run(
             [sys.executable, "-m", "nstbench", "list", "methods"],
@@ -181,36 +164,25 @@ def test_output_to_a_full_disk_ends_without_a_traceback() -> None:
     assert line.startswith("The output, or a temporary file: No space left on device. ")
 
 
-@contextmanager
-def files_up_to(size: int) -> Iterator[None]:
-    """Limit the size of files that this process writes, to simulate a full disk."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
 def test_an_image_that_does_not_fit_leaves_the_earlier_record_intact(tmp_path: Path) -> None:
     store, one = Store(tmp_path, "artists"), RECORDS[0]
     store.write(one, b"old", [])
-    with pytest.raises(StoreError) as caught, files_up_to(8192):  # a record has less
+    with pytest.raises(StoreError) as caught, limit_file_size(8192):  # a record is smaller
         store.write(replace(one, notes=("new",)), bytes(9999), [])
     assert f"{store.root} cannot be written: the file exceeds the size limit" in str(caught.value)
-    found = store.read(one.cell.id)
-    assert found is not None
-    assert found.notes == ()
+    stored = store.read(one.cell.id)
+    assert stored is not None
+    assert stored.notes == ()
     assert (store.root / "cells" / one.cell.id / "image.png").read_bytes() == b"old"
-    assert half_written(tmp_path) == []
+    assert incomplete_files(tmp_path) == []
 
 
 def test_a_file_size_limit_is_reported_before_anything_runs(tmp_path: Path) -> None:
     path = tmp_path / "small.yaml"
     path.write_text(SUITE, encoding="utf-8")
-    with files_up_to(2048):
+    with limit_file_size(2048):
         done = command("run", path, "--offline", "--out", tmp_path / "out")
-    assert_refused(done, "small cannot be written: the file exceeds the size limit", "ulimit -f")
+    assert_disk_error(done, "small cannot be written: the file exceeds the size limit", "ulimit -f")
     folder = tmp_path / "out" / "small"
     assert sorted((tmp_path / "out").rglob("*")) == [folder, folder / ".lock"]
 
@@ -245,45 +217,42 @@ def test_a_removed_folder_is_not_created_again(tmp_path: Path) -> None:
     store.begin()
     store.write(RECORDS[0], None, [])
     store.root.rename(tmp_path / "unmounted")
-    for there in (False, True):  # without and with an empty mount point
-        if there:
+    for mount_point in (False, True):
+        if mount_point:
             store.root.mkdir()
         with pytest.raises(StoreError, match="it was removed, moved or unmounted during the run"):
             store.write(RECORDS[1], None, [])
-        assert list(store.root.parent.rglob("*")) == [store.root] * there
+        assert list(store.root.parent.rglob("*")) == [store.root] * mount_point
     store.root.rmdir()
     (tmp_path / "unmounted").rename(store.root)
     store.write(RECORDS[1], None, [])
     assert len(store.all_records()) == 2
 
 
-def test_leftovers_of_a_killed_process_are_deleted_and_files_of_others_are_not(
+def test_incomplete_files_of_a_killed_process_are_deleted_and_those_of_others_are_not(
     tmp_path: Path,
 ) -> None:
     store = Store(tmp_path, "artists")
-    dying = (
+    code = (
         "import os, sys; from pathlib import Path; from harness.store.store import Store; "
         "Store(Path(sys.argv[1]), 'artists').write_report_folder(lambda f: os.kill(os.getpid(), 9))"
     )
-    subprocess.run([sys.executable, "-c", dying, str(tmp_path)], check=False)
-    (left,) = half_written(store.root)
-    name = filesystem.part_of(store.root / "cells" / "x").name
-    other = name.replace(str(os.getpid()), str(os.getppid()), 1)
-    gone = left.name.removeprefix(filesystem.PART).partition("@")[0]
-    elsewhere = f"{filesystem.PART}{gone}@another-machine@x"
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=False)
+    (incomplete,) = incomplete_files(store.root)
+    of_this_process = filesystem.part_of(store.root / "cells" / "x").name
+    of_parent_process = of_this_process.replace(str(os.getpid()), str(os.getppid()), 1)
+    killed_pid = incomplete.name.removeprefix(filesystem.PART).partition("@")[0]
+    of_another_machine = f"{filesystem.PART}{killed_pid}@another-machine@x"
     (store.root / "cells").mkdir()
-    for written in (
-        name,
-        other,
-        elsewhere,
-    ):  # of this process, of a running one, of another machine
-        (store.root / "cells" / written).mkdir()
+    others = {of_this_process, of_parent_process, of_another_machine}
+    for name in others:
+        (store.root / "cells" / name).mkdir()
     store.begin()
-    assert {path.name for path in half_written(store.root)} == {name, other, elsewhere}
+    assert {path.name for path in incomplete_files(store.root)} == others
 
 
 @pytest.mark.parametrize(
-    ("code", "said"),
+    ("code", "reason"),
     [
         (errno.EDQUOT, "your disk quota is used up"),
         (errno.EIO, "its disk reports an error"),
@@ -291,13 +260,13 @@ def test_leftovers_of_a_killed_process_are_deleted_and_files_of_others_are_not(
         (errno.ELOOP, os.strerror(errno.ELOOP)),
     ],
 )
-def test_every_disk_error_is_reported_with_a_remedy(code: int, said: str, tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=f"{tmp_path} cannot be written: {said}"):  # noqa: SIM117
+def test_every_disk_error_is_reported_with_a_remedy(code: int, reason: str, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=f"{tmp_path} cannot be written: {reason}"):  # noqa: SIM117
         with filesystem.writing(tmp_path, "go elsewhere"):
             raise OSError(code, os.strerror(code), str(tmp_path / "x"))
 
 
-def test_errors_in_other_folders_pass_unchanged(tmp_path: Path) -> None:
+def test_errors_in_other_folders_are_not_converted(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError), filesystem.writing(tmp_path / "out", "go elsewhere"):
         (tmp_path / "template.html").read_bytes()
     assert filesystem.describe_os_error(FileNotFoundError(errno.ENOENT, "no such file", "x")) == ""

@@ -1,11 +1,11 @@
 """Studies in the manner of painters: named stand-ins for paintings that cannot be downloaded.
 
-The project paints these itself, from random numbers. None copies a work: each takes a manner (its
-palette, its mark, its scale, the bare bones of a composition), which is what a Gram matrix sees.
-Wherever a study stands in for a painting it is named as such.
+A study is computed from random numbers. It copies no work. It imitates a manner: the palette, the
+brush stroke, the scale and the rough composition of a painting, which Gram matrices represent.
+Records and pages name a study wherever it replaces a painting.
 
-Every module here without a leading underscore is one study, `starry_night.py` that of
-`starry-night`: a function `draw` that lays strokes on a `Canvas`. To add a study, add a file.
+Each module without a leading underscore is one study: `starry_night.py` is `starry-night`. Its
+function `draw` draws strokes on a `Canvas`. To add a study, add a file.
 """
 
 from __future__ import annotations
@@ -24,14 +24,16 @@ STUDIES = tuple(
     for module in iter_modules(__path__)
     if not module.name.startswith("_")
 )
-"""Their names alone: painting needs scipy, and every command would wait for it."""
+"""The names of all studies. This module does not import them, because scipy is slow to import."""
 
 
 def paint(name: str, width: int, height: int, seed: int = 0) -> npt.NDArray[np.uint8]:
-    """Return the study `name` as sRGB pixels (height, width, 3); equal arguments, equal pixels.
+    """Return the study `name` as sRGB pixels (height, width, 3).
+
+    Equal arguments give equal pixels.
 
     Raises:
-        UnknownNameError: there is no such study; the message lists those that there are.
+        UnknownNameError: There is no study `name`; the message lists the studies.
     """
     if name not in STUDIES:
         known = ", ".join(STUDIES)
@@ -40,4 +42,4 @@ def paint(name: str, width: int, height: int, seed: int = 0) -> npt.NDArray[np.u
 
     canvas = Canvas(width, height, np.random.default_rng([seed, crc32(name.encode())]))
     import_module(f"{__name__}.{name.replace('-', '_')}").draw(canvas)
-    return canvas.finish()
+    return canvas.render()

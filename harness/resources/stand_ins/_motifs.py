@@ -1,4 +1,4 @@
-"""Parts that several studies share: direction fields for strokes, and a cypress."""
+"""Shared parts of studies: direction fields of strokes, and a cypress."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from harness.resources.stand_ins._canvas import Canvas
 from harness.resources.stand_ins._palette import Array, Field
 
 
-def steady(value: float) -> Field:
-    """Return the field that is `value` everywhere."""
+def constant(value: float) -> Field:
+    """Return the field with the same `value` everywhere."""
     return lambda p: np.full(len(p), value)
 
 
-def contour(field: Field) -> Field:
+def contour_flow(field: Field) -> Field:
     """Return the flow along the level lines of `field`."""
 
     def flow(p: Array) -> Any:
@@ -25,8 +25,8 @@ def contour(field: Field) -> Field:
     return flow
 
 
-def eddies(c: Canvas, centres: Array, drift: Field) -> Field:
-    """Return a flow that drifts, and turns about `centres`: rows of u, v, radius, strength."""
+def vortex_flow(c: Canvas, centres: Array, drift: Field) -> Field:
+    """Return the flow `drift` with vortices about `centres`: rows of u, v, radius, strength."""
 
     def flow(p: Array) -> Any:
         angle = drift(p)
@@ -41,21 +41,21 @@ def eddies(c: Canvas, centres: Array, drift: Field) -> Field:
     return flow
 
 
-def cypress(c: Canvas, u: float, top: float, girth: float, stops: str) -> None:
-    """Paint a flame of a tree from the lower edge at `u` up to `top`, dark first, then lights."""
+def cypress(c: Canvas, u: float, top: float, half_width: float, stops: str) -> None:
+    """Paint a flame-shaped tree from the lower edge at `u` up to `top`, from dark to light."""
     waver, lean = c.noise(0.16), c.noise(0.3)
 
-    def aside(p: Array) -> Any:  # from the trunk, in girths
-        return (p[:, 0] - u * c.extent[0]) / girth
+    def offset(p: Array) -> Any:  # horizontal, from the trunk, in half widths
+        return (p[:, 0] - u * c.extent[0]) / half_width
 
     def within(p: Array) -> Any:
         v = c.uv(p)[1]
         rise = np.clip((v - top) / (1.02 - top), 0, 1)
-        return rise**0.7 * (1 + 0.3 * np.sin(14 * v + 3 * lean(p))) - np.abs(aside(p))
+        return rise**0.7 * (1 + 0.3 * np.sin(14 * v + 3 * lean(p))) - np.abs(offset(p))
 
     def flow(p: Array) -> Any:
-        return 0.9 * waver(p) - 0.8 * aside(p) - np.pi / 2
+        return 0.9 * waver(p) - 0.8 * offset(p) - np.pi / 2
 
     coats = (".012 .03 .1", 0.0), (".009 .01 .1", 0.4), (".014 .006 .08", 0.8)
     for coat, tone in coats:
-        c.brush(coat, stops, steady(tone), flow, within, steps=6, taper=2)
+        c.brush(coat, stops, constant(tone), flow, within, steps=6, taper=2)

@@ -1,4 +1,4 @@
-"""How studies write things down: palettes, tables and outlines as short texts of numbers."""
+"""Notation of studies: palettes, tables and outlines as short strings of numbers."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ TAU = 2 * np.pi
 
 
 def ramp(stops: str, t: Array | float) -> Array:
-    """Return the colours (..., 3) at `t` in [0, 1] along hex `stops`, such as "0b1f4b f3d35b"."""
+    """Return colours (..., 3) at `t` in [0, 1] of a colour ramp with hex stops, "0b1f4b f3d35b"."""
     colours = np.array([list(bytes.fromhex(stop)) for stop in stops.split()]) / 255
-    places = np.linspace(0, 1, len(colours))
-    return np.stack([np.interp(t, places, channel) for channel in colours.T], -1)
+    positions = np.linspace(0, 1, len(colours))
+    return np.stack([np.interp(t, positions, channel) for channel in colours.T], -1)
 
 
-def table(numbers: str, columns: int = 2) -> Array:
-    """Return the numbers of a text as rows (n, columns)."""
+def parse_table(numbers: str, columns: int = 2) -> Array:
+    """Return the numbers of a string as rows (n, columns)."""
     return np.array(numbers.split(), float).reshape(-1, columns)
 
 
-def toward(angle: Array) -> Array:
-    """Return the steps (..., 2) of length 1 in the direction of `angle` (...)."""
+def unit_vectors(angle: Array) -> Array:
+    """Return the unit vectors (..., 2) with the direction `angle` (...)."""
     return np.stack([np.cos(angle), np.sin(angle)], -1)
 
 
-def curve(path: Array, rounds: int = 5) -> Array:
-    """Return a smooth path (m, 2) near `path`, by cutting corners (Chaikin 1974)."""
+def smooth_curve(path: Array, rounds: int = 5) -> Array:
+    """Return a smooth path (m, 2) near `path` by corner cutting (Chaikin 1974)."""
     for _ in range(rounds):
         a, b = path[:-1], path[1:]
         cut = np.stack([0.75 * a + 0.25 * b, 0.25 * a + 0.75 * b], 1).reshape(-1, 2)

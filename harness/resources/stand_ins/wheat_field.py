@@ -1,4 +1,4 @@
-"""After van Gogh 1889: waving gold below, curling turquoise clouds above, nothing at rest."""
+"""After van Gogh 1889: waving golden wheat below curling turquoise clouds."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from harness.resources.stand_ins._canvas import Canvas
-from harness.resources.stand_ins._motifs import cypress, eddies
-from harness.resources.stand_ins._palette import Array, table
+from harness.resources.stand_ins._motifs import cypress, vortex_flow
+from harness.resources.stand_ins._palette import Array, parse_table
 
 
 def draw(c: Canvas) -> None:
-    """Lay in the clouds, the hills with their bushes, the wheat, and two cypresses."""
+    """Paint the clouds, the hills with bushes, the wheat and two cypresses."""
     c.prime("c9a24a")
     tone, wander, clump = c.noise(0.2), c.noise(0.4), c.noise(0.1)
 
@@ -23,9 +23,9 @@ def draw(c: Canvas) -> None:
     def light(p: Array) -> Any:
         return 0.5 + 0.6 * tone(p)
 
-    turns = table(".2 .16 .17 3  .47 .3 .17 -3  .62 .1 .17 3  .33 .4 .12 2.5", 4)
-    turns = np.concatenate([turns, table(".9 .3 .14 -3  .03 .36 .1 -2", 4)])
-    curl = eddies(c, turns, lambda p: 0.6 * wander(p))
+    vortices = parse_table(".2 .16 .17 3  .47 .3 .17 -3  .62 .1 .17 3  .33 .4 .12 2.5", 4)
+    vortices = np.concatenate([vortices, parse_table(".9 .3 .14 -3  .03 .36 .1 -2", 4)])
+    curl = vortex_flow(c, vortices, lambda p: 0.6 * wander(p))
     sky, coats = "4f9fb0 7cc0c0 a5d6cb d5e8da f4f3e4 cfd9ea", ".034 .045 .13  .02 .02 .12"
     c.brush(coats + " .03 .009 .1", sky, light, curl, lambda p: 0.05 - depth(p), steps=6)
 
@@ -45,6 +45,6 @@ def draw(c: Canvas) -> None:
         return 0.9 * wander(1.5 * p) + 0.5 * clump(p) - 1
 
     gold, coats = "8a6a1e c08a24 dba531 ecc251 f5dd85", ".02 .026 .1  .012 .011 .085  .02 .005 .09"
-    c.brush(coats, gold, light, wave, field, chance=0.2, taper=2.5)
-    for u, top, girth in ((0.85, 0.06, 0.12), (0.76, 0.42, 0.05)):
-        cypress(c, u, top, girth, "10231a 1d3d27 35592f 6d7f3a")
+    c.brush(coats, gold, light, wave, field, tone_noise=0.2, taper=2.5)
+    for u, top, half_width in ((0.85, 0.06, 0.12), (0.76, 0.42, 0.05)):
+        cypress(c, u, top, half_width, "10231a 1d3d27 35592f 6d7f3a")

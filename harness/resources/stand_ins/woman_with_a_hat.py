@@ -1,4 +1,4 @@
-"""After Matisse 1905: broad loose patches of pure, clashing colour; bare canvas in the gaps."""
+"""After Matisse 1905: broad patches of pure, contrasting colours with gaps of bare canvas."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from harness.resources.stand_ins._canvas import Canvas
-from harness.resources.stand_ins._palette import Array, curve, ramp, table
+from harness.resources.stand_ins._palette import Array, parse_table, ramp, smooth_curve
 
 REGIONS = (  # u, v, half width, half height, stroke width, colours: from the ground to the hat
     (0.5, 0.5, 9, 9, 0.085, "3f9a72 8cc6a0 e58fae c98ac4 f0b23e e9d9a0 5f8fc4 d9573f 9fd0c0"),
@@ -26,7 +26,7 @@ LINES = (  # eyes, nose, mouth
 
 
 def draw(c: Canvas) -> None:
-    """Lay in each region in patches, large and then smaller; last the lines of the face."""
+    """Paint each region in large, then smaller patches, and at last the lines of the face."""
     c.prime("e9dcc0", light=0.07)
     turn, patch, edge = c.noise(0.5), c.noise(0.22), c.noise(0.12)
 
@@ -35,14 +35,14 @@ def draw(c: Canvas) -> None:
 
     for u, v, across, tall, full, stops in REGIONS:
         tints = ramp(stops, np.linspace(0, 1, len(stops.split())))
-        for width, chance in ((full, 0.1), (0.6 * full, 0.17)):
+        for width, tone_noise in ((full, 0.1), (0.6 * full, 0.17)):
             p = c.scatter(0.7 * width)
             x, y = ((p - c.extent * (u, v)) / (across, tall * c.extent[1])).T
             p = p[x**2 + y**2 < 1 + 0.3 * edge(p)]
-            t = 0.5 + 0.8 * patch(1.1 * p) + c.rng.normal(0, chance, len(p))
-            colours = c.vary(tints[np.clip(t * len(tints), 0, len(tints) - 1).astype(int)], 0.03)
-            paths = c.trace(p, flow, 2.4 * width)
-            c.strokes(paths, width, colours, dry=0.7, bristle=0.16, taper=12)
+            t = 0.5 + 0.8 * patch(1.1 * p) + c.rng.normal(0, tone_noise, len(p))
+            colours = c.jitter(tints[np.clip(t * len(tints), 0, len(tints) - 1).astype(int)], 0.03)
+            paths = c.streamlines(p, flow, 2.4 * width)
+            c.draw_strokes(paths, width, colours, dry=0.7, bristle=0.16, taper=12)
     for line, colour in LINES:
-        path = c.extent * (0.5, 0.46) + curve(table(line), 3)
-        c.strokes(path, 0.02, colour, dry=0.7)
+        path = c.extent * (0.5, 0.46) + smooth_curve(parse_table(line), 3)
+        c.draw_strokes(path, 0.02, colour, dry=0.7)

@@ -151,7 +151,7 @@ def test_a_batch_gives_each_cell_its_own_losses(runner: Runner) -> None:
 def test_the_evaluation_is_not_timed(runner: Runner) -> None:
     timing = runner.execute(job(wait=1.0)).record.timing
     assert timing is not None
-    assert timing.total_seconds < 0.9
+    assert timing.fit_seconds + timing.stylize_seconds < 0.9
 
 
 def test_without_the_hook_the_objective_is_the_lowest_loss_of_raw_pixels(runner: Runner) -> None:

@@ -1,4 +1,4 @@
-"""What every registered metric keeps to."""
+"""Rules for every registered metric."""
 
 from __future__ import annotations
 
@@ -8,22 +8,20 @@ from typing import Any
 import pytest
 import torch
 
-from harness import encoders
 from harness.protocols import Unavailable
+from harness.records import EncoderUse
 from harness.registry import METRICS
-from harness.resources.downloads import Network
 from harness.resources.weights import WeightsStore
 
 
 @pytest.fixture(params=METRICS.names())
-def metric(request: pytest.FixtureRequest) -> Any:
-    shelf = WeightsStore(Network(offline=True), {})
-    made = METRICS.build(request.param, {})
-    use = encoders.find("random", shelf)[0]
-    return made.resolve(use, shelf)
+def metric(
+    request: pytest.FixtureRequest, no_weights: WeightsStore, random_judge: EncoderUse
+) -> Any:
+    return METRICS.build(request.param, {}).resolve(random_judge, no_weights)
 
 
-def test_it_says_what_its_numbers_are(metric: Any) -> None:
+def test_it_describes_its_scores_and_documents_source_and_blind_spots(metric: Any) -> None:
     assert isinstance(metric.version, int)
     assert isinstance(metric.unit, str)
     assert metric.better in {"lower", "higher", "neither"}
@@ -33,12 +31,12 @@ def test_it_says_what_its_numbers_are(metric: Any) -> None:
     assert "Blind to:" in text
 
 
-def test_it_says_how_variants_compare_and_what_difference_matters(metric: Any) -> None:
+def test_it_has_a_kind_of_effect_and_a_smallest_effect_of_interest(metric: Any) -> None:
     assert metric.effect in {"difference", "ratio"}
     assert metric.smallest > (1 if metric.effect == "ratio" else 0)
 
 
-def test_it_gives_a_finite_number_or_a_reason_and_touches_nothing(
+def test_its_score_is_finite_or_has_a_reason_and_the_images_stay_unchanged(
     metric: Any, photograph: Any, context: Any
 ) -> None:
     images = [photograph(name, 64) for name in ("coffee", "coffee", "chelsea")]
@@ -47,14 +45,14 @@ def test_it_gives_a_finite_number_or_a_reason_and_touches_nothing(
     try:
         value = metric(*images, context())
     except Unavailable as reason:
-        assert str(reason)  # noqa: PT017 - either outcome keeps the contract
+        assert str(reason)  # noqa: PT017 - both outcomes are valid
     else:
         assert isinstance(value, float)
         assert abs(value) < float("inf")
         assert metric(*images, context()) == value
-    assert all(torch.equal(now, then) for now, then in zip(images, before, strict=True))
+    assert all(torch.equal(*pair) for pair in zip(images, before, strict=True))
 
 
-def test_none_of_ours_is_left_out() -> None:
+def test_all_metrics_of_the_project_are_registered() -> None:
     assert METRICS.names()
     assert [fault for fault in METRICS.faults if not fault.package] == []

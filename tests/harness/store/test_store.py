@@ -1,3 +1,5 @@
+"""Records, runs, traces and fits are read from the store as they were written."""
+
 from __future__ import annotations
 
 import dataclasses
@@ -21,6 +23,7 @@ from harness.records import (  # fmt: skip
     TracePoint,
 )
 from harness.store import Store
+from harness.store.traces import without_trials
 
 IMAGE = ImageUse("x", "sha", "here", title="Tübingen „Neckar“", year=1889)
 ENCODER = EncoderUse("e", "w", "o")
@@ -52,23 +55,25 @@ def store(tmp_path: Path) -> Store:
 
 def test_a_record_is_read_as_written(store: Store) -> None:
     store.write(RECORD, b"png", TRACE)
-    found = store.read(CELL.id)
-    assert found is not None
-    assert (found.scores, found.timing, found.failure) == (
+    stored = store.read(CELL.id)
+    assert stored is not None
+    assert (stored.scores, stored.timing, stored.failure) == (
         RECORD.scores,
         RECORD.timing,
         RECORD.failure,
     )
-    assert found.notes == RECORD.notes
-    assert found.cell.components == CELL.components
-    assert found.cell.content == IMAGE
+    assert stored.notes == RECORD.notes
+    assert stored.cell.components == CELL.components
+    assert stored.cell.content == IMAGE
     assert store.trace(CELL.id) == TRACE
     image = store.image(CELL.id)
     assert image is not None
     assert image.read_bytes() == b"png"
 
 
-def test_losses_of_saved_images_have_columns_only_if_there_are_any(store: Store) -> None:
+def test_a_trace_has_columns_for_losses_of_saved_images_only_if_it_has_such_losses(
+    store: Store,
+) -> None:
     last = TracePoint("stylize", 2, 0.2, {"total": 0.5}, {"total": 0.75, "style": 0.25})
     store.write(RECORD, None, [*TRACE, last])
     assert store.trace(CELL.id) == [*TRACE, last]
@@ -81,33 +86,34 @@ def test_losses_of_saved_images_have_columns_only_if_there_are_any(store: Store)
     assert head == "phase,index,seconds,total,content,style,tv"
 
 
-def test_a_record_of_schema_1_has_the_objective_of_raw_pixels(store: Store) -> None:
+def test_the_objective_of_a_record_of_schema_1_is_that_of_raw_pixels(store: Store) -> None:
     store.write(dataclasses.replace(RECORD, objective=0.5, objective_raw=0.25), None, [])
     path = store.record_path(CELL.id)
-    found = store.read(CELL.id)
-    assert found is not None
-    assert (found.objective, found.objective_raw, found.objective_of) == (0.5, 0.25, "saved image")
+    stored = store.read(CELL.id)
+    assert stored is not None
+    assert (stored.objective, stored.objective_raw) == (0.5, 0.25)
+    assert stored.objective_of == "saved image"
     old = json.loads(path.read_text())
     del old["objective_raw"]
     path.write_text(json.dumps({**old, "schema": 1}))
-    found = store.read(CELL.id)
-    assert found is not None
-    assert (found.schema, found.objective, found.objective_of) == (1, 0.5, "raw pixels")
+    stored = store.read(CELL.id)
+    assert stored is not None
+    assert (stored.schema, stored.objective, stored.objective_of) == (1, 0.5, "raw pixels")
 
 
 def test_an_interrupted_write_leaves_the_earlier_record_and_no_incomplete_one(store: Store) -> None:
     store.write(RECORD, b"old", TRACE)
 
-    class Broken:
-        losses: Any = None  # fails while the trace is written
+    class InvalidPoint:
+        losses: Any = None  # raises TypeError while the trace is written
         saved: Any = None
 
     with pytest.raises(TypeError):
-        store.write(dataclasses.replace(RECORD, notes=("new",)), b"new", [Broken()])  # type: ignore[list-item]
-    found, image = store.read(CELL.id), store.image(CELL.id)
-    assert found is not None
+        store.write(dataclasses.replace(RECORD, notes=("new",)), b"new", [InvalidPoint()])  # type: ignore[list-item]
+    stored, image = store.read(CELL.id), store.image(CELL.id)
+    assert stored is not None
     assert image is not None
-    assert (found.notes, image.read_bytes()) == (("a note",), b"old")
+    assert (stored.notes, image.read_bytes()) == (("a note",), b"old")
     assert [p.name for p in (store.root / "cells").iterdir()] == [CELL.id]
 
 
@@ -148,26 +154,24 @@ def test_a_record_with_nan_is_rejected(store: Store) -> None:
 
 def test_intermediate_images_are_stored_with_their_cell(store: Store) -> None:
     store.write(RECORD, b"png", TRACE, {100: b"late", 5: b"early"})
-    found = store.snapshots(CELL.id)
-    assert {step: path.read_bytes() for step, path in found.items()} == {5: b"early", 100: b"late"}
-    assert list(found) == [5, 100]
-    store.write(RECORD, b"png", TRACE)  # a new result without any removes the earlier ones
+    stored = store.snapshots(CELL.id)
+    assert {step: path.read_bytes() for step, path in stored.items()} == {5: b"early", 100: b"late"}
+    assert list(stored) == [5, 100]
+    store.write(RECORD, b"png", TRACE)  # a new result replaces the intermediate images
     assert store.snapshots(CELL.id) == {}
 
 
-def test_a_fit_is_stored_with_its_facts(store: Store) -> None:
+def test_a_fit_is_stored_with_its_metadata(store: Store) -> None:
     assert store.fit(CELL.fit_id) is None
     store.write_fit(CELL, b"tensors", {"seconds": 1.5})
     assert store.fit(CELL.fit_id) == (b"tensors", {"seconds": 1.5})
 
 
-def test_charts_drop_trial_points_of_a_line_search_but_not_a_divergence() -> None:
-    from harness.records import without_trials
-
+def test_charts_omit_trial_points_of_a_line_search_and_keep_a_divergence() -> None:
     def points(*totals: float) -> list[TracePoint]:
         return [TracePoint("stylize", i, 0.0, {"total": t}) for i, t in enumerate(totals, 1)]
 
     assert [p.index for p in without_trials(points(10, 21, 9, 20, 3))] == [1, 3, 4, 5]
-    exploded = points(10, 5, 1e9)
-    assert without_trials(exploded) == exploded
+    diverged = points(10, 5, 1e9)
+    assert without_trials(diverged) == diverged
     assert without_trials([]) == []

@@ -27,7 +27,7 @@ from harness.tracking import tracker as tracking
 from harness.tracking.run_payload import RunPayload
 from harness.tracking.tracker import Tracker
 from reports import page
-from tests.harness.test_filesystem import command
+from tests.helpers.command_line import command
 from tests.helpers.report_page import CUP, ENCODER, WAVE, cell, png, record
 from tests.helpers.web_server import Web
 
