@@ -30,7 +30,7 @@ def resource_warnings(
     seen = {c.content.name: None for c in cells if c.training and c.content.sha256 in trained_on}
     if seen:
         names = ", ".join(seen)
-        yield f"Methods that train have seen {names}: the training photographs include them."
+        yield f"Trained methods have seen {names}: the training photographs include them."
     yield from _layer_stand_ins(resources, cells)
     images = (image for cell in cells for image in (cell.content, cell.style))
     used = {image.name: image for image in images if image.stand_in}
