@@ -144,7 +144,7 @@ def test_doctor_on_a_machine_without_network_or_weights(tmp_path: Path) -> None:
         **dict.fromkeys(weights.TORCHVISION, "fair"), "compact": "good", "chosen": "fair",
     }  # fmt: skip
     assert told["encoders", "chosen"]["what"].startswith("compact")
-    assert told["lpips trunks", "chosen"]["what"] == "none, LPIPS is not available"
+    assert told["lpips trunks", "chosen"]["what"] == "none; LPIPS is not available"
     assert told["network", "offline"]["state"] == "fair"
     assert told["results", "mlflow"]["what"].endswith("the first run creates it")
     problems = [
