@@ -37,7 +37,7 @@ def resource_warnings(
     if used:
         reason = next(iter(used.values())).why_stand_in
         yield (
-            f"Stand-ins for {', '.join(used)}: {reason} `--mirror DIR|URL` uses your own copies."
+            f"Stand-ins for {', '.join(used)}: {reason} To use your own copies, pass --mirror DIR|URL."
         )
     yield from _circular_scores(resources.metrics)
 
@@ -47,7 +47,7 @@ def _circular_scores(metrics: Sequence[Any]) -> Iterator[str]:
     reasons = {m.score_name: m.circular for m in metrics if m.circular}
     for why in dict.fromkeys(reasons.values()):
         names = " and ".join(name for name, reason in reasons.items() if reason == why)
-        yield f"{names} had {why}."
+        yield f"Circular scores: {names}; {why}."
 
 
 def _layer_stand_ins(resources: Resources, cells: Sequence[Cell]) -> Iterator[str]:
@@ -59,7 +59,7 @@ def _layer_stand_ins(resources: Resources, cells: Sequence[Cell]) -> Iterator[st
         stand_ins = encoders.stood_in(method, layers[cell.encoder.sha256])
         if stand_ins:
             pairs = ", ".join(f"{shallow} for {deep}" for deep, shallow in stand_ins.items())
-            reason = f"{cell.encoder.name} does not go so deep: {pairs}"
+            reason = f"{cell.encoder.name} lacks deeper layers: {pairs}"
             labels.setdefault(reason, {})[cell.label] = None
     for reason, methods in labels.items():
-        yield f"Layers stand in for others in {', '.join(methods)}, since {reason}."
+        yield f"Replacement layers in {', '.join(methods)}: {reason}."

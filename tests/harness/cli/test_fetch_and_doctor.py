@@ -81,7 +81,7 @@ def test_a_metric_that_uses_the_encoder_itself_is_reported(lab: Path) -> None:
     lab.write_text(lab.read_text().replace("[ssim,", "[ssim, gram_distance,"))
     needs = by_name(nstbench("fetch", lab, "--json", offline=False))
     assert needs["gram_distance"]["state"] == "stand-in"
-    said = "no weights but those of squeezenet1_1, the network that the methods minimize."
+    said = "the only weights are those of squeezenet1_1, whose loss the methods minimise."
     assert needs["gram_distance"]["why"] == said
     planned = json.loads(nstbench("plan", lab, "--json").stdout)
     assert planned["warnings"] == [f"gram_distance had {said}"]
