@@ -37,7 +37,8 @@ def resource_warnings(
     if used:
         reason = next(iter(used.values())).why_stand_in
         yield (
-            f"Stand-ins for {', '.join(used)}: {reason} To use your own copies, pass --mirror DIR|URL."
+            f"Stand-ins for {', '.join(used)}: {reason}"
+            " To use your own copies, pass --mirror DIR|URL."
         )
     yield from _circular_scores(resources.metrics)
 

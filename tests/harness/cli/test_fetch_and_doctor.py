@@ -84,7 +84,7 @@ def test_a_metric_that_uses_the_encoder_itself_is_reported(lab: Path) -> None:
     said = "the only weights are those of squeezenet1_1, whose loss the methods minimise."
     assert needs["gram_distance"]["why"] == said
     planned = json.loads(nstbench("plan", lab, "--json").stdout)
-    assert planned["warnings"] == [f"gram_distance had {said}"]
+    assert planned["warnings"] == [f"Circular scores: gram_distance; {said}"]
 
 
 def test_fetch_reports_missing_files_and_stand_ins_and_exits_with_3(lab: Path) -> None:
