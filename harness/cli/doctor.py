@@ -142,7 +142,7 @@ def _trunks(weights_store: WeightsStore) -> Iterator[Finding]:
         yield Finding("lpips trunks", "chosen", "good", f"{usable[0]}, for suites with `net: auto`")
     else:
         remedy = "To enable LPIPS, pass --weights squeezenet1_1=PATH (5 MB)."
-        yield Finding("lpips trunks", "chosen", "fair", "none; LPIPS is not available", remedy)
+        yield Finding("lpips trunks", "chosen", "fair", "none, LPIPS is not available", remedy)
 
 
 def _weights(

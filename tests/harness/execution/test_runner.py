@@ -302,9 +302,6 @@ def test_the_gamut_is_measured_before_clamping_and_kept_on_rescoring(
     (tmp_path / "image.png").write_bytes(to_png(pixels_of(outcome)))
     stored = dataclasses.replace(given, stored=outcome.record, image=tmp_path / "image.png")
     assert watching.execute(stored).record.scores == (score,)  # measured before clamping
-    reworded = dataclasses.replace(score, unit="an earlier name of the unit")
-    old = dataclasses.replace(outcome.record, scores=(reworded,))
-    assert watching.execute(dataclasses.replace(stored, stored=old)).record.scores == (reworded,)
     bare = dataclasses.replace(outcome.record, scores=())
     (late,) = watching.execute(dataclasses.replace(stored, stored=bare)).record.scores
     assert late.value is None
