@@ -60,7 +60,7 @@ def _layer_stand_ins(resources: Resources, cells: Sequence[Cell]) -> Iterator[st
         stand_ins = encoders.stood_in(method, layers[cell.encoder.sha256])
         if stand_ins:
             pairs = ", ".join(f"{shallow} for {deep}" for deep, shallow in stand_ins.items())
-            reason = f"{cell.encoder.name} lacks deeper layers: {pairs}"
+            reason = f"{cell.encoder.name} does not go so deep: {pairs}"
             labels.setdefault(reason, {})[cell.label] = None
     for reason, methods in labels.items():
-        yield f"Replacement layers in {', '.join(methods)}: {reason}."
+        yield f"Layers stand in for others in {', '.join(methods)}, since {reason}."
