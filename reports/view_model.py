@@ -19,7 +19,11 @@ from reports.images import Album, EmbeddedAlbum, Picture
 from reports.merged_runs import AT, MergedRuns, Part, Source
 
 ARROWS = {"lower": "↓", "higher": "↑", "neither": ""}
-WORDS = {"lower": "lower is better", "higher": "higher is better", "neither": "no direction"}
+WORDS = {
+    "lower": "lower is better",
+    "higher": "higher is better",
+    "neither": "not ranked",
+}
 SYMBOLS = ("dB", "s", "ms", "MB")
 OR = " or "  # joins the judges of a score that has several
 _SIZE = re.compile(r"/(\d+)px/s\d+$")
@@ -32,7 +36,7 @@ class Variant:
     name: str
     label: str
     anchor: bool
-    optimised: str = ""  # name of the encoder whose losses it minimises, if any
+    optimised: str = ""  # name of the encoder whose loss it minimises, if any
 
     @classmethod
     def of(cls, cell: Cell) -> Variant:
@@ -62,12 +66,17 @@ class Column:
     unit: str
     better: Direction
     hint: str = ""
-    lens: str = ""  # the judge: the network whose features it uses, if any
+    lens: str = ""  # the network whose features it uses, `pixels`, or `none`
 
     @property
     def arrow(self) -> str:
         """An arrow for the better direction, or an empty string."""
         return ARROWS[self.better]
+
+    @property
+    def judge(self) -> str:
+        """The judge, or an empty string if the score uses the pixels or no network is available."""
+        return "" if self.lens in {"pixels", "none"} else self.lens
 
     @property
     def symbol(self) -> str:

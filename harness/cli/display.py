@@ -107,7 +107,7 @@ class Display(RunObserver):
         head = f"\\[{self._done}/{len(self._cells)}] [{color}]{record.status}[/]"
         line = f"{head} {escape(record.cell.name)}  {_seconds(record)}{_scores(record.scores)}"
         if not self.console.is_terminal:
-            line += f"  left {self._left()}"
+            line += f"  {self._left()} left"
         self._say(line)
         if record.failure is not None:
             self._say(f"    [{color}]{escape(record.failure.message)}[/]")

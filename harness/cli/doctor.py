@@ -126,7 +126,7 @@ def _encoders(weights_store: WeightsStore) -> Iterator[Finding]:
         chosen = encoders.find("auto", weights_store)[0].name
     except SourceError:
         return  # the line for vgg19 reports its invalid file
-    what = f"{chosen}, in suites with encoder: auto"
+    what = f"{chosen}, for suites with `encoder: auto`"
     remedy = "" if chosen == "vgg19" else "To use vgg19, pass --weights vgg19=PATH."
     yield Finding("encoders", "chosen", "good" if chosen == "vgg19" else "fair", what, remedy)
 
@@ -139,7 +139,7 @@ def _trunks(weights_store: WeightsStore) -> Iterator[Finding]:
     yield from found
     usable = [finding.name for finding in found if finding.state == "good"]
     if usable:
-        yield Finding("lpips trunks", "chosen", "good", f"{usable[0]}, in suites with net: auto")
+        yield Finding("lpips trunks", "chosen", "good", f"{usable[0]}, for suites with `net: auto`")
     else:
         remedy = "To enable LPIPS, pass --weights squeezenet1_1=PATH (5 MB)."
         yield Finding("lpips trunks", "chosen", "fair", "none, LPIPS is not available", remedy)

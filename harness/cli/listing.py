@@ -22,9 +22,10 @@ Facts = dict[str, dict[str, Any]]
 @click.argument("kind", type=click.Choice(["methods", "metrics", "suites", "presets"]))
 @opts.as_json
 def list_(kind: str, as_json: bool) -> None:
-    """List methods, metrics, suites or presets, with their parameters and defaults.
+    """List methods, metrics, suites or presets.
 
-    Plug-ins of other packages that cannot be used are reported on stderr.
+    Parameters and defaults are shown too. Plug-ins of other packages that cannot be used are
+    reported on stderr.
     """
     from harness.registry import METHODS, METRICS
 

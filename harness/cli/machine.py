@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def doctor(
     out: Path, tracking_uri: str, as_json: bool, weights: Sequence[str], **rest: Any
 ) -> None:
-    """Check this machine and show how to fix problems; changes nothing.
+    """Check this machine and show how to fix problems. Changes nothing.
 
     Exit code 3: a run would fail.
     """
@@ -49,8 +49,9 @@ def fetch(
     suite: Path, profile: str, overrides: Iterable[str], as_json: bool, weights: Sequence[str],
     **rest: Any,
 ) -> None:  # fmt: skip
-    """Download everything that a suite needs: images, encoders and networks of metrics.
+    """Download everything that a suite needs.
 
+    Downloads images, encoders and the networks of metrics, and lists what is missing.
     Exit code 3: a file is missing or replaced by a stand-in.
     """
     from harness.cli import tables
@@ -70,10 +71,11 @@ def fetch(
 @click.argument("method")
 @opts.as_json
 def check(method: str, as_json: bool) -> None:
-    """Test a method against the rules for methods: sizes, seeds, steps, side effects.
+    """Test a method against the rules for methods.
 
-    The test uses small images and an encoder with random weights. It covers the method's defaults
-    and each of its presets. Exit code 3: the method breaks a rule.
+    The rules cover sizes, seeds, steps and side effects. The test uses small images and an encoder
+    with random weights. It covers the method's defaults and each of its presets. Exit code 3: the
+    method breaks a rule.
     """
     from harness import conformance
 
@@ -100,11 +102,11 @@ def gc(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """List files that no run of a suite refers to, and delete them with --yes.
+    """List files that no run refers to, and delete them with --yes.
 
     Applies to all suites in --out unless some are named. Files of the latest run are always kept;
-    files of earlier runs are kept without --latest-only. Nothing is deleted from MLflow. Exit
-    code 2: a suite was left out because a run is active.
+    files of earlier runs are kept unless --latest-only is given. Nothing is deleted from MLflow.
+    Exit code 2: a suite was left out because a run is active.
     """
     from harness.cli import tables
     from harness.store import gc

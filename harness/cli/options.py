@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 WRONG_USE, INCOMPLETE, INTERRUPTED = 2, 3, 130
-"""Exit codes, besides 0 for success and 1 for an internal error."""
+"""Exit codes; 0 is success and 1 is an internal error."""
 
 
 def combine(*options: Callable[[F], F]) -> Callable[[F], F]:

@@ -30,7 +30,9 @@ _format_options = opts.combine(
               help="Write a folder: the page with lossless images beside it.")  # fmt: skip
 @click.option("--open", "open_", is_flag=True, help="Open the page in the browser.")
 def report(suites: Sequence[str], out: Path, *, folder: bool, open_: bool) -> None:
-    """Render the page from stored results; requires neither torch nor MLflow.
+    """Render the page from stored results.
+
+    Requires neither torch nor MLflow.
 
     SUITE is the name of a suite or a folder of results, optionally with a revision: artists~1 is
     the run before the latest one, artists@2026-11-20 is the last run that started by the end of
@@ -58,10 +60,10 @@ def report(suites: Sequence[str], out: Path, *, folder: bool, open_: bool) -> No
 @opts.out
 @_format_options
 def claims(suite: str, out: Path, form: str) -> None:
-    """Evaluate the claims of a suite on stored results: effect, interval, verdict.
+    """Evaluate the claims of a suite on stored results.
 
-    SUITE can have a revision, as for `report`. Exit code 3: a control failed, so that no verdict
-    is reliable.
+    Prints effect, interval and verdict. SUITE can have a revision, as for `report`. Exit code 3: a
+    control failed, so that no verdict is reliable.
     """
     from harness.analysis.claims import ClaimDataset, evaluate_claims, failed_controls
     from harness.store import revisions
@@ -95,9 +97,9 @@ def compare(
     suite: str, out: Path, by: str, metrics: Sequence[str], baseline: str, form: str,
     *, variance: bool,
 ) -> None:  # fmt: skip
-    """Compare variants, or the levels of one factor: effect, interval, verdict.
+    """Compare variants, or the levels of one factor.
 
-    SUITE can have a revision, as for `report`.
+    Prints effect, interval and verdict. SUITE can have a revision, as for `report`.
     """
     from harness.analysis.claims import ClaimDataset, compared, evaluate_claims, shares
     from harness.store import revisions

@@ -89,7 +89,7 @@ def run(
 @opts.tracking_uri
 @opts.no_mlflow
 def rescore(tracking_uri: str, no_mlflow: bool, **options: Any) -> None:
-    """Compute new or updated metrics on stored images, without stylizing."""
+    """Compute new or updated metrics on stored images. Stylizes nothing."""
     with _ready_run(options, scores_only=True) as (ready, display):
         uri = "" if no_mlflow else _resolve_uri(ready, tracking_uri)
         sys.exit(_run_and_show(ready, display, uri))

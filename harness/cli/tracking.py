@@ -16,7 +16,7 @@ from harness.cli import options as opts
 @opts.out
 @opts.tracking_uri
 def sync(suites: Sequence[str], out: Path, tracking_uri: str) -> None:
-    """Update MLflow with all stored results; safe to repeat."""
+    """Update MLflow with all stored results. Safe to repeat."""
     from harness.tracking.tracker import Tracker
     from harness.tracking.tracker import tracking_uri as resolve
 
@@ -39,11 +39,11 @@ def sync(suites: Sequence[str], out: Path, tracking_uri: str) -> None:
 @click.option("--tracking-uri", default="", envvar="NSTBENCH_TRACKING_URI",
               help="MLflow server or database. Default: MLFLOW_TRACKING_URI.")  # fmt: skip
 def pull(experiment: str, out: Path, tracking_uri: str) -> None:
-    """Download results of a suite from MLflow and render the page; safe to repeat.
+    """Download results of a suite from MLflow and render the page.
 
-    EXPERIMENT is the suite's name. Finished cells of the local store are not replaced, and `run`
-    continues from the combined results. Invalid data is left out and reported. Exit code 3: some
-    data was left out.
+    Safe to repeat. EXPERIMENT is the suite's name. Finished cells of the local store are not
+    replaced, and `run` continues from the combined results. Invalid data is left out and reported.
+    Exit code 3: some data was left out.
     """
     from harness.store.lock import lock_suite
     from harness.tracking import pull

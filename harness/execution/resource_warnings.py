@@ -30,14 +30,15 @@ def resource_warnings(
     seen = {c.content.name: None for c in cells if c.training and c.content.sha256 in trained_on}
     if seen:
         names = ", ".join(seen)
-        yield f"Methods that train have seen {names}: the training photographs include them."
+        yield f"Trained methods have seen {names}: the training photographs include them."
     yield from _layer_stand_ins(resources, cells)
     images = (image for cell in cells for image in (cell.content, cell.style))
     used = {image.name: image for image in images if image.stand_in}
     if used:
         reason = next(iter(used.values())).why_stand_in
         yield (
-            f"Stand-ins for {', '.join(used)}: {reason} `--mirror DIR|URL` uses your own copies."
+            f"Stand-ins for {', '.join(used)}: {reason}"
+            " To use your own copies, pass --mirror DIR|URL."
         )
     yield from _circular_scores(resources.metrics)
 
@@ -47,7 +48,7 @@ def _circular_scores(metrics: Sequence[Any]) -> Iterator[str]:
     reasons = {m.score_name: m.circular for m in metrics if m.circular}
     for why in dict.fromkeys(reasons.values()):
         names = " and ".join(name for name, reason in reasons.items() if reason == why)
-        yield f"{names} had {why}."
+        yield f"Circular scores: {names}; {why}."
 
 
 def _layer_stand_ins(resources: Resources, cells: Sequence[Cell]) -> Iterator[str]:

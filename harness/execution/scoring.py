@@ -100,5 +100,6 @@ def _with_value(score: Score, value: float) -> Score:
 
 
 def _same_kind(score: Score, stored: Score) -> bool:
-    """Return True if two scores differ in nothing but their values."""
-    return replace(score, value=stored.value, why_missing=stored.why_missing) == stored
+    """Return True if two scores differ only in their values and the wording of their unit."""
+    same = replace(score, value=stored.value, why_missing=stored.why_missing, unit=stored.unit)
+    return same == stored

@@ -47,7 +47,7 @@ class HeldOutMetric(Metric):
             resolved = self._with_network(spec, weights)
             if not resolved.missing:
                 return resolved
-        reason = f"no weights but those of {judge.name}, the network that the methods minimize"
+        reason = f"the only weights are those of {judge.name}, whose loss the methods minimise"
         return replace(self, lens="encoder", network=judge, circular=reason)
 
     def _with_network(self, spec: str, weights: WeightsStore) -> Self:

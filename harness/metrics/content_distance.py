@@ -25,7 +25,7 @@ class ContentDistance(HeldOutMetric):
     """0 is the content image, 1 is the style image resized to its size."""
 
     version: ClassVar[int] = 1
-    unit: ClassVar[str] = "of style image's"
+    unit: ClassVar[str] = "relative to style image"
     better: ClassVar[Literal["lower"]] = "lower"
     effect: ClassVar[Literal["ratio"]] = "ratio"
     smallest: ClassVar[float] = 1.10  # as for the losses

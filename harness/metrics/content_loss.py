@@ -30,7 +30,7 @@ class ContentLoss(Metric):
     """0 is the content image, 1 is the style image resized to its size."""
 
     version: ClassVar[int] = 1
-    unit: ClassVar[str] = "of style image's"
+    unit: ClassVar[str] = "relative to style image"
     better: ClassVar[Literal["lower"]] = "lower"
     lens: ClassVar[str] = "encoder"
     effect: ClassVar[Literal["ratio"]] = "ratio"

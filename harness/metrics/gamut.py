@@ -26,7 +26,7 @@ class Gamut(Metric):
     """Share of pixels outside [0, 1] in any channel; often 5 to 11 % after an optimization."""
 
     version: ClassVar[int] = 1
-    unit: ClassVar[str] = "of pixels"
+    unit: ClassVar[str] = "share of pixels"
     better: ClassVar[Literal["lower"]] = "lower"
     lens: ClassVar[str] = "pixels"
     before_clamping: ClassVar[bool] = True

@@ -28,7 +28,7 @@ class StyleLoss(Metric):
     """0 has the style's statistics, 1 is the content image."""
 
     version: ClassVar[int] = 1
-    unit: ClassVar[str] = "of content image's"
+    unit: ClassVar[str] = "relative to content image"
     better: ClassVar[Literal["lower"]] = "lower"
     lens: ClassVar[str] = "encoder"
     effect: ClassVar[Literal["ratio"]] = "ratio"

@@ -24,7 +24,7 @@ class TvRatio(Metric):
     """1 is as rough as the content; lower is smoother."""
 
     version: ClassVar[int] = 1
-    unit: ClassVar[str] = "of content image's"
+    unit: ClassVar[str] = "relative to content image"
     better: ClassVar[Literal["neither"]] = "neither"
     lens: ClassVar[str] = "pixels"
     effect: ClassVar[Literal["ratio"]] = "ratio"

@@ -55,7 +55,7 @@ def means(row: ClaimRow) -> str:
 
 def finding(row: ClaimRow) -> str:
     """Describe the result of an exploratory comparison."""
-    return FINDINGS.get(sign(row), "not judged")
+    return FINDINGS.get(sign(row), "no verdict")
 
 
 def sign(row: ClaimRow) -> str:

@@ -130,7 +130,7 @@ class _GroupBuilder:
         shared_axis, first = axis(rows), rows[0]
         return Group(
             metric=metric,
-            unit="as a ratio" if first.unit == "×" else first.unit and f"in {first.unit}",
+            unit="ratio" if first.unit == "×" else first.unit,
             direction=WORDS[first.better],
             control=control,
             axis=shared_axis,

@@ -30,6 +30,8 @@ GLYPHS = {
     "illustration": "·",
 }
 
+CIRCULAR = "◦ circular: computed with the network whose loss the method minimises"
+
 
 def number(value: float | None) -> str:
     """Return a number with three significant digits, and None as a dash."""
@@ -126,7 +128,7 @@ def footnotes(rows: Sequence[ClaimRow]) -> list[str]:
     conditions = dict.fromkeys(
         _describe_conditions(row.circumstances) for row in rows if row.conditions
     )
-    circular = ["◦ judged by the network whose loss was minimised"] * any(r.circular for r in rows)
+    circular = [CIRCULAR] * any(row.circular for row in rows)
     return [*(f"conditions: {text}" for text in conditions), *circular, *lines]
 
 

@@ -43,7 +43,7 @@ class ClaimRow:
     new_style_hi: float | None = None
     detectable: float | None = None  # with 80 % power, in the unit of the estimate
     failed: tuple[int, int] = (0, 0)
-    circular: bool = False  # the judge is the network whose loss was minimised
+    circular: bool = False  # computed with the network whose loss the method minimises
     control: Control = ""
     conditions: Mapping[str, Any] = field(default_factory=dict)
     budget: float | None = None  # passes of the encoder, or steps, if both levels had the same
