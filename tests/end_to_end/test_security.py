@@ -27,8 +27,7 @@ from harness.resources.weights import load_tensors
 from harness.store import Store
 from methods.johnson import Johnson
 from reports import page
-from tests.harness.test_filesystem import command
-from tests.helpers.command_line import ROOT
+from tests.helpers.command_line import ROOT, command
 from tests.helpers.report_page import CAT, CUP, cell, record, store_of
 from tests.helpers.web_server import Answer, Web
 

@@ -13,24 +13,14 @@ from mlflow import MlflowClient
 from PIL import Image as Pillow
 
 from harness.errors import TrackingError
-from harness.records import Cell, EncoderUse, ImageUse, Record, Run, Score, TracePoint
+from harness.records import Record, TracePoint
 from harness.resources.images import read, to_png
 from harness.store import Store
 from harness.tracking import background_thread, saved_views
 from harness.tracking import tracker as tracking
 from harness.tracking.background_thread import BackgroundTracker
 from harness.tracking.run_payload import RunPayload
-
-ENCODER = EncoderUse("e", "w", "o")
-
-
-def record(seed: int) -> Record:
-    image = ImageUse("x", "sha", "here")
-    cell = Cell(
-        "s", "v", "v", "gatys", 1, {"a": 1}, {}, image, image, 64, seed, ENCODER, "float32", "cpu"
-    )
-    scores = (Score("ssim", 0.5, "", "higher", "pixels"),)
-    return Record(cell, "done", scores, started="2026-01-01T00:00:00+00:00")
+from tests.helpers.tracked_store import record, run_of, runs
 
 
 @pytest.fixture
@@ -49,17 +39,6 @@ def store(tmp_path: Path) -> Store:
 @pytest.fixture
 def uri(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'mlflow.db'}"
-
-
-def runs(uri: str, experiment: str = "s") -> list[Any]:
-    client = MlflowClient(tracking_uri=uri)
-    found = client.get_experiment_by_name(experiment)
-    return list(client.search_runs([found.experiment_id])) if found else []
-
-
-def run_of(store: Store) -> Run:
-    cells = tuple(record(seed).cell.id for seed in range(5))
-    return Run("s", "", "", cells, (), ("ssim",), ENCODER, "cpu", "float32")
 
 
 def finish(tracker: BackgroundTracker, store: Store) -> None:
