@@ -36,7 +36,7 @@ def verdicts(out: Path) -> dict[str, Any]:
 
 def test_untrained_transposed_convolution_produces_checkerboards(out: Path) -> None:
     rows = verdicts(out)
-    # Some 15 dB in images of 6 photographs by 8 inits; sds of a few dB between them.
+    # About 15 dB for 6 photographs and 8 initial networks, with standard deviations of a few dB.
     assert rows["U1"]["verdict"] == "supported"
     assert -25 < rows["U1"]["ci_lo"] < rows["U1"]["ci_hi"] < -8
     assert (rows["U1"]["n_style"], rows["U1"]["n_content"]) == (6, 6)

@@ -126,7 +126,7 @@ def test_the_cells_of_a_crashed_batch_run_again_one_by_one(tmp_path: Path) -> No
     assert "Up to 3 cells ran in one batch" in page
 
 
-def test_an_unreachable_server_causes_a_warning_and_loses_no_result(tmp_path: Path) -> None:
+def test_an_unreachable_server_gives_a_warning_and_loses_no_result(tmp_path: Path) -> None:
     path = tmp_path / "brief.yaml"
     path.write_text(BRIEF, encoding="utf-8")
     done = nstbench("run", path, "--out", tmp_path, "--tracking-uri", "http://127.0.0.1:1")

@@ -102,8 +102,8 @@ def test_pull_renders_the_same_page_and_a_run_reuses_the_pulled_cells(
         "pull", "smoke", "--out", tmp_path, "--tracking-uri", f"sqlite:///{out}/mlflow.db"
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    theirs, ours = (folder / "smoke" / "report.html" for folder in (out, tmp_path))
-    assert ours.read_bytes() == theirs.read_bytes()
+    original, pulled = (folder / "smoke" / "report.html" for folder in (out, tmp_path))
+    assert pulled.read_bytes() == original.read_bytes()
     plan = nstbench("plan", SMOKE, "--out", tmp_path, "--offline")
     assert f"0 to run, {CELLS} reused" in plan.stdout
 

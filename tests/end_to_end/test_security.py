@@ -29,7 +29,7 @@ from methods.johnson import Johnson
 from reports import page
 from tests.helpers.command_line import ROOT, command
 from tests.helpers.report_page import CAT, CUP, cell, record, store_of
-from tests.helpers.web_server import Answer, Web
+from tests.helpers.web_server import Request, Web
 
 SOURCES = [p for part in ("harness", "methods", "reports") for p in (ROOT / part).rglob("*.py")]
 
@@ -180,9 +180,9 @@ def test_sync_of_untrusted_results_writes_only_to_the_output_folder(tmp_path: Pa
 def test_control_characters_from_a_server_are_replaced(
     web_server: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fault(answer: Answer) -> None:
-        answer.send_response(403, "\x1b]0;I am your title now\x07\x9b2J")
-        answer.end_headers()
+    def fault(request: Request) -> None:
+        request.send_response(403, "\x1b]0;I am your title now\x07\x9b2J")
+        request.end_headers()
 
     web_server.faults["a.png"] = fault
     with pytest.raises(SourceError) as caught:

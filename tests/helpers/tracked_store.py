@@ -57,7 +57,7 @@ def record(seed: int) -> Record:
         "s", "v", "v", "gatys", 1, {"a": 1}, {}, image, image, 64, seed, ENCODER, "float32", "cpu"
     )
     scores = (Score("ssim", 0.5, "", "higher", "pixels"),)
-    return Record(cell, "done", scores, started="2026-01-01T00:00:00+00:00")
+    return Record(cell, "result", scores, started="2026-01-01T00:00:00+00:00")
 
 
 def runs(uri: str, experiment: str = "s") -> list[Any]:
@@ -164,25 +164,25 @@ class Case:
 
     def run(self, env: dict[str, str] | None = None) -> list[str]:
         """Run the suite, assert that all results are stored; return the MLflow warnings."""
-        done = self("run", self.path, "--offline", env=env)
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert done.stderr == ""
+        result = self("run", self.path, "--offline", env=env)
+        assert result.returncode == 0, result.stdout + result.stderr
+        assert result.stderr == ""
         assert len(list(self.store.records(self.store.run()))) == self.cells
         assert all(each.ok for each in self.store.all_records())
-        warnings = [line for line in done.stdout.splitlines() if line.startswith("! MLflow")]
-        assert done.stdout.count("up to date") == len(warnings)  # each names the remedy
-        assert "View run" not in done.stdout  # MLflow prints such a line per run by default
+        warnings = [line for line in result.stdout.splitlines() if line.startswith("! MLflow")]
+        assert result.stdout.count("up to date") == len(warnings)  # each names the remedy
+        assert "View run" not in result.stdout  # MLflow prints such a line per run by default
         return warnings
 
     def sync(self) -> int:
         """Complete MLflow, assert that a second `sync` sends nothing; return the runs sent."""
-        done = self("sync", self.path)
-        assert done.returncode == 0, done.stdout + done.stderr
+        result = self("sync", self.path)
+        assert result.returncode == 0, result.stdout + result.stderr
         assert_exactly_once(self.proxy.url, self.store, self.store.all_records())
-        self.proxy.asked.clear()
+        self.proxy.requests.clear()
         assert self("sync", self.path).stdout.endswith(" 0 runs sent\n")
         assert self.proxy.writes == []
-        return int(done.stdout.split(", ")[-1].split()[0])
+        return int(result.stdout.split(", ")[-1].split()[0])
 
     def __call__(
         self, command: str, *arguments: str | Path, env: dict[str, str] | None = None

@@ -81,10 +81,10 @@ def test_a_metric_that_uses_the_encoder_itself_is_reported(lab: Path) -> None:
     lab.write_text(lab.read_text().replace("[ssim,", "[ssim, gram_distance,"))
     needs = by_name(nstbench("fetch", lab, "--json", offline=False))
     assert needs["gram_distance"]["state"] == "stand-in"
-    said = "no weights but those of squeezenet1_1, the network that the methods minimize."
-    assert needs["gram_distance"]["why"] == said
+    message = "no weights but those of squeezenet1_1, the network that the methods minimize."
+    assert needs["gram_distance"]["why"] == message
     planned = json.loads(nstbench("plan", lab, "--json").stdout)
-    assert planned["warnings"] == [f"gram_distance had {said}"]
+    assert planned["warnings"] == [f"gram_distance had {message}"]
 
 
 def test_fetch_reports_missing_files_and_stand_ins_and_exits_with_3(lab: Path) -> None:
@@ -103,14 +103,14 @@ def test_fetch_reports_missing_files_and_stand_ins_and_exits_with_3(lab: Path) -
 def test_fetch_reports_both_hashes_of_a_wrong_file_and_continues(
     lab: Path, web_server: Web
 ) -> None:
-    wanted = sha(web_server.files["wave.png"])
+    expected = sha(web_server.files["wave.png"])
     web_server.files["wave.png"] = b"a login page"
     result = nstbench("fetch", lab, "--json", offline=False)
     assert result.exit_code == 3
     needs = by_name(result)
     assert needs["wave"]["state"] == "missing"
     assert sha(b"a login page") in needs["wave"]["why"]
-    assert wanted in needs["wave"]["why"]
+    assert expected in needs["wave"]["why"]
     assert needs["squeezenet1_1"]["state"] == "fetched"
 
 
@@ -128,28 +128,28 @@ def test_the_mirror_can_be_set_by_environment_variable(lab: Path, web_server: We
 def findings(*arguments: str | Path, **env: Any) -> dict[tuple[str, str], dict[str, Any]]:
     result = nstbench("doctor", "--json", *arguments, **env)
     assert result.exit_code in {0, 3}, result.output
-    told = json.loads(result.stdout)
-    bad = any(finding["state"] == "bad" for finding in told)
+    found = json.loads(result.stdout)
+    bad = any(finding["state"] == "bad" for finding in found)
     assert result.exit_code == (3 if bad else 0)
-    return {(finding["section"], finding["name"]): finding for finding in told}
+    return {(finding["section"], finding["name"]): finding for finding in found}
 
 
-def states(told: dict[tuple[str, str], dict[str, Any]], section: str) -> dict[str, str]:
-    return {name: finding["state"] for (part, name), finding in told.items() if part == section}
+def states(found: dict[tuple[str, str], dict[str, Any]], section: str) -> dict[str, str]:
+    return {name: finding["state"] for (part, name), finding in found.items() if part == section}
 
 
 def test_doctor_on_a_machine_without_network_or_weights(tmp_path: Path) -> None:
-    told = findings("--out", tmp_path / "out")
-    assert states(told, "encoders") == {
+    found = findings("--out", tmp_path / "out")
+    assert states(found, "encoders") == {
         **dict.fromkeys(weights.TORCHVISION, "fair"), "compact": "good", "chosen": "fair",
     }  # fmt: skip
-    assert told["encoders", "chosen"]["what"].startswith("compact")
-    assert told["lpips trunks", "chosen"]["what"] == "none, LPIPS is not available"
-    assert told["network", "offline"]["state"] == "fair"
-    assert told["results", "mlflow"]["what"].endswith("the first run creates it")
+    assert found["encoders", "chosen"]["what"].startswith("compact")
+    assert found["lpips trunks", "chosen"]["what"] == "none, LPIPS is not available"
+    assert found["network", "offline"]["state"] == "fair"
+    assert found["results", "mlflow"]["what"].endswith("the first run creates it")
     problems = [
         finding
-        for (section, _), finding in told.items()
+        for (section, _), finding in found.items()
         if finding["state"] == "bad" or (finding["state"] == "fair" and section == "encoders")
     ]
     assert problems
@@ -165,12 +165,12 @@ def test_doctor_checks_the_files_of_weights(tmp_path: Path) -> None:
     save_file(tensors, tmp_path / "squeeze.safetensors")
     (tmp_path / "vgg.safetensors").write_bytes(b"cut short")
     given = [f"squeezenet1_1={tmp_path}/squeeze.safetensors", f"vgg19={tmp_path}/vgg.safetensors"]
-    told = findings("--weights", given[0], "--weights", given[1], "--out", tmp_path)
-    assert told["encoders", "squeezenet1_1"]["state"] == "good"
-    assert told["lpips trunks", "chosen"]["what"].startswith("squeeze")
-    assert told["encoders", "vgg19"]["state"] == "bad"
-    assert "vgg.safetensors cannot be read" in told["encoders", "vgg19"]["what"]
-    assert told["encoders", "vgg19"]["remedy"]
+    found = findings("--weights", given[0], "--weights", given[1], "--out", tmp_path)
+    assert found["encoders", "squeezenet1_1"]["state"] == "good"
+    assert found["lpips trunks", "chosen"]["what"].startswith("squeeze")
+    assert found["encoders", "vgg19"]["state"] == "bad"
+    assert "vgg.safetensors cannot be read" in found["encoders", "vgg19"]["what"]
+    assert found["encoders", "vgg19"]["remedy"]
 
 
 def test_doctor_chooses_the_same_encoder_as_a_run(tmp_path: Path) -> None:
@@ -179,21 +179,21 @@ def test_doctor_chooses_the_same_encoder_as_a_run(tmp_path: Path) -> None:
     shapes = {"0.weight": (64, 3, 3, 3), "0.bias": (64,)}  # only the first layer
     tensors = {f"features.{key}": torch.zeros(shape) for key, shape in shapes.items()}
     save_file(tensors, tmp_path / "first.safetensors")
-    told = findings("--weights", f"vgg19={tmp_path}/first.safetensors", "--out", tmp_path)
-    assert told["encoders", "vgg19"]["what"].endswith("layers up to relu1_1")
-    assert told["encoders", "chosen"]["what"].startswith("vgg19")
+    found = findings("--weights", f"vgg19={tmp_path}/first.safetensors", "--out", tmp_path)
+    assert found["encoders", "vgg19"]["what"].endswith("layers up to relu1_1")
+    assert found["encoders", "chosen"]["what"].startswith("vgg19")
 
 
 def test_doctor_connects_to_the_servers_and_the_mirror(web_server: Web, monkeypatch: Any) -> None:
     monkeypatch.setattr(weights, "STORE", "http://127.0.0.2:1/models/")
     monkeypatch.setattr("harness.cli.doctor.image_urls", list)
-    told = findings("--mirror", web_server.url, offline=False)
-    assert states(told, "network") == {"mirror": "good", "127.0.0.1": "good", "127.0.0.2": "fair"}
-    assert told["network", "127.0.0.2"]["remedy"]
+    found = findings("--mirror", web_server.url, offline=False)
+    assert states(found, "network") == {"mirror": "good", "127.0.0.1": "good", "127.0.0.2": "fair"}
+    assert found["network", "127.0.0.2"]["remedy"]
 
 
 @pytest.mark.parametrize(
-    ("arguments", "finding", "said"),
+    ("arguments", "finding", "message"),
     [
         (["--tracking-uri", "http://127.0.0.1:1"], ("results", "mlflow"), "MLflow at http"),
         (["--tracking-uri", "sqlite:///{}/notes.db"], ("results", "mlflow"), "MLflow at sqlite"),
@@ -201,14 +201,14 @@ def test_doctor_connects_to_the_servers_and_the_mirror(web_server: Web, monkeypa
     ],
 )
 def test_doctor_reports_problems_that_make_a_run_fail(
-    tmp_path: Path, arguments: Sequence[str], finding: tuple[str, str], said: str
+    tmp_path: Path, arguments: Sequence[str], finding: tuple[str, str], message: str
 ) -> None:
     (tmp_path / "notes.db").write_text("no database")
     given = [argument.format(tmp_path) for argument in arguments]
-    told = findings("--out", tmp_path, *given)[finding]
-    assert told["state"] == "bad"
-    assert said in told["what"]
-    assert told["remedy"]
+    found = findings("--out", tmp_path, *given)[finding]
+    assert found["state"] == "bad"
+    assert message in found["what"]
+    assert found["remedy"]
 
 
 def test_doctor_prints_a_line_for_each_finding(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The objective of a record is that of the saved image: by arithmetic, and for `gatys`."""
+"""Records have the objective of the saved image, for a synthetic method and for `gatys`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ HEIGHT, WIDTH = 24, 32
 PASSES = 6
 
 
-def painted(left: float, rest: float, width: int = WIDTH) -> torch.Tensor:
+def two_tone(left: float, rest: float, width: int = WIDTH) -> torch.Tensor:
     """Return an image whose left quarter has one value and the rest another."""
     image = torch.full((1, 3, HEIGHT, width), rest)
     image[..., : width // 4] = left
@@ -37,15 +37,15 @@ def painted(left: float, rest: float, width: int = WIDTH) -> torch.Tensor:
 
 
 def losses(image: torch.Tensor) -> dict[str, float]:
-    """Return as style the distance to 3 on the left and 0 elsewhere, as content the mean."""
-    style = float((image - painted(3.0, 0.0)).square().mean())
+    """Return the distance to 3 on the left and 0 elsewhere as style, and the mean as content."""
+    style = float((image - two_tone(3.0, 0.0)).square().mean())
     content = float(image.mean())
     return {"style": style, "content": content, "total": style + content}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Overshooting(Method):
-    """Sets the left quarter to 1, 2, 3 ... and at last to `left`; the rest is 0 and at last 1."""
+    """Sets the left quarter to 1, 2, 3 ... and finally to `left`; the rest is 0 and finally 1."""
 
     version: ClassVar[int] = 1
     mixes_styles: ClassVar[bool] = True
@@ -58,9 +58,9 @@ class Overshooting(Method):
 
     def stylize(self, content: torch.Tensor, context: Any) -> torch.Tensor:
         for i in range(1, PASSES + 1):
-            image = painted(float(i), 0.0, WIDTH // 2 if i <= self.coarse else WIDTH)
+            image = two_tone(float(i), 0.0, WIDTH // 2 if i <= self.coarse else WIDTH)
             context.on_step(Step(i, PASSES, {"total": 12 / i}, image))
-        return painted(self.left, 1.0)
+        return two_tone(self.left, 1.0)
 
     def stylize_batch(self, stylizers: Any, contents: torch.Tensor, contexts: Any) -> torch.Tensor:
         each = zip(stylizers, contents.split(1), contexts, strict=True)
@@ -73,7 +73,7 @@ class Overshooting(Method):
 
 @dataclass(frozen=True, kw_only=True)
 class WithoutHook(Overshooting):
-    """The same without the hook `objective`."""
+    """The same method without the hook `objective`."""
 
     objective: ClassVar[None] = None  # type: ignore[assignment,misc]
 
@@ -166,7 +166,7 @@ GATYS = {"iterations": 12, "init": "content", "style_layers": ["relu1_1"]}
 
 
 def test_gatys_has_the_same_loss_saved_and_raw_at_its_start(runner: Runner) -> None:
-    # It starts from the content, which has 8 bits.
+    # The initial image is the content, which has 8 bits.
     outcome = runner.execute(job("gatys", **GATYS))
     first = outcome.trace[0]
     assert first.saved == pytest.approx(dict(first.losses), rel=1e-5)

@@ -112,7 +112,7 @@ def test_a_missing_gpu_is_reported(write_suite: Write, tmp_path: Path) -> None:
     import torch
 
     if torch.cuda.is_available():
-        pytest.skip("there is one")
+        pytest.skip("this machine has a GPU")
     with pytest.raises(UsageError, match="sees no CUDA device"):
         prepared(write_suite(SUITE), tmp_path, device="cuda")
 
@@ -136,7 +136,7 @@ def test_there_is_no_estimate_before_every_method_has_run(
     assert estimate.seconds() is None
     timing = Timing(4.0, False, 2.0, 1, 0.0, 0, None, None, "process")
     estimate.finished(Record(cells[0], "done", timing=timing))
-    # two cells are left, each with a fit of its own (another seed): 2 * (2 + 4) seconds
+    # Two cells remain, each with its own fit because of its seed: 2 * (2 + 4) seconds.
     assert estimate.seconds() == 12
 
 
@@ -149,12 +149,12 @@ def test_the_estimate_uses_an_earlier_run_until_this_one_has_times(
     ready = prepared(write_suite(SUITE + "seeds: [0, 1, 2]\n"), tmp_path)
     cells = ready.plan.cells
     assert list(ready.earlier_records()) == []
-    before = Timing(4.0, False, 2.0, 1, 0.0, 0, None, None, "process")
-    ready.store.write(Record(cells[0], "failed", timing=before), None, [])
+    earlier = Timing(4.0, False, 2.0, 1, 0.0, 0, None, None, "process")
+    ready.store.write(Record(cells[0], "failed", timing=earlier), None, [])
     estimate = Estimate(cells)
     for record in ready.earlier_records():
         estimate.learn(record)
     assert estimate.seconds() == 3 * (2 + 4)
-    now = dataclasses.replace(before, fit_seconds=1.0, stylize_seconds=0.5)
-    estimate.finished(Record(cells[0], "done", timing=now))
+    this_run = dataclasses.replace(earlier, fit_seconds=1.0, stylize_seconds=0.5)
+    estimate.finished(Record(cells[0], "done", timing=this_run))
     assert estimate.seconds() == 2 * (0.5 + 1)

@@ -169,16 +169,16 @@ def test_the_gamut_is_measured_before_clamping_and_kept_on_rescoring(
     given = job("well")
     raw = given.content / 255 * 2 - 0.25
     outside = ((raw < 0) | (raw > 1)).any(axis=-1).mean()
-    watching = Runner(dataclasses.replace(runner.resources, metrics=(Gamut(),)))
-    outcome = watching.execute(given)
+    gamut_runner = Runner(dataclasses.replace(runner.resources, metrics=(Gamut(),)))
+    outcome = gamut_runner.execute(given)
     (score,) = outcome.record.scores
     assert score.value == pytest.approx(outside)
 
     (tmp_path / "image.png").write_bytes(to_png(pixels_of(outcome)))
     stored = dataclasses.replace(given, stored=outcome.record, image=tmp_path / "image.png")
-    assert watching.execute(stored).record.scores == (score,)  # measured before clamping
+    assert gamut_runner.execute(stored).record.scores == (score,)  # measured before clamping
     bare = dataclasses.replace(outcome.record, scores=())
-    (late,) = watching.execute(dataclasses.replace(stored, stored=bare)).record.scores
+    (late,) = gamut_runner.execute(dataclasses.replace(stored, stored=bare)).record.scores
     assert late.value is None
     assert "--fresh" in late.why_missing
 
@@ -188,14 +188,14 @@ def test_snapshots_of_an_optimisation_approach_its_result(
 ) -> None:
     params = {"iterations": 12, "optimizer": "adam", "style_layers": ["relu1_1"]}
     outcome = runner.execute(job("", method="gatys", init="content", **params))
-    kept = outcome.snapshots
-    assert list(kept) == [1, 2, 5, 10]  # 20 comes after the end
-    assert (kept[1] == job("").content).all()  # the first pass evaluates the start
+    snapshots = outcome.snapshots
+    assert list(snapshots) == [1, 2, 5, 10]  # 20 comes after the end
+    assert (snapshots[1] == job("").content).all()  # the first pass evaluates the start
 
-    def away(image: Any) -> float:
+    def distance(image: Any) -> float:
         return float(np.abs(image.astype(float) - pixels_of(outcome)).mean())
 
-    assert away(kept[1]) > away(kept[5]) > away(kept[10]) > 0
+    assert distance(snapshots[1]) > distance(snapshots[5]) > distance(snapshots[10]) > 0
 
 
 def test_a_diverged_cell_keeps_its_snapshots(runner: Runner) -> None:

@@ -1,4 +1,4 @@
-"""Which cells a suite has, how they are named, and which of them run again."""
+"""The cells of a suite: their combinations, names and ids, and whether they are reused."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_variants_are_the_product_of_the_axes(write_suite: Write) -> None:
     ]  # fmt: skip
 
 
-def test_one_at_a_time_has_every_level_and_names_what_differs(write_suite: Write) -> None:
+def test_one_at_a_time_has_every_level_and_names_only_the_difference(write_suite: Write) -> None:
     cells = expand(write_suite(SUITE), ("gatys.vary=one-at-a-time",))
     assert variants(cells) == ["identity", "gatys", "gatys[adam]", "gatys[tv_weight=1]"]
 
@@ -130,11 +130,11 @@ def test_an_override_changes_only_cells_of_its_method(write_suite: Write) -> Non
     assert {c.label for c in after if c.id in before} == {"identity"}
 
 
-WANTED = [Score("ssim", None, "", "higher", "pixels", 1)]
+REQUESTED_SCORES = [Score("ssim", None, "", "higher", "pixels", 1)]
 
 
 def decide(cells: list[Cell], records: dict[str, Record], **more: Any) -> list[str]:
-    found = plan.decide(cells, [], records.get, WANTED, **more)
+    found = plan.decide(cells, [], records.get, REQUESTED_SCORES, **more)
     return [entry.action for entry in found.entries]
 
 
@@ -156,8 +156,8 @@ def test_a_new_version_of_a_metric_scores_the_stored_image_without_stylizing(
 
 def test_an_unavailable_score_does_not_prevent_reuse(write_suite: Write) -> None:
     cell = expand(write_suite(SUITE))[0]
-    wanted = [Score("lpips", None, "", "lower", "none", 1, "no trunk")]
-    found = plan.decide([cell], [], {cell.id: Record(cell, "done")}.get, wanted)
+    requested = [Score("lpips", None, "", "lower", "none", 1, "no trunk")]
+    found = plan.decide([cell], [], {cell.id: Record(cell, "done")}.get, requested)
     assert found.entries[0].action == "reuse"
 
 
@@ -207,9 +207,9 @@ exclude: [{method: gatys, optimizer: adam}, {method: gatys, tv_weight: 1.0}]
 
 def test_the_encoder_can_be_an_axis(write_suite: Write) -> None:
     text = ENCODERS.replace("axes: {", "axes: {encoder: [vgg19, compact], ")
-    judge = resources().encoder
+    vgg19 = resources().encoder
     small = EncoderUse("compact", "sha-c", "own", layers=ARCHITECTURES["compact"].layers)
-    cells = expand(write_suite(text), encoders={"vgg19": judge, "compact": small})
+    cells = expand(write_suite(text), encoders={"vgg19": vgg19, "compact": small})
     used = {cell.variant: cell.encoder.sha256 for cell in cells}
     assert used == {
         "identity": "sha-w",
@@ -256,8 +256,8 @@ def test_a_score_through_other_weights_is_measured_again(write_suite: Write) -> 
     old = Score("style_loss", 0.5, "", "lower", "vgg19", lens_sha256="a")
     record = Record(cells[0], "done", scores=(old,))
     for sha256, action in (("a", "reuse"), ("b", "score")):
-        wanted = dataclasses.replace(old, value=None, lens_sha256=sha256)
-        decided = plan.decide(cells, [], lambda _: record, [wanted])
+        requested = dataclasses.replace(old, value=None, lens_sha256=sha256)
+        decided = plan.decide(cells, [], lambda _: record, [requested])
         assert decided.entries[0].action == action
 
 

@@ -83,7 +83,7 @@ def test_average_pooling_changes_features_below_the_pool_and_none_above(
 def test_the_two_scales_differ_by_the_grey_levels_of_one_deviation(
     random_encoder: Any, photograph: Any
 ) -> None:
-    # Without biases the network is positively homogeneous: 57.6 in, 57.6 out.
+    # Without biases the network is positively homogeneous: a factor of 57.6 stays the same.
     image = photograph("coffee", 64)
     normal = random_encoder(image, ["relu3_1"])["relu3_1"]
     grey = random_encoder.with_options(scale="255")(image, ["relu3_1"])["relu3_1"]
@@ -95,9 +95,8 @@ def test_weights_for_grey_levels_give_features_on_the_same_two_scales(slim_vgg: 
     from safetensors.torch import load_file
 
     tensors = load_file(slim_vgg)
-    tensors["features.0.weight"] *= (
-        GREY_LEVELS  # as Oxford's weights, rescaled for normalised input
-    )
+    # Like Oxford's weights, rescaled for normalized input.
+    tensors["features.0.weight"] *= GREY_LEVELS
     folded = slim_vgg.with_name("folded.safetensors")
     save_file(tensors, folded)
     image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
@@ -245,8 +244,8 @@ def test_random_weights_depend_only_on_their_seed() -> None:
 
 
 @pytest.mark.parametrize("name", ["vgg19", "vgg16", "squeezenet1_1", "alexnet", "inception_v3"])
-def test_torchvisions_weights_would_fill_every_stage(name: str, tmp_path: Path) -> None:
-    """Check names and shapes with zeros: the real weights need a download."""
+def test_weights_of_torchvision_have_a_stage_for_every_layer(name: str, tmp_path: Path) -> None:
+    """Check names and shapes with zeros, because the real weights need a download."""
     network = ARCHITECTURES[name].build()
     tensors = {
         k: torch.zeros(v.shape) for k, v in network.state_dict().items() if "classifier" not in k

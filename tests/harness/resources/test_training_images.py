@@ -51,11 +51,11 @@ def test_photographs_that_are_too_small_are_enlarged(
     assert bool((batch[:, 0] == 1).all())
 
 
-def test_every_photograph_comes_equally_often(folder: Path) -> None:
+def test_every_photograph_is_used_equally_often(folder: Path) -> None:
     crops = Crops(TrainingSet.find(folder).files, 32, 40)
     batches = crops.batches(2, torch.Generator().manual_seed(0))
-    seen = [round(float(crop.mean() * 255)) for _ in range(5) for crop in next(batches)]
-    assert sorted(seen) == sorted([10, 20, 30, 40, 50] * 2)  # ten crops: each of five twice
+    levels = [round(float(crop.mean() * 255)) for _ in range(5) for crop in next(batches)]
+    assert sorted(levels) == sorted([10, 20, 30, 40, 50] * 2)  # ten crops of five photographs
 
 
 def test_a_training_set_is_identified_by_its_bytes(folder: Path) -> None:

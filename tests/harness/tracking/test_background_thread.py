@@ -103,12 +103,12 @@ def test_stop_drops_pending_records_and_sync_sends_them(
     store: Store, uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started, go_on = threading.Event(), threading.Event()
-    honest = tracking.Tracker.cell
+    original = tracking.Tracker.cell
 
     def slow(self: tracking.Tracker, record: Record) -> None:
         started.set()
         go_on.wait(60)
-        honest(self, record)
+        original(self, record)
 
     monkeypatch.setattr(tracking.Tracker, "cell", slow)
     tracker = BackgroundTracker(store, uri, pytest.fail)
@@ -117,10 +117,8 @@ def test_stop_drops_pending_records_and_sync_sends_them(
     assert started.wait(60)
     threading.Timer(0.2, go_on.set).start()
     assert tracker.stop() == 4
-    assert [run.data.params["seed"] for run in runs(uri)] == [
-        "0"
-    ]  # the record that was being sent is complete
-    monkeypatch.setattr(tracking.Tracker, "cell", honest)
+    assert [run.data.params["seed"] for run in runs(uri)] == ["0"]  # the record that was being sent
+    monkeypatch.setattr(tracking.Tracker, "cell", original)
     again = tracking.Tracker(store, uri)
     for seed in range(5):
         again.cell(record(seed))
@@ -158,17 +156,17 @@ def test_images_have_the_same_names_and_previews_as_those_of_mlflow(
     run_id = client.create_run(experiment).info.run_id
     picture = Pillow.new("RGB", (300, 200), "red")
     client.log_image(run_id, picture, key="coffee--wave", step=3)
-    theirs = [Path(file.path) for file in client.list_artifacts(run_id, "images")]
+    reference = [Path(file.path) for file in client.list_artifacts(run_id, "images")]
     payload = RunPayload(tmp_path / "payload")
     payload.folder.mkdir()
     payload.image(picture, "coffee--wave", 3)
-    ours = list((payload.folder / "images").iterdir())
+    own = list((payload.folder / "images").iterdir())
 
     def shape(path: Path) -> tuple[str, ...]:
         key, step, number, timestamp, _, _, *rest = path.name.split("+")
         return (key, step, number, timestamp, *rest, path.suffix)
 
-    assert sorted(map(shape, ours)) == sorted(map(shape, theirs))
+    assert sorted(map(shape, own)) == sorted(map(shape, reference))
     assert payload.tags.items() <= client.get_run(run_id).data.tags.items()
 
     def sizes(folder: Path) -> list[tuple[int, int]]:
@@ -254,7 +252,7 @@ def test_errors_while_writing_views_are_logged_and_new_views_replace_only_ours(
     assert views("s") == views("s-summary") == {}
 
     summary = client.get_experiment_by_name("s-summary").experiment_id
-    for key in ("1795", "nst-pairs-4"):  # a view of a user, and one of ours for more variants
+    for key in ("1795", "nst-pairs-4"):  # a view of a user, and one of nstbench for more variants
         tag = json.dumps({"name": "by hand", "createdAt": 1, "state": "{}"})
         client.set_experiment_tag(summary, saved_views.TAG + key, tag)
     for _ in range(2):

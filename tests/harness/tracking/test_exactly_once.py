@@ -36,22 +36,22 @@ mlflow.MlflowClient.log_batch = log_batch
 
 
 @pytest.fixture(scope="module")
-def other() -> Iterator[subprocess.Popen[str]]:
-    """A process that will hang while it sends a record, shared since its imports take long."""
+def stuck_process() -> Iterator[subprocess.Popen[str]]:
+    """A process that hangs while it sends a record; shared, because its imports take long."""
     with python(STUCK + TRACKING) as process:
         yield process
 
 
 def test_open_runs_of_crashed_processes_are_replaced_and_those_of_running_ones_stay(
-    other: subprocess.Popen[str], store: Store, uri: str
+    stuck_process: subprocess.Popen[str], store: Store, uri: str
 ) -> None:
-    send_store(other, store, uri)
-    assert other.stdout is not None
-    assert [other.stdout.readline() for _ in range(2)] == ["ready\n", "stuck\n"]
+    send_store(stuck_process, store, uri)
+    assert stuck_process.stdout is not None
+    assert [stuck_process.stdout.readline() for _ in range(2)] == ["ready\n", "stuck\n"]
     Tracker(store, uri)
     assert [run.info.status for run in runs(uri)] == ["RUNNING"]
-    other.kill()
-    other.wait()
+    stuck_process.kill()
+    stuck_process.wait()
     Tracker(store, uri)
     (killed,) = runs(uri)
     assert killed.info.status == "KILLED"
@@ -92,8 +92,12 @@ def twice(call: Callable[..., Any]) -> Callable[..., Any]:
     return done
 
 
-def test_of_two_trackers_of_one_store_the_runs_of_one_stay(store: Store, uri: str) -> None:
-    trackers = [Tracker(store, uri) for _ in range(2)]  # neither has seen the runs of the other
+def test_sync_keeps_one_run_per_record_after_two_trackers_sent_a_store(
+    store: Store, uri: str
+) -> None:
+    trackers = [
+        Tracker(store, uri) for _ in range(2)
+    ]  # neither has seen the runs of the stuck_process
     for tracker in trackers:
         for each in store.all_records():
             tracker.cell(each)

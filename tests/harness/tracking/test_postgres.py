@@ -15,7 +15,15 @@ from harness.store import Store
 from harness.tracking import pull as mlflow_pull
 from tests.helpers import postgres_server
 from tests.helpers.command_line import nstbench
-from tests.helpers.mlflow_server import Server, after, lose, proxied, serving, status, well
+from tests.helpers.mlflow_server import (
+    Server,
+    after,
+    drop_request,
+    no_faults,
+    running_proxy,
+    running_server,
+    status,
+)
 from tests.helpers.shared_results import SEEDS, fill, pull, send
 from tests.helpers.tracked_store import assert_exactly_once
 
@@ -42,7 +50,7 @@ RUNS_BEFORE_KILL = 6
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with (
         postgres_server.running() as backend,
-        serving(Server(tmp_path_factory.mktemp("server"), backend=backend)) as server,
+        running_server(Server(tmp_path_factory.mktemp("server"), backend=backend)) as server,
     ):
         yield server
 
@@ -118,8 +126,8 @@ def test_an_interrupted_pull_keeps_what_it_copied_and_the_next_one_continues(
     )
     fill(colleague, range(SEEDS), "2026-02-01T00:00:00+00:00")
     send(colleague, f"http://127.0.0.1:{server.port}")
-    with proxied(server.port) as proxy:
-        proxy.plan = after(40, lose)  # of some ten for each cell
+    with running_proxy(server.port) as proxy:
+        proxy.plan = after(40, drop_request)  # about ten requests per cell
         result = pull(tmp_path / "local", proxy.url)
         assert (result.exit_code, type(result.exception)) == (2, SystemExit), result.output
         assert f"MLflow at {proxy.url}: " in result.stderr
@@ -132,7 +140,7 @@ def test_an_interrupted_pull_keeps_what_it_copied_and_the_next_one_continues(
         assert f"cells: {SEEDS - stored - 1} copied, {stored} already present" in result.stdout
         (line,) = (line for line in result.stdout.splitlines() if line.startswith("! left out"))
         assert "403" in line
-        proxy.plan = well
+        proxy.plan = no_faults
         result = pull(tmp_path / "local", proxy.url)
         assert result.exit_code == 0, result.output
         assert f"cells: 1 copied, {SEEDS - 1} already present; runs: 0 copied" in result.stdout

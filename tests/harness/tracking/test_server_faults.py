@@ -18,28 +18,28 @@ from harness.tracking.tracker import Tracker
 from tests.helpers.disks import mounted
 from tests.helpers.mlflow_server import (
     Fault,
-    Passing,
     Plan,
+    ProxiedRequest,
     Server,
     after,
-    cut_answer,
+    delayed,
+    drop_request,
+    drop_response,
+    every_third,
     hang,
-    keep_answer,
     kill,
-    late,
-    lose,
-    lose_answer,
-    proxied,
-    say,
-    serving,
-    some,
+    no_faults,
+    respond_with,
+    running_proxy,
+    running_server,
     status,
-    well,
+    truncate_response,
+    withhold_response,
 )
 from tests.helpers.tracked_store import TRACKING, Case, python, run_of, send_store, warning_of
 
 
-def retry_in_an_hour(request: Passing) -> None:
+def retry_in_an_hour(request: ProxiedRequest) -> None:
     request.send_response(503)
     for key, value in {"Retry-After": "3600", "Content-Length": "0"}.items():
         request.send_header(key, value)
@@ -50,23 +50,23 @@ def retry_in_an_hour(request: Passing) -> None:
     ("fault", "why"),
     [
         (hang, "Read timed out"),
-        (lose, "closed connection"),
+        (drop_request, "closed connection"),
         (status(500), "too many 500 error responses"),
         (status(429), "too many 429 error responses"),
         (retry_in_an_hour, "too many 503 error responses"),
         (status(404), "404"),
-        (say(b"<html>It works!</html>"), "It works!"),
+        (respond_with(b"<html>It works!</html>"), "It works!"),
     ],
 )
 def test_a_server_that_does_not_work_is_reported_in_bounded_time_with_the_reason(
     fault: Fault, why: str, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(mlflow_client, "BRIEF_SECONDS", 1)
-    with proxied(port=9) as proxy:
+    with running_proxy(port=9) as proxy:
         proxy.plan = lambda number, request: fault
         warning = warning_of(store, proxy.url)
     assert why in warning
-    assert len(proxy.asked) <= 2
+    assert len(proxy.requests) <= 2
     assert len(warning) < 400
 
 
@@ -84,36 +84,36 @@ def test_a_slow_summary_calls_on_slow(
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """`mlflow server`."""
-    with serving(Server(tmp_path_factory.mktemp("server"))) as server:
+    with running_server(Server(tmp_path_factory.mktemp("server"))) as server:
         yield server
 
 
 FIRST = 25
-"""Requests before the fault, of about 60: the files of the third cell are then being sent."""
+"""Requests before the fault, of about 60, while the files of the third cell are sent."""
 
 PLANS: dict[str, tuple[Plan, int]] = {  # with the number of warnings
-    "down at start": (well, 1),
+    "down at start": (no_faults, 1),
     "hangs at start": (after(0, hang), 1),
     "hangs later": (after(FIRST, hang), 1),
-    "dies later": (after(FIRST, lose), 1),
-    "errors later": (after(FIRST, status(500)), 1),
+    "closes connections later": (after(FIRST, drop_request), 1),
+    "responds with errors later": (after(FIRST, status(500)), 1),
     "asks to wait": (after(FIRST, retry_in_an_hour), 1),
-    "comes back": (lambda number, _: lose if FIRST < number < FIRST + 3 else None, 0),
-    "no room for artifacts": (lambda _, request: status(500) if "PUT" in request else None, 1),
-    "forbids artifacts": (lambda _, request: status(403) if "PUT" in request else None, 1),
-    "loses requests": (some(lose, "create", "log-batch", "update", "PUT"), 0),
-    "loses answers": (some(lose_answer, "create", "log-batch", "update", "PUT"), 0),
-    "cuts answers": (some(cut_answer, "log-batch"), 1),
-    "slow": (after(0, late(0.5)), 0),
+    "recovers": (lambda number, _: drop_request if FIRST < number < FIRST + 3 else None, 0),
+    "cannot store artifacts": (lambda _, request: status(500) if "PUT" in request else None, 1),
+    "refuses artifacts": (lambda _, request: status(403) if "PUT" in request else None, 1),
+    "loses requests": (every_third(drop_request, "create", "log-batch", "update", "PUT"), 0),
+    "loses responses": (every_third(drop_response, "create", "log-batch", "update", "PUT"), 0),
+    "truncates responses": (every_third(truncate_response, "log-batch"), 1),
+    "slow": (after(0, delayed(0.5)), 0),
 }  # fmt: skip
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PLANS)
-def test_the_run_succeeds_whatever_the_server_does_and_sync_completes_it(
+def test_a_run_succeeds_with_every_fault_of_the_server_and_sync_completes_it(
     name: str, server: Server, tmp_path: Path
 ) -> None:
-    with proxied(server.port) as proxy:
+    with running_proxy(server.port) as proxy:
         case = Case(tmp_path, name.replace(" ", "-"), 2, proxy)
         proxy.plan, warnings = PLANS[name]
         if name == "down at start":
@@ -124,7 +124,7 @@ def test_the_run_succeeds_whatever_the_server_does_and_sync_completes_it(
         assert len(said) == warnings, said
         if name == "down at start":
             proxy.up()
-        proxy.plan = well
+        proxy.plan = no_faults
         sent = case.sync()
         print(f"| {name} | {took:.0f} s | {(said or ['-'])[0][:120]} | {sent} |")
 
@@ -135,7 +135,7 @@ def test_after_ten_kills_of_the_server_every_run_exists_exactly_once(
 ) -> None:
     chance, begin, commands = random.Random(20), time.monotonic(), 0
     kills: list[str] = []
-    with proxied(server.port) as proxy:
+    with running_proxy(server.port) as proxy:
         case = Case(tmp_path, "ten-kills", 10, proxy)
         next_kill = chance.randint(1, 20)
 
@@ -143,10 +143,12 @@ def test_after_ten_kills_of_the_server_every_run_exists_exactly_once(
             nonlocal next_kill
             if len(kills) == 10 or len(proxy.writes) < next_kill:
                 return None
-            when, anew = chance.choice(["before", "amid", "after"]), chance.random() < 0.5
-            kills.append(f"killed {when} {request}, {'started at once' if anew else 'left dead'}")
+            when, restart = chance.choice(["before", "during", "after"]), chance.random() < 0.5
+            kills.append(
+                f"killed {when} {request}, {'restarted at once' if restart else 'not restarted'}"
+            )
             next_kill = len(proxy.writes) + chance.randint(1, 20)
-            return kill(server, when, anew=anew)
+            return kill(server, when, restart=restart)
 
         proxy.plan = plan
         while len(kills) < 10:
@@ -170,19 +172,19 @@ def test_after_ten_kills_of_the_server_every_run_exists_exactly_once(
 def test_sync_completes_the_runs_of_a_process_killed_while_it_waited_for_a_response(
     place: str, server: Server, tmp_path: Path
 ) -> None:
-    with proxied(server.port) as proxy, python(TRACKING) as process:
+    with running_proxy(server.port) as proxy, python(TRACKING) as process:
         case = Case(tmp_path, "killed-" + place.rpartition("/")[2].lower(), 2, proxy)
         assert case("run", case.path, "--offline", "--no-mlflow").returncode == 0
-        proxy.asked.clear()
-        proxy.plan = lambda _, request: keep_answer if place in request else None
+        proxy.requests.clear()
+        proxy.plan = lambda _, request: withhold_response if place in request else None
         send_store(process, case.store, proxy.url)
-        while not any(place in request for request in proxy.asked):
+        while not any(place in request for request in proxy.requests):
             time.sleep(0.05)
         time.sleep(0.5)  # the request may have been processed or not
         process.kill()
         process.wait()
         proxy.down()
-        proxy.plan = well
+        proxy.plan = no_faults
         proxy.up()
         case.sync()
 
@@ -195,7 +197,7 @@ def test_a_full_disk_under_the_artifacts_of_a_server_costs_a_warning(tmp_path: P
         server.start()
         try:
             server.wait()
-            with proxied(server.port) as proxy:
+            with running_proxy(server.port) as proxy:
                 case = Case(tmp_path, "full", 3, proxy)
                 (said,) = case.run()
                 assert "too many 500 error responses (/api/2.0/mlflow-artifacts" in said

@@ -28,7 +28,7 @@ PATIENCE = 60_000
 
 @pytest.fixture
 def port() -> int:
-    """Return a free port."""
+    """A free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -50,18 +50,18 @@ def test_a_port_in_use_is_an_error_that_suggests_another(tmp_path: Path) -> None
     database = tmp_path / "mlflow.db"
     database.touch()
     with socket.create_server(("127.0.0.1", 0)) as server:
-        taken = server.getsockname()[1]
+        used_port = server.getsockname()[1]
         with pytest.raises(
-            UsageError, match=rf"Port {taken} of 127\.0\.0\.1 .*`--port \d+` selects"
+            UsageError, match=rf"Port {used_port} of 127\.0\.0\.1 .*`--port \d+` selects"
         ):
-            ui.check(f"sqlite:///{database}", taken)
-    ui.check(f"sqlite:///{database}", taken)
-    assert len(list(ui.links(f"sqlite:///{database}", taken))) == 1  # no views: no tables
+            ui.check(f"sqlite:///{database}", used_port)
+    ui.check(f"sqlite:///{database}", used_port)
+    assert len(list(ui.links(f"sqlite:///{database}", used_port))) == 1  # no views: no tables
 
 
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
-    """Return a folder with two variants of two pairs, in a store and in MLflow."""
+    """A folder with two variants of two pairs, in a store and in MLflow."""
     store, records = Store(tmp_path, "s"), []
     style = ImageUse("wave", "w", "here")
     for variant, content in product(("adam", "lbfgs"), ("cat", "cup")):
@@ -132,4 +132,4 @@ def wait_for(url: str) -> None:
             time.sleep(0.5)
         else:
             return
-    pytest.fail(f"{url} does not answer")
+    pytest.fail(f"{url} does not respond")

@@ -27,7 +27,7 @@ HEAD = "phase,index,seconds,total,content,style,tv\n"
 SAVED = "saved_total,saved_content,saved_style,saved_tv\n"
 
 
-def tampered(folder: Path, seed: int) -> str:
+def damage(folder: Path, seed: int) -> str:
     """Damage the files of a run, depending on the seed; return the expected message."""
     one, _ = make_record(seed)
     image = next(path for path in (folder / "images").glob("*.png") if "+step+8+" in path.name)
@@ -76,23 +76,23 @@ def test_invalid_cells_are_left_out_and_named_and_the_others_are_copied(
     colleague: Store, colleague_uri: str, tmp_path: Path
 ) -> None:
     client = MlflowClient(tracking_uri=colleague_uri)
-    said = {}
+    expected = {}
     for run in client.search_runs([client.get_experiment_by_name("artists").experiment_id]):
         seed, run_id, key = int(run.data.params["seed"]), run.info.run_id, run.data.tags["nst.key"]
-        why = tampered(Path(run.info.artifact_uri.removeprefix("file://")), seed)
+        why = damage(Path(run.info.artifact_uri.removeprefix("file://")), seed)
         if seed != 6:  # the file is missing on the server
             found = artifacts.contents_digest(run.info.artifact_uri, colleague_uri)
             client.set_tag(run_id, "nst.artifacts", found)
         if seed == 8:
             key, why = "../../../evil\x1b]0;title\x07", "record.json is of cell"
             client.set_tag(run_id, "nst.key", key)
-        said |= {key: why} if why else {}
+        expected |= {key: why} if why else {}
     result = pull(tmp_path / "local", colleague_uri)
-    assert (result.exit_code, len(said)) == (3, SEEDS - 1)
+    assert (result.exit_code, len(expected)) == (3, SEEDS - 1)
     assert "artists: cells: 1 copied, 0 already present; runs: 1 copied\n" in result.stdout
     lines = [line for line in result.stdout.splitlines() if line.startswith("! left out: ")]
-    assert len(lines) == len(said)
-    for key, why in said.items():
+    assert len(lines) == len(expected)
+    for key, why in expected.items():
         (line,) = (line for line in lines if f": {key[:12]}" in line)
         assert why in line
     assert "8 of the planned cells have no record" in (
