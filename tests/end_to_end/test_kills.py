@@ -95,7 +95,7 @@ def test_killed_runs_lose_no_result_and_repeat_no_cell(tmp_path: Path, site: Pat
 
 
 @pytest.mark.slow
-def test_two_hundred_kills_over_sixty_cells(tmp_path: Path, site: Path) -> None:
+def test_two_hundred_kills_lose_no_result_and_repeat_no_cell(tmp_path: Path, site: Path) -> None:
     found: Counter[str] = Counter()
     for part in range(10):  # twenty kills finish about sixty cells; then a new suite
         (tmp_path / str(part)).mkdir()

@@ -52,7 +52,7 @@ def test_the_module_nstbench_exports_its_names_in_order() -> None:
 
 def test_ruff_reports_no_problem() -> None:
     for command in (["ruff", "check", "."], ["ruff", "format", "--check", "."]):
-        done = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-m", *command], capture_output=True, text=True, check=False, cwd=ROOT
         )
-        assert done.returncode == 0, done.stdout
+        assert result.returncode == 0, result.stdout

@@ -70,7 +70,7 @@ class Studio:
         )
 
     def stylize(self, recipe: Gatys, at: int) -> tuple[Saved, Saved]:
-        """Return the scores after `at` passes and after the whole budget of one run."""
+        """Return the scores after `at` passes and after the full budget of one run."""
         images: dict[int, Image] = {}
 
         def keep(step: Any) -> None:
@@ -99,12 +99,12 @@ class Studio:
 
 def assert_no_worse(studio: Studio, recipe: Gatys) -> None:
     """Compare a quarter of the budget with the full budget."""
-    quarter, whole = studio.stylize(recipe, recipe.iterations // 4)
-    assert whole.style_loss <= MAX_RATIO * quarter.style_loss
-    assert whole.noise <= studio.max_noise
+    quarter, full = studio.stylize(recipe, recipe.iterations // 4)
+    assert full.style_loss <= MAX_RATIO * quarter.style_loss
+    assert full.noise <= studio.max_noise
 
 
-def test_four_times_the_passes_make_no_worse_image_without_total_variation() -> None:
+def test_four_times_the_passes_do_not_make_an_image_worse_without_total_variation() -> None:
     assert_no_worse(Studio(*PAIRS[1], 64), Gatys(**ARTISTS, tv_weight=0.0, iterations=400))
 
 
@@ -123,7 +123,7 @@ RECIPES: dict[str, dict[str, Any]] = {
 @pytest.mark.slow
 @pytest.mark.parametrize("pair", PAIRS, ids="--".join)
 @pytest.mark.parametrize("name", RECIPES)
-def test_four_times_the_passes_make_no_worse_image(name: str, pair: tuple[str, str]) -> None:
+def test_four_times_the_passes_do_not_make_an_image_worse(name: str, pair: tuple[str, str]) -> None:
     assert_no_worse(Studio(*pair, 96), Gatys(**{**RECIPES[name], "iterations": 400}))
 
 
@@ -140,17 +140,17 @@ MAX_COLOUR_DISTANCE = {"gatys": 0.4, "johnson": 0.8}
 
 
 @pytest.mark.slow
-def test_pictures_of_the_artists_at_full_budgets(tmp_path: Path) -> None:
+def test_pictures_of_the_suite_artists_have_no_defects_at_full_budgets(tmp_path: Path) -> None:
     # gatys has all of its 500 passes. Nets are trained as in the profile `quick`, because the 8,000
     # steps of `full` take hours each.
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "nstbench", "run", SUITE, "--profile", "quick", "--offline",
          "--encoder", "compact", "--no-mlflow", "--out", tmp_path, "--set", "sizes=[128]",
          "--set", "gatys.iterations=500",
          "--set", "metrics=[style_loss, noise_sigma, gamut, edge_f1, lab_distance]"],
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert result.returncode == 0, result.stdout + result.stderr
     with (tmp_path / "artists" / "results.csv").open(newline="", encoding="utf-8") as file:
         cells = list(csv.DictReader(file))
     anchors = {(cell["label"], cell["pair"]): cell for cell in cells}

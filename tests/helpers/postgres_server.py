@@ -50,8 +50,8 @@ def _programs() -> Path:
 
 def _run(*command: str | Path, cwd: str) -> None:
     prefix = ["setpriv", "--reuid", USER, "--clear-groups"] if os.geteuid() == 0 else []
-    done = subprocess.run(
+    result = subprocess.run(
         [*prefix, *map(str, command)], cwd=cwd, capture_output=True, text=True, check=False,
         stdin=subprocess.DEVNULL,
     )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert result.returncode == 0, result.stdout + result.stderr

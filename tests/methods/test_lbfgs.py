@@ -37,13 +37,13 @@ def rosenbrock(x: torch.Tensor) -> torch.Tensor:
     return (100 * (x[:, 1:] - x[:, :-1] ** 2) ** 2 + (1 - x[:, :-1]) ** 2).sum(1)
 
 
-def test_it_finds_the_minimum_of_the_rosenbrock_function() -> None:
+def test_lbfgs_finds_the_minimum_of_the_rosenbrock_function() -> None:
     optimizer, _ = minimise(rosenbrock, torch.tensor([[-1.2, 1.0], [2.0, -1.0]]), 80)
     assert torch.allclose(optimizer.best, torch.ones(2, 2), atol=1e-3)
     assert (optimizer.value < 1e-6).all()
 
 
-def test_it_visits_the_points_of_torchs_lbfgs() -> None:
+def test_lbfgs_visits_the_points_of_torchs_lbfgs() -> None:
     # Without a line search and with the same first step, the two methods are the same.
     generator = torch.Generator().manual_seed(0)
     curvatures = torch.logspace(0, 2, 12)
@@ -121,7 +121,7 @@ def test_a_step_to_a_value_that_is_not_finite_is_shortened() -> None:
 
 @pytest.mark.parametrize("scaling", ["uniform", "spectral"])
 @pytest.mark.parametrize("backtracking", [True, False])
-def test_it_follows_the_gradient_where_the_curvature_is_negative(
+def test_lbfgs_follows_the_gradient_where_the_curvature_is_negative(
     scaling: str, backtracking: bool
 ) -> None:
     # Near 0 the curvature is that of -x^2; the minima are at +-1.
@@ -136,7 +136,7 @@ def test_it_follows_the_gradient_where_the_curvature_is_negative(
     assert torch.allclose(optimizer.best, torch.ones(1, 48), atol=1e-2)
 
 
-def test_it_does_not_move_where_the_gradient_is_zero() -> None:
+def test_lbfgs_does_not_move_where_the_gradient_is_zero() -> None:
     start = torch.rand(2, 5)
     optimizer, _ = minimise(lambda x: (x * 0).sum(1), start, 5)
     assert torch.equal(optimizer.best, start)
@@ -200,7 +200,7 @@ BOUNDS = (0.0, 1.0)
 
 
 @pytest.mark.parametrize("backtracking", [True, False])
-def test_it_finds_the_bounded_minimum_that_scipy_finds(backtracking: bool) -> None:
+def test_lbfgs_finds_the_same_bounded_minimum_as_scipy(backtracking: bool) -> None:
     # The unbounded minimum is outside of the bounds: some variables end at a bound, and the others
     # depend on them.
     from scipy.optimize import minimize

@@ -31,8 +31,8 @@ def test_a_batch_gives_each_cell_its_own_record_and_an_even_share_of_the_seconds
     assert timings[0].passes == timings[1].passes == 3
     assert outcomes[0].record.cell.id != outcomes[1].record.cell.id
     assert not np.array_equal(pixels_of(outcomes[0]), pixels_of(outcomes[1]))
-    for given, outcome in zip(jobs, outcomes, strict=True):
-        alone = runner.execute(given)
+    for single_job, outcome in zip(jobs, outcomes, strict=True):
+        alone = runner.execute(single_job)
         assert np.abs(pixels_of(alone).astype(int) - pixels_of(outcome)).mean() < 1
 
 

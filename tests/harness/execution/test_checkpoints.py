@@ -307,9 +307,9 @@ def test_a_killed_run_resumes_its_training_unless_fresh_is_given(
             found.append((record, np.asarray(image), store.trace(record.cell.id)))
         assert not list(folder.glob("nets/checkpoints/*"))
         assert store.fit(record.cell.fit_id)
-    (resumed, pixels, curve), (unbroken, expected, whole) = found
+    (resumed, pixels, curve), (uninterrupted, expected, complete_curve) = found
     assert any(note.startswith("The training was resumed at step") for note in resumed.notes)
-    assert not any("resumed" in note for note in unbroken.notes)
+    assert not any("resumed" in note for note in uninterrupted.notes)
     assert (pixels == expected).all()
-    assert [(p.index, p.losses) for p in curve] == [(p.index, p.losses) for p in whole]
+    assert [(p.index, p.losses) for p in curve] == [(p.index, p.losses) for p in complete_curve]
     assert [p.index for p in curve] == list(range(1, 101))

@@ -48,8 +48,8 @@ def outs(
     path.write_text(SUITE)
     for out in folders:
         common = ("--out", out, "--offline", "--no-mlflow", "--device", request.param)
-        done = nstbench("run", path, *common, "--deterministic")
-        assert done.returncode == 0, done.stdout + done.stderr
+        result = nstbench("run", path, *common, "--deterministic")
+        assert result.returncode == 0, result.stdout + result.stderr
     return folders
 
 
@@ -89,24 +89,24 @@ def test_results_without_deterministic_mode_are_made_again(outs: tuple[Path, Pat
     assert {(e.action, e.why) for e in again.plan.entries} == {
         ("run", "made without --deterministic")
     }
-    kept = [job.kept for (job,) in again.batches() if job.cell.training]
-    assert len(kept) == 2
-    assert all(kept)  # trained in deterministic mode
+    stored_fits = [job.kept for (job,) in again.batches() if job.cell.training]
+    assert len(stored_fits) == 2
+    assert all(stored_fits)  # trained in deterministic mode
     for cell in again.plan.cells:
         if cell.training and (fit := found.store.fit(cell.fit_id)):
             found.store.write_fit(cell, fit[0], {**fit[1], "deterministic": False})
-    kept = [job.kept for (job,) in again.batches() if job.cell.training]
-    assert len(kept) == 2
-    assert not any(kept)
+    stored_fits = [job.kept for (job,) in again.batches() if job.cell.training]
+    assert len(stored_fits) == 2
+    assert not any(stored_fits)
     assert prepared(outs[0], device, deterministic=False).plan.count("reuse") == CELLS
 
 
 def test_batches_are_rejected_because_they_change_bits(tmp_path: Path) -> None:
     path = tmp_path / "bits.yaml"
     path.write_text(SUITE)
-    done = nstbench("run", path, "--out", tmp_path, "--deterministic", "--batch-cells")
-    assert done.returncode == 2
-    assert "--batch-cells 8 cannot be combined with --deterministic" in done.stderr
+    result = nstbench("run", path, "--out", tmp_path, "--deterministic", "--batch-cells")
+    assert result.returncode == 2
+    assert "--batch-cells 8 cannot be combined with --deterministic" in result.stderr
 
 
 ALIGNMENTS = """\
@@ -129,10 +129,10 @@ print(len(products))
 @pytest.mark.skipif(not torch.backends.mkl.is_available(), reason="tests MKL")
 def test_a_matrix_product_does_not_depend_on_memory_alignment() -> None:
     # Without the setting MKL has nine results for this product of L-BFGS.
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", ALIGNMENTS], capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == "1"
+    assert result.stdout.strip() == "1"
 
 
 @pytest.fixture

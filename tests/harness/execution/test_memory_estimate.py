@@ -16,14 +16,16 @@ PER_PIXEL = (3 + 24) * 4
 
 def test_the_memory_of_a_pass_is_proportional_to_pixels_and_batch(runner: Runner) -> None:
     encoder = runner.contexts.encoder(ENCODER)
-    given = job("", method="gatys", style_layers=["relu1_1"], content_layers=[])
-    method = METHODS.build("gatys", given.cell.params)
-    need = memory_estimate.lower_bound(method, encoder, given.cell, torch.zeros(2, 3, 50, 40))
+    single_job = job("", method="gatys", style_layers=["relu1_1"], content_layers=[])
+    method = METHODS.build("gatys", single_job.cell.params)
+    need = memory_estimate.lower_bound(method, encoder, single_job.cell, torch.zeros(2, 3, 50, 40))
     assert (need.batch, need.height, need.width) == (2, 50, 40)
     assert need.bytes == pytest.approx(PER_PIXEL * 2 * 50 * 40, rel=1e-4)
     trained = METHODS.build("johnson", {"batch_size": 3, "crop": 32, "style_layers": ["relu1_1"],
                                         "content_layers": ["relu1_1"]})  # fmt: skip
-    need = memory_estimate.lower_bound(trained, encoder, given.cell, torch.zeros(1, 3, 500, 400))
+    need = memory_estimate.lower_bound(
+        trained, encoder, single_job.cell, torch.zeros(1, 3, 500, 400)
+    )
     assert need.bytes == pytest.approx(
         PER_PIXEL * 3 * 32 * 32, rel=1e-4
     )  # whatever the size of the contents

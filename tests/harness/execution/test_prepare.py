@@ -63,15 +63,18 @@ def test_only_fresh_repeats_finished_and_interrupted_trainings(
     write_suite: Write, tmp_path: Path
 ) -> None:
     path = write_suite(SUITE.replace("{identity: }", "{johnson: {params: {steps: 2}}}"))
-    usual = prepared(path, tmp_path)
-    store, (cell,) = usual.store, usual.plan.cells
+    default = prepared(path, tmp_path)
+    store, (cell,) = default.store, default.plan.cells
     store.write_fit(cell, b"tensors", {})
     store.write_checkpoint(cell.fit_id, b"state")
-    for found, kept in ((usual, (b"tensors", {})), (prepared(path, tmp_path, fresh=True), None)):
+    for found, expected_fit in (
+        (default, (b"tensors", {})),
+        (prepared(path, tmp_path, fresh=True), None),
+    ):
         ((job,),) = found.batches()
-        assert job.kept == kept
+        assert job.kept == expected_fit
         found.drop_checkpoints()
-        assert store.checkpoint_path(cell.fit_id).exists() == bool(kept)
+        assert store.checkpoint_path(cell.fit_id).exists() == bool(expected_fit)
 
 
 def test_an_unreadable_image_skips_only_its_own_cells(write_suite: Write, tmp_path: Path) -> None:

@@ -18,11 +18,11 @@ pytestmark = pytest.mark.usefixtures("faulty")
 
 
 def test_the_saved_image_is_the_measured_one(runner: Runner) -> None:
-    given = job("well")
-    outcome = runner.execute(given)
-    expected = np.clip(np.round((given.content / 255 * 2 - 0.25) * 255), 0, 255)
+    single_job = job("well")
+    outcome = runner.execute(single_job)
+    expected = np.clip(np.round((single_job.content / 255 * 2 - 0.25) * 255), 0, 255)
     assert np.abs(pixels_of(outcome) - expected).max() <= 1  # float32 against float64 rounding
-    content, saved = to_tensor(given.content), to_tensor(pixels_of(outcome))
+    content, saved = to_tensor(single_job.content), to_tensor(pixels_of(outcome))
     assert outcome.record.scores[0].value == Ssim()(saved, content, content, None)  # type: ignore[arg-type]
 
 
@@ -58,9 +58,9 @@ def test_only_unexpected_exceptions_keep_their_traceback(runner: Runner) -> None
 def test_a_diverged_cell_keeps_its_last_finite_image_its_scores_and_its_curve(
     runner: Runner,
 ) -> None:
-    given = job("diverges")
-    outcome = runner.execute(given)
-    assert np.abs(pixels_of(outcome) - given.content * 0.5).max() <= 1
+    single_job = job("diverges")
+    outcome = runner.execute(single_job)
+    assert np.abs(pixels_of(outcome) - single_job.content * 0.5).max() <= 1
     assert outcome.record.scores[0].value is not None
     assert [p.losses["total"] for p in outcome.trace] == [1.0]
 
@@ -87,8 +87,8 @@ def test_a_warning_becomes_a_note(runner: Runner) -> None:
 
 
 def test_passes_are_counted_and_timed(runner: Runner) -> None:
-    given = job("", method="gatys", iterations=12, optimizer="adam")
-    outcome = runner.execute(given)
+    single_job = job("", method="gatys", iterations=12, optimizer="adam")
+    outcome = runner.execute(single_job)
     timing = outcome.record.timing
     assert timing is not None
     assert timing.passes == len(outcome.trace) == 12
@@ -108,21 +108,23 @@ def test_a_quick_stylization_is_repeated_and_its_median_counts(runner: Runner) -
 
 def test_variants_see_the_same_noise(runner: Runner) -> None:
     def start(optimizer: str) -> Any:
-        made = job(
+        single_job = job(
             "", method="gatys", iterations=1, init="noise", optimizer=optimizer, learning_rate=1e-12
         )
-        return to_tensor(pixels_of(runner.execute(made)))
+        return to_tensor(pixels_of(runner.execute(single_job)))
 
     assert torch.equal(start("adam"), start("lbfgs"))
 
 
 def test_a_stored_image_is_scored_again_without_stylizing(runner: Runner, tmp_path: Any) -> None:
-    given = job("well")
-    outcome = runner.execute(given)
+    single_job = job("well")
+    outcome = runner.execute(single_job)
     (tmp_path / "image.png").write_bytes(to_png(pixels_of(outcome)))
     FITS.clear()
     bare = dataclasses.replace(outcome.record, scores=())
-    again = runner.execute(dataclasses.replace(given, stored=bare, image=tmp_path / "image.png"))
+    again = runner.execute(
+        dataclasses.replace(single_job, stored=bare, image=tmp_path / "image.png")
+    )
     assert again.record.scores == outcome.record.scores
     assert again.pixels is None
     assert FITS == []
@@ -166,16 +168,16 @@ def test_the_gamut_is_measured_before_clamping_and_kept_on_rescoring(
 ) -> None:
     from harness.metrics.gamut import Gamut
 
-    given = job("well")
-    raw = given.content / 255 * 2 - 0.25
+    single_job = job("well")
+    raw = single_job.content / 255 * 2 - 0.25
     outside = ((raw < 0) | (raw > 1)).any(axis=-1).mean()
     gamut_runner = Runner(dataclasses.replace(runner.resources, metrics=(Gamut(),)))
-    outcome = gamut_runner.execute(given)
+    outcome = gamut_runner.execute(single_job)
     (score,) = outcome.record.scores
     assert score.value == pytest.approx(outside)
 
     (tmp_path / "image.png").write_bytes(to_png(pixels_of(outcome)))
-    stored = dataclasses.replace(given, stored=outcome.record, image=tmp_path / "image.png")
+    stored = dataclasses.replace(single_job, stored=outcome.record, image=tmp_path / "image.png")
     assert gamut_runner.execute(stored).record.scores == (score,)  # measured before clamping
     bare = dataclasses.replace(outcome.record, scores=())
     (late,) = gamut_runner.execute(dataclasses.replace(stored, stored=bare)).record.scores

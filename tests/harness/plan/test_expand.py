@@ -29,7 +29,7 @@ Write = Callable[[str], Path]
 def resources(**changes: Any) -> plan.Resources:
     names = ("coffee", "rocket", "bricks", "grass")
     uses = {n: ImageUse(n, f"sha-{n}", "here", width=600, height=400) for n in names}
-    given: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "contents": {n: uses[n] for n in ("coffee", "rocket")},
         "styles": {n: uses[n] for n in ("bricks", "grass")},
         "encoder": EncoderUse("vgg19", "sha-w", "here", layers=ARCHITECTURES["vgg19"].layers),
@@ -37,7 +37,7 @@ def resources(**changes: Any) -> plan.Resources:
         "precision": "float32",
         "training": TrainingUse("scikit-image", 1, "sha-t"),
     }
-    return plan.Resources(**{**given, **changes})
+    return plan.Resources(**{**fields, **changes})
 
 
 def expand(path: Path, overrides: tuple[str, ...] = (), **changes: Any) -> list[Cell]:
@@ -62,7 +62,7 @@ def test_one_at_a_time_has_every_level_and_names_only_the_difference(write_suite
     assert variants(cells) == ["identity", "gatys", "gatys[adam]", "gatys[tv_weight=1]"]
 
 
-def test_cells_come_pair_by_pair(write_suite: Write) -> None:
+def test_cells_are_ordered_by_pair(write_suite: Write) -> None:
     cells = expand(write_suite(SUITE))
     assert list(dict.fromkeys(cell.pair for cell in cells)) == [
         "coffee--bricks", "rocket--bricks", "coffee--grass", "rocket--grass",
@@ -91,7 +91,7 @@ def test_an_include_extends_matching_combinations_or_adds_one(write_suite: Write
     assert len(cells) == 20 + 2
 
 
-def test_an_id_is_the_hash_of_all_that_influences_the_result() -> None:
+def test_an_id_is_the_hash_of_everything_that_influences_the_result() -> None:
     import hashlib
     import json
 
@@ -188,7 +188,7 @@ def test_a_missing_layer_is_reported_before_anything_runs(write_suite: Write) ->
         expand(path, overrides, encoder=PARTIAL)
 
 
-def test_a_missing_layer_is_replaced_as_the_method_says(
+def test_a_missing_layer_is_replaced_by_the_stand_in_of_the_method(
     write_suite: Write,
 ) -> None:
     path = write_suite(SUITE)

@@ -66,7 +66,7 @@ def test_the_weights_fit_the_network_exactly(tensors):
     assert not outcome.unexpected_keys
 
 
-def test_its_layers_are_the_first_layers_of_vgg19():
+def test_the_layers_of_compact_are_the_first_layers_of_vgg19():
     expected = (
         "conv1_1 relu1_1 conv1_2 relu1_2 pool1 conv2_1 relu2_1 conv2_2 relu2_2 pool2 conv3_1 "
         "relu3_1 conv3_2 relu3_2 conv3_3 relu3_3 conv3_4 relu3_4"
@@ -88,7 +88,7 @@ def test_the_same_image_gives_the_same_features(encoder, noise):
     assert torch.equal(first, second)
 
 
-def test_its_features_are_on_the_scale_of_vgg19(encoder, paintings):
+def test_features_have_the_scale_of_vgg19(encoder, paintings):
     # Root mean squares of VGG-19's features of this study, with the scale "imagenet".
     expected = {
         "relu1_1": 1.10, "relu1_2": 4.53, "relu2_1": 6.84, "relu2_2": 9.02,
@@ -147,7 +147,7 @@ def test_distillation_regresses_layer_by_layer_and_then_learns(tmp_path, teacher
         assert float(distill.relative(own(crops, [layer])[layer], expected)) < 0.5, layer
 
 
-def test_regression_finds_the_best_of_its_rank():
+def test_regression_finds_the_best_map_of_its_rank():
     """Two maps reproduce targets of rank 2 exactly, and one map does not."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(50, 3, dtype=torch.float64, generator=generator)

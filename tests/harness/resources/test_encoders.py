@@ -72,12 +72,12 @@ def test_average_pooling_changes_features_below_the_pool_and_none_above(
 ) -> None:
     image = photograph("coffee", 64)
     layers = ["relu1_2", "relu2_1"]
-    usual, averaged = (
+    default, averaged = (
         random_encoder(image, layers),
         random_encoder.with_options(pooling="avg")(image, layers),
     )
-    assert torch.equal(usual["relu1_2"], averaged["relu1_2"])
-    assert not torch.allclose(usual["relu2_1"], averaged["relu2_1"])
+    assert torch.equal(default["relu1_2"], averaged["relu1_2"])
+    assert not torch.allclose(default["relu2_1"], averaged["relu2_1"])
 
 
 def test_the_two_scales_differ_by_the_grey_levels_of_one_deviation(
@@ -157,9 +157,9 @@ def test_truncated_weights_are_reported(slim_vgg: Path, tmp_path: Path, suffix: 
 
     path = tmp_path / f"cut{suffix}"
     torch.save(load_file(slim_vgg), path)
-    whole = slim_vgg.read_bytes() if suffix == ".safetensors" else path.read_bytes()
+    complete = slim_vgg.read_bytes() if suffix == ".safetensors" else path.read_bytes()
     for share in (0.0, 0.01, 0.5, 0.99):
-        path.write_bytes(whole[: int(len(whole) * share)])
+        path.write_bytes(complete[: int(len(complete) * share)])
         with pytest.raises(WeightsError, match=rf"cut\{suffix}"):
             encoders.find("vgg19", weights_store(vgg19=path))
 

@@ -114,11 +114,11 @@ def test_broken_files_are_named(tmp_path: Path) -> None:
     noise = Pillow.effect_noise((64, 64), 50).convert("RGB")
     files = {"text.jpg": b"hello", "empty.png": b""}
     for name in ("cut.png", "cut.jpg", "cut.webp", "cut.tiff", "cut.gif"):
-        whole = saved(tmp_path, noise, name).read_bytes()
-        files[name] = whole[: len(whole) // 2]
-        files[name.replace("cut", "head")] = whole[:20]
-    whole = saved(tmp_path, noise, "corrupt.png").read_bytes()
-    files["corrupt.png"] = whole[:200] + bytes(100) + whole[300:]
+        complete = saved(tmp_path, noise, name).read_bytes()
+        files[name] = complete[: len(complete) // 2]
+        files[name.replace("cut", "head")] = complete[:20]
+    complete = saved(tmp_path, noise, "corrupt.png").read_bytes()
+    files["corrupt.png"] = complete[:200] + bytes(100) + complete[300:]
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ImageError, match=rf"{name} cannot be read as an image"):
@@ -129,9 +129,9 @@ def test_any_corruption_gives_an_image_or_an_image_error(tmp_path: Path) -> None
     rng = np.random.default_rng(0)
     noise = Pillow.effect_noise((40, 40), 50).convert("RGB")
     for name in ("x.png", "x.jpg", "x.gif", "x.tiff", "x.webp", "x.bmp"):
-        whole = saved(tmp_path, noise, name).read_bytes()
+        complete = saved(tmp_path, noise, name).read_bytes()
         for _ in range(60):
-            content = bytearray(whole)
+            content = bytearray(complete)
             for at in rng.integers(0, len(content), 5):
                 content[at] = rng.integers(0, 256)
             (tmp_path / name).write_bytes(content)

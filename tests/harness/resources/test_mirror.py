@@ -143,7 +143,7 @@ def test_a_failing_web_mirror_sets_complaint_and_other_sources_are_used(
     assert re.search(rf"The mirror {server.url} failed: .*{message}", mirror.complaint)
 
 
-def test_weights_come_from_mirrors_too(
+def test_mirrors_provide_weights(
     server: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Mirrors have torchvision's file names; downloads go to TORCH_HOME."""

@@ -42,7 +42,7 @@ def test_a_file_that_is_not_a_database_of_this_mlflow_is_reported_at_once(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", ["full", "readonly", "locked"])
-def test_a_database_that_cannot_be_written_costs_a_warning(
+def test_a_database_that_cannot_be_written_gives_a_warning(
     fault: str, store: Store, tables: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with mounted(tmp_path / "disk", "1000k") as change:
@@ -58,8 +58,8 @@ def test_a_database_that_cannot_be_written_costs_a_warning(
             assert fault in warning_of(store, uri)
         change("rw,size=20m")
         store.write_run(run_of(store))
-        done = nstbench("sync", "s", "--out", tmp_path, "--tracking-uri", uri)
-        assert done.returncode == 0, done.stderr
+        result = nstbench("sync", "s", "--out", tmp_path, "--tracking-uri", uri)
+        assert result.returncode == 0, result.stderr
         assert_exactly_once(uri, store, store.all_records())
     assert capfd.readouterr() == ("", "")
 

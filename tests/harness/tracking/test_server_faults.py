@@ -91,7 +91,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 FIRST = 25
 """Requests before the fault, of about 60, while the files of the third cell are sent."""
 
-PLANS: dict[str, tuple[Plan, int]] = {  # with the number of warnings
+PLANS: dict[str, tuple[Plan, int]] = {  # with the number of expected warnings
     "down at start": (no_faults, 1),
     "hangs at start": (after(0, hang), 1),
     "hangs later": (after(FIRST, hang), 1),
@@ -115,25 +115,25 @@ def test_a_run_succeeds_with_every_fault_of_the_server_and_sync_completes_it(
 ) -> None:
     with running_proxy(server.port) as proxy:
         case = Case(tmp_path, name.replace(" ", "-"), 2, proxy)
-        proxy.plan, warnings = PLANS[name]
+        proxy.plan, expected = PLANS[name]
         if name == "down at start":
             proxy.down()
-        begin = time.monotonic()
-        said = case.run({"MLFLOW_HTTP_REQUEST_TIMEOUT": "2"})
-        took = time.monotonic() - begin
-        assert len(said) == warnings, said
+        start = time.monotonic()
+        warnings = case.run({"MLFLOW_HTTP_REQUEST_TIMEOUT": "2"})
+        seconds = time.monotonic() - start
+        assert len(warnings) == expected, warnings
         if name == "down at start":
             proxy.up()
         proxy.plan = no_faults
         sent = case.sync()
-        print(f"| {name} | {took:.0f} s | {(said or ['-'])[0][:120]} | {sent} |")
+        print(f"| {name} | {seconds:.0f} s | {(warnings or ['-'])[0][:120]} | {sent} |")
 
 
 @pytest.mark.slow
 def test_after_ten_kills_of_the_server_every_run_exists_exactly_once(
     server: Server, tmp_path: Path
 ) -> None:
-    chance, begin, commands = random.Random(20), time.monotonic(), 0
+    chance, start, commands = random.Random(20), time.monotonic(), 0
     kills: list[str] = []
     with running_proxy(server.port) as proxy:
         case = Case(tmp_path, "ten-kills", 10, proxy)
@@ -164,7 +164,7 @@ def test_after_ten_kills_of_the_server_every_run_exists_exactly_once(
         sent = case.sync()
     print("\n".join(kills))
     print(f"{commands} commands and a last sync, which sent {sent} of {case.cells + 3}; "
-          f"{time.monotonic() - begin:.0f} s in all")  # fmt: skip
+          f"{time.monotonic() - start:.0f} s in all")  # fmt: skip
 
 
 @pytest.mark.slow
@@ -190,7 +190,7 @@ def test_sync_completes_the_runs_of_a_process_killed_while_it_waited_for_a_respo
 
 
 @pytest.mark.slow
-def test_a_full_disk_under_the_artifacts_of_a_server_costs_a_warning(tmp_path: Path) -> None:
+def test_a_full_disk_under_the_artifacts_of_a_server_gives_a_warning(tmp_path: Path) -> None:
     server = Server(tmp_path / "server")
     server.folder.mkdir()
     with mounted(server.folder / "artifacts", "40k") as change:
@@ -199,8 +199,8 @@ def test_a_full_disk_under_the_artifacts_of_a_server_costs_a_warning(tmp_path: P
             server.wait()
             with running_proxy(server.port) as proxy:
                 case = Case(tmp_path, "full", 3, proxy)
-                (said,) = case.run()
-                assert "too many 500 error responses (/api/2.0/mlflow-artifacts" in said
+                (warning,) = case.run()
+                assert "too many 500 error responses (/api/2.0/mlflow-artifacts" in warning
                 change("size=20m")
                 assert case.sync() > 0
         finally:

@@ -132,32 +132,32 @@ def test_invalid_options_fail_before_the_run(
     options: tuple[str, ...], message: str, tmp_path: Path
 ) -> None:
     pytest.importorskip("ray")
-    done = nstbench("run", SMOKE, "--out", tmp_path / "out", *options)
-    assert done.returncode == 2, done.stdout + done.stderr
-    assert re.search(message, done.stderr)
-    assert "Traceback" not in done.stderr
+    result = nstbench("run", SMOKE, "--out", tmp_path / "out", *options)
+    assert result.returncode == 2, result.stdout + result.stderr
+    assert re.search(message, result.stderr)
+    assert "Traceback" not in result.stderr
     assert not (tmp_path / "out").exists()
 
 
 def test_a_missing_ray_is_reported_with_the_install_command(tmp_path: Path) -> None:
     (tmp_path / "ray.py").write_text("raise ImportError")
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
-    done = nstbench("run", SMOKE, "--executor", "ray", env={"PYTHONPATH": path})
-    assert done.returncode == 2
-    assert "pip install 'ray>=2.60'" in done.stderr
+    result = nstbench("run", SMOKE, "--executor", "ray", env={"PYTHONPATH": path})
+    assert result.returncode == 2
+    assert "pip install 'ray>=2.60'" in result.stderr
 
 
 def test_a_terminal_shows_each_worker_and_the_time_left() -> None:
     written = io.StringIO()
-    shown = Display(Console(file=written, force_terminal=True, width=100, height=40))
+    display = Display(Console(file=written, force_terminal=True, width=100, height=40))
     cells = [replace(job().cell, seed=seed) for seed in range(5)]
     timing = Timing(0.0, False, 60.0, 1, 0.0, 0, None, None, "process")
-    shown.run_started(cells)
-    shown.staffed(["a#1", "a#2", "b#1"])
-    shown.progress(cells[0].id, "stylize", 3, 10, "a#2")
-    shown.cell_finished(Record(cells[1], "done", timing=timing))
-    shown.staffed(["a#2", "b#1"])
-    shown.run_ended()
+    display.run_started(cells)
+    display.staffed(["a#1", "a#2", "b#1"])
+    display.progress(cells[0].id, "stylize", 3, 10, "a#2")
+    display.cell_finished(Record(cells[1], "done", timing=timing))
+    display.staffed(["a#2", "b#1"])
+    display.run_ended()
     last = written.getvalue().rpartition("cells ")[2]  # the frame that stays
     assert "a#2 stylizing v/a--style/s0" in last
     assert "b#1 starting" in last
@@ -168,10 +168,10 @@ def test_a_terminal_shows_each_worker_and_the_time_left() -> None:
 
 def test_workers_without_room_in_the_terminal_are_counted() -> None:
     written = io.StringIO()
-    shown = Display(Console(file=written, force_terminal=True, width=100, height=60))
-    shown.run_started([job().cell])
-    shown.staffed([f"n#{number}" for number in range(1, 17)])
-    shown.run_ended()
+    display = Display(Console(file=written, force_terminal=True, width=100, height=60))
+    display.run_started([job().cell])
+    display.staffed([f"n#{number}" for number in range(1, 17)])
+    display.run_ended()
     last = written.getvalue()
     assert f"{16 - MAX_LINES} more workers" in last
     assert "n#12 starting" in last

@@ -199,9 +199,9 @@ def test_a_training_resumes_on_another_node_from_its_last_checkpoint(
 ) -> None:
     added = [nodes(), nodes()]
     methods = "  johnson: {params: {width: 0.25, steps: 150, batch_size: 2, crop: 32}}\n"
-    (tmp_path / "whole").mkdir()
-    whole = Bench(tmp_path / "whole", site, methods)
-    whole.run()
+    (tmp_path / "uninterrupted_bench").mkdir()
+    uninterrupted_bench = Bench(tmp_path / "uninterrupted_bench", site, methods)
+    uninterrupted_bench.run()
     bench = Bench(tmp_path, site, methods)
     process = bench.start(*ray_options(cluster), how=("-c", FREQUENT_CHECKPOINTS))
     deadline = time.monotonic() + 120
@@ -214,9 +214,12 @@ def test_a_training_resumes_on_another_node_from_its_last_checkpoint(
     cluster.remove_node(added[used.index(True)], allow_graceful=False)
     stdout, stderr = process.communicate(timeout=200)
     assert process.returncode == 0, stdout + stderr
-    (resumed,), (unbroken,) = bench.store.all_records(), whole.store.all_records()
+    (resumed,), (uninterrupted,) = (
+        bench.store.all_records(),
+        uninterrupted_bench.store.all_records(),
+    )
     assert any(note.startswith("The training was resumed at step") for note in resumed.notes)
-    assert resumed.image_sha256 == unbroken.image_sha256
+    assert resumed.image_sha256 == uninterrupted.image_sha256
 
 
 def test_a_node_that_joins_later_is_used(
