@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from harness.execution.context import derive_seed
-from tests.helpers.faulty_runs import SLOW, Bench, site
+from tests.helpers.faults.faulty_runs import SLOW, Bench, site
 
 __all__ = ["site"]
 

@@ -81,10 +81,10 @@ def test_a_metric_that_uses_the_encoder_itself_is_reported(lab: Path) -> None:
     lab.write_text(lab.read_text().replace("[ssim,", "[ssim, gram_distance,"))
     needs = by_name(nstbench("fetch", lab, "--json", offline=False))
     assert needs["gram_distance"]["state"] == "stand-in"
-    message = "no weights but those of squeezenet1_1, the network that the methods minimize."
-    assert needs["gram_distance"]["why"] == message
+    said = "no weights but those of squeezenet1_1, the network that the methods minimize."
+    assert needs["gram_distance"]["why"] == said
     planned = json.loads(nstbench("plan", lab, "--json").stdout)
-    assert planned["warnings"] == [f"gram_distance had {message}"]
+    assert planned["warnings"] == [f"gram_distance had {said}"]
 
 
 def test_fetch_reports_missing_files_and_stand_ins_and_exits_with_3(lab: Path) -> None:
@@ -95,9 +95,9 @@ def test_fetch_reports_missing_files_and_stand_ins_and_exits_with_3(lab: Path) -
     assert needs["wave"]["origin"] == "great-wave"
     assert needs["squeezenet1_1"]["state"] == "missing"
     assert "--weights squeezenet1_1=PATH" in needs["squeezenet1_1"]["why"]
-    result_without_json = nstbench("fetch", lab)
-    assert result_without_json.exit_code == 3
-    assert "! wave: wave.png cannot be fetched: --offline was given." in result_without_json.stdout
+    shown = nstbench("fetch", lab)
+    assert shown.exit_code == 3
+    assert "! wave: wave.png cannot be fetched: --offline was given." in shown.stdout
 
 
 def test_fetch_reports_both_hashes_of_a_wrong_file_and_continues(
@@ -138,7 +138,7 @@ def states(found: dict[tuple[str, str], dict[str, Any]], section: str) -> dict[s
     return {name: finding["state"] for (part, name), finding in found.items() if part == section}
 
 
-def test_doctor_reports_missing_weights_and_a_missing_network(tmp_path: Path) -> None:
+def test_doctor_on_a_machine_without_network_or_weights(tmp_path: Path) -> None:
     found = findings("--out", tmp_path / "out")
     assert states(found, "encoders") == {
         **dict.fromkeys(weights.TORCHVISION, "fair"), "compact": "good", "chosen": "fair",
@@ -164,8 +164,8 @@ def test_doctor_checks_the_files_of_weights(tmp_path: Path) -> None:
     tensors = {key: torch.zeros(value.shape) for key, value in network.state_dict().items()}
     save_file(tensors, tmp_path / "squeeze.safetensors")
     (tmp_path / "vgg.safetensors").write_bytes(b"cut short")
-    options = [f"squeezenet1_1={tmp_path}/squeeze.safetensors", f"vgg19={tmp_path}/vgg.safetensors"]
-    found = findings("--weights", options[0], "--weights", options[1], "--out", tmp_path)
+    given = [f"squeezenet1_1={tmp_path}/squeeze.safetensors", f"vgg19={tmp_path}/vgg.safetensors"]
+    found = findings("--weights", given[0], "--weights", given[1], "--out", tmp_path)
     assert found["encoders", "squeezenet1_1"]["state"] == "good"
     assert found["lpips trunks", "chosen"]["what"].startswith("squeeze")
     assert found["encoders", "vgg19"]["state"] == "bad"
@@ -204,8 +204,8 @@ def test_doctor_reports_problems_that_make_a_run_fail(
     tmp_path: Path, arguments: Sequence[str], finding: tuple[str, str], message: str
 ) -> None:
     (tmp_path / "notes.db").write_text("no database")
-    options = [argument.format(tmp_path) for argument in arguments]
-    found = findings("--out", tmp_path, *options)[finding]
+    given = [argument.format(tmp_path) for argument in arguments]
+    found = findings("--out", tmp_path, *given)[finding]
     assert found["state"] == "bad"
     assert message in found["what"]
     assert found["remedy"]

@@ -10,7 +10,7 @@ from harness.execution.runner import Runner
 from harness.metrics.ssim import Ssim
 from harness.plan import Resources
 from harness.registry import METHODS
-from tests.helpers.faulty_cells import ENCODER, FITS, Faulty
+from tests.helpers.faults.faulty_cells import ENCODER, FITS, Faulty
 
 
 @pytest.fixture(scope="module")

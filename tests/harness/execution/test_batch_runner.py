@@ -11,7 +11,7 @@ import torch
 
 from harness.execution.batch_runner import execute_batch
 from harness.execution.runner import Runner
-from tests.helpers.faulty_cells import Faulty, job, pixels_of
+from tests.helpers.faults.faulty_cells import Faulty, job, pixels_of
 
 pytestmark = pytest.mark.usefixtures("faulty")
 

@@ -8,7 +8,7 @@ import torch
 from harness.execution.machine import memory_estimate
 from harness.execution.runner import Runner
 from harness.registry import METHODS
-from tests.helpers.faulty_cells import ENCODER, job
+from tests.helpers.faults.faulty_cells import ENCODER, job
 
 PER_PIXEL = (3 + 24) * 4
 """Bytes: the input of the convolution, and 24 channels that the ReLU overwrites in place."""

@@ -12,7 +12,7 @@ import torch
 from harness.execution.runner import Runner
 from harness.metrics.ssim import Ssim
 from harness.resources.images import to_png, to_tensor
-from tests.helpers.faulty_cells import FITS, job, pixels_of
+from tests.helpers.faults.faulty_cells import FITS, job, pixels_of
 
 pytestmark = pytest.mark.usefixtures("faulty")
 

@@ -11,8 +11,8 @@ import pytest
 from harness.records import TracePoint
 from harness.resources.images import to_png
 from harness.store import Store
-from tests.helpers.shared_results import SEEDS, fill, send
-from tests.helpers.tracked_store import CELLS, record
+from tests.helpers.tracking.shared_results import SEEDS, fill, send
+from tests.helpers.tracking.tracked_store import CELLS, record
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,7 @@ from harness.tracking import background_thread, saved_views
 from harness.tracking import tracker as tracking
 from harness.tracking.background_thread import BackgroundTracker
 from harness.tracking.run_payload import RunPayload
-from tests.helpers.tracked_store import record, run_of, runs
+from tests.helpers.tracking.tracked_store import record, run_of, runs
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from harness.store import Store
 from tests.helpers.command_line import nstbench
 from tests.helpers.disks import mounted
-from tests.helpers.tracked_store import (
+from tests.helpers.tracking.tracked_store import (
     TRACKING,
     assert_exactly_once,
     python,

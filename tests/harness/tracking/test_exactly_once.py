@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 
 from harness.store import Store
 from harness.tracking.tracker import Tracker
-from tests.helpers.tracked_store import (
+from tests.helpers.tracking.tracked_store import (
     CELLS,
     SUMMARY,
     TRACKING,

@@ -13,9 +13,9 @@ import pytest
 
 from harness.store import Store
 from harness.tracking import pull as mlflow_pull
-from tests.helpers import postgres_server
 from tests.helpers.command_line import nstbench
-from tests.helpers.mlflow_server import (
+from tests.helpers.tracking import postgres_server
+from tests.helpers.tracking.mlflow_server import (
     Server,
     after,
     drop_request,
@@ -24,8 +24,8 @@ from tests.helpers.mlflow_server import (
     running_server,
     status,
 )
-from tests.helpers.shared_results import SEEDS, fill, pull, send
-from tests.helpers.tracked_store import assert_exactly_once
+from tests.helpers.tracking.shared_results import SEEDS, fill, pull, send
+from tests.helpers.tracking.tracked_store import assert_exactly_once
 
 SUITE = """\
 version: 1

@@ -14,7 +14,7 @@ from harness.tracking import artifacts
 from harness.tracking import tracker as tracking
 from harness.tracking.run_payload import RunPayload
 from tests.helpers.command_line import command
-from tests.helpers.shared_results import SEEDS, files_of, fill, make_record, pull, send
+from tests.helpers.tracking.shared_results import SEEDS, files_of, fill, make_record, pull, send
 
 
 def test_a_pull_into_an_empty_folder_rebuilds_the_store_and_a_second_one_copies_nothing(

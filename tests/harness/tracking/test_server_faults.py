@@ -16,7 +16,7 @@ from harness.tracking import client as mlflow_client
 from harness.tracking.background_thread import BackgroundTracker
 from harness.tracking.tracker import Tracker
 from tests.helpers.disks import mounted
-from tests.helpers.mlflow_server import (
+from tests.helpers.tracking.mlflow_server import (
     Fault,
     Plan,
     ProxiedRequest,
@@ -36,7 +36,14 @@ from tests.helpers.mlflow_server import (
     truncate_response,
     withhold_response,
 )
-from tests.helpers.tracked_store import TRACKING, Case, python, run_of, send_store, warning_of
+from tests.helpers.tracking.tracked_store import (
+    TRACKING,
+    Case,
+    python,
+    run_of,
+    send_store,
+    warning_of,
+)
 
 
 def retry_in_an_hour(request: ProxiedRequest) -> None:

@@ -20,7 +20,7 @@ from harness.records import Run
 from harness.store import Store, dump
 from harness.tracking import artifacts, untrusted
 from tests.helpers.report_page import png
-from tests.helpers.shared_results import RUN_FIELDS, SEEDS, make_record, pull
+from tests.helpers.tracking.shared_results import RUN_FIELDS, SEEDS, make_record, pull
 from tests.helpers.web_server import Web
 
 HEAD = "phase,index,seconds,total,content,style,tv\n"

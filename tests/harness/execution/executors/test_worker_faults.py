@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from harness.store.lock import lock_suite
-from tests.helpers.faulty_runs import ROOT, SLOW, Bench, site
+from tests.helpers.faults.faulty_runs import ROOT, SLOW, Bench, site
 
 __all__ = ["site"]
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.harness.execution.test_checkpoints import FREQUENT_CHECKPOINTS
-from tests.helpers.faulty_runs import ROOT, SLOW, Bench, site
+from tests.helpers.faults.faulty_runs import ROOT, SLOW, Bench, site
 
 if TYPE_CHECKING:
     from ray.cluster_utils import Cluster

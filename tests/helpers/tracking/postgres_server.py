@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from tests.helpers.browser import skip_or_fail
-from tests.helpers.mlflow_server import free_port
+from tests.helpers.tracking.mlflow_server import free_port
 
 PACKAGED = Path("/usr/lib/postgresql")
 USER = "nobody"

@@ -18,7 +18,7 @@ from harness.store import Store
 from harness.tracking.background_thread import BackgroundTracker
 from harness.tracking.tracker import Tracker
 from tests.helpers.command_line import nstbench
-from tests.helpers.mlflow_server import Proxy
+from tests.helpers.tracking.mlflow_server import Proxy
 
 ENCODER = EncoderUse("e", "w", "o")
 CELLS = 3
