@@ -11,7 +11,7 @@ from harness.registry import METHODS
 from tests.helpers.faults.faulty_cells import ENCODER, job
 
 PER_PIXEL = (3 + 24) * 4
-"""Bytes: the input of the convolution, and 24 channels that the ReLU overwrites in place."""
+"""Bytes of the convolution's input and of 24 channels, which the ReLU overwrites in place."""
 
 
 def test_the_memory_of_a_pass_is_proportional_to_pixels_and_batch(runner: Runner) -> None:
@@ -26,9 +26,8 @@ def test_the_memory_of_a_pass_is_proportional_to_pixels_and_batch(runner: Runner
     need = memory_estimate.lower_bound(
         trained, encoder, single_job.cell, torch.zeros(1, 3, 500, 400)
     )
-    assert need.bytes == pytest.approx(
-        PER_PIXEL * 3 * 32 * 32, rel=1e-4
-    )  # whatever the size of the contents
+    # A training needs memory for its crops, not for the contents.
+    assert need.bytes == pytest.approx(PER_PIXEL * 3 * 32 * 32, rel=1e-4)
 
 
 def test_a_cell_that_is_too_large_is_skipped_with_the_numbers(

@@ -136,10 +136,10 @@ def test_a_stored_fit_is_restored_instead_of_trained(runner: Runner) -> None:
     resources = dataclasses.replace(
         runner.resources, training_files=(skimage_photograph("coffee"),)
     )
-    brief = {"method": "johnson", "steps": 2, "width": 0.25, "batch_size": 1, "crop": 32}
-    first = Runner(resources).execute(job("", **brief))
+    params = {"method": "johnson", "steps": 2, "width": 0.25, "batch_size": 1, "crop": 32}
+    first = Runner(resources).execute(job("", **params))
     assert first.fitted is not None
-    second = Runner(resources).execute(dataclasses.replace(job("", **brief), kept=first.fitted))
+    second = Runner(resources).execute(dataclasses.replace(job("", **params), kept=first.fitted))
     assert second.record.image_sha256 == first.record.image_sha256
     assert second.fitted is None
     assert second.record.timing is not None
@@ -191,8 +191,8 @@ def test_snapshots_of_an_optimisation_approach_its_result(
     params = {"iterations": 12, "optimizer": "adam", "style_layers": ["relu1_1"]}
     outcome = runner.execute(job("", method="gatys", init="content", **params))
     snapshots = outcome.snapshots
-    assert list(snapshots) == [1, 2, 5, 10]  # 20 comes after the end
-    assert (snapshots[1] == job("").content).all()  # the first pass evaluates the start
+    assert list(snapshots) == [1, 2, 5, 10]  # the run ends before pass 20
+    assert (snapshots[1] == job("").content).all()  # the first pass evaluates the initial image
 
     def distance(image: Any) -> float:
         return float(np.abs(image.astype(float) - pixels_of(outcome)).mean())

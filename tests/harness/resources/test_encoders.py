@@ -35,7 +35,7 @@ def slim_vgg(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_convolution_layer_is_the_input_of_its_relu(random_encoder: Any, photograph: Any) -> None:
     found = random_encoder(photograph("coffee", 64), ["conv4_2", "relu4_2"])
-    assert found["conv4_2"].min() < 0  # torchvision's in-place ReLU would have made it relu4_2
+    assert found["conv4_2"].min() < 0  # an in-place ReLU would overwrite it with relu4_2
     assert torch.equal(found["conv4_2"].clamp(min=0), found["relu4_2"])
 
 
@@ -83,7 +83,7 @@ def test_average_pooling_changes_features_below_the_pool_and_none_above(
 def test_the_two_scales_differ_by_the_grey_levels_of_one_deviation(
     random_encoder: Any, photograph: Any
 ) -> None:
-    # Without biases the network is positively homogeneous: a factor of 57.6 stays the same.
+    # A network without biases passes on a factor of its input, here 57.6.
     image = photograph("coffee", 64)
     normal = random_encoder(image, ["relu3_1"])["relu3_1"]
     grey = random_encoder.with_options(scale="255")(image, ["relu3_1"])["relu3_1"]

@@ -46,7 +46,7 @@ def test_a_file_is_read_once_until_it_changes(write_settled: Callable, reader: C
     path = write_settled("a", "one")
     assert [recall([path], "text", reader) for _ in range(3)] == [["one"]] * 3
     assert reader.calls == ["a"]
-    write_settled("a", "two")  # as long as before
+    write_settled("a", "two")  # of the same length
     assert recall([path], "text", reader) == ["two"]
     assert reader.calls == ["a", "a"]
 

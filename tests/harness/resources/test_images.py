@@ -40,7 +40,7 @@ def test_saved_pixels_are_clamped_and_rounded() -> None:
         ("RGBA", (10, 20, 30, 255), (10, 20, 30)),
         ("LA", (0, 0), (255, 255, 255)),
         ("1", 1, (255, 255, 255)),
-        ("I;16", 257 * 100, (100, 100, 100)),  # 16 bits: 257 is one of 8
+        ("I;16", 257 * 100, (100, 100, 100)),  # 257 in 16 bits is 1 in 8 bits
     ],
 )
 def test_every_mode_becomes_rgb(tmp_path: Path, mode: str, color: Any, expected: Any) -> None:
@@ -89,7 +89,7 @@ def test_floating_point_tiffs_keep_their_range(
     tmp_path: Path, values: list[float], expected: int
 ) -> None:
     rows = np.repeat(np.array(values, np.float32), 6)[None].repeat(18, 0)
-    rows[0, 0] = np.nan  # scanners write these
+    rows[0, 0] = np.nan  # some scanners write NaN
     pixels_read = np.asarray(read(saved(tmp_path, Pillow.fromarray(rows), "x.tiff")))
     assert pixels_read[5, 8].tolist() == [expected] * 3
     assert pixels_read[5, 17].tolist() == [255] * 3

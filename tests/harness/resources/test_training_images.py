@@ -33,7 +33,7 @@ def test_crops_are_square_and_depend_on_the_generator(folder: Path) -> None:
 def test_crops_have_the_scale_of_the_suite_up_to_zoom_times_that(tmp_path: Path) -> None:
     ramp = np.tile(np.arange(240, dtype=np.uint8)[None, :, None], (160, 1, 3))
     Pillow.fromarray(ramp).save(tmp_path / "ramp.png")
-    crops = Crops([tmp_path / "ramp.png"], 32, 60)  # four pixels of the file to one of the suite
+    crops = Crops([tmp_path / "ramp.png"], 32, 60)  # one pixel of the suite is four of the file
     batch = next(crops.batches(64, torch.Generator().manual_seed(0))) * 255
     slopes = (batch[:, 0, 16, 28] - batch[:, 0, 16, 4]).abs() / 24
     assert 4 / ZOOM - 0.1 < float(slopes.min()) < 2.5

@@ -195,9 +195,8 @@ def test_cells_wait_for_the_connection_but_not_if_it_fails(
     tracker.wait_until_connected()
     assert {experiment.name for experiment in MlflowClient(uri).search_experiments()} >= {"s"}
     tracker.stop()
-    BackgroundTracker(
-        store, "", pytest.fail
-    ).wait_until_connected()  # without tracking it returns at once
+    without_tracking = BackgroundTracker(store, "", pytest.fail)
+    without_tracking.wait_until_connected()  # returns immediately
     warnings: list[str] = []
 
     def refused(uri: str) -> MlflowClient:
@@ -243,9 +242,8 @@ def test_errors_while_writing_views_are_logged_and_new_views_replace_only_ours(
         broken.setattr(MlflowClient, "set_experiment_tag", refuse)
         send()
     client = MlflowClient(tracking_uri=uri)
-    assert (
-        len(runs(uri, "s-summary")) == 2
-    )  # the variant, and the page that is sent after the views
+    # One run of the variant, and one of the page, which is sent after the views.
+    assert len(runs(uri, "s-summary")) == 2
     (message,) = [entry for entry in caplog.records if entry.name.startswith("harness")]
     assert message.levelno == logging.DEBUG
     assert "no tags today" in str(message.exc_info)

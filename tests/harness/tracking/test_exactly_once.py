@@ -95,9 +95,7 @@ def twice(call: Callable[..., Any]) -> Callable[..., Any]:
 def test_sync_keeps_one_run_per_record_after_two_trackers_sent_a_store(
     store: Store, uri: str
 ) -> None:
-    trackers = [
-        Tracker(store, uri) for _ in range(2)
-    ]  # neither has seen the runs of the stuck_process
+    trackers = [Tracker(store, uri) for _ in range(2)]  # neither knows the runs of the other
     for tracker in trackers:
         for each in store.all_records():
             tracker.cell(each)

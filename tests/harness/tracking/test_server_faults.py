@@ -140,21 +140,21 @@ def test_a_run_succeeds_with_every_fault_of_the_server_and_sync_completes_it(
 def test_after_ten_kills_of_the_server_every_run_exists_exactly_once(
     server: Server, tmp_path: Path
 ) -> None:
-    chance, start, commands = random.Random(20), time.monotonic(), 0
+    rng, start, commands = random.Random(20), time.monotonic(), 0
     kills: list[str] = []
     with running_proxy(server.port) as proxy:
         case = Case(tmp_path, "ten-kills", 10, proxy)
-        next_kill = chance.randint(1, 20)
+        next_kill = rng.randint(1, 20)
 
         def plan(number: int, request: str) -> Fault | None:
             nonlocal next_kill
             if len(kills) == 10 or len(proxy.writes) < next_kill:
                 return None
-            when, restart = chance.choice(["before", "during", "after"]), chance.random() < 0.5
+            when, restart = rng.choice(["before", "during", "after"]), rng.random() < 0.5
             kills.append(
                 f"killed {when} {request}, {'restarted at once' if restart else 'not restarted'}"
             )
-            next_kill = len(proxy.writes) + chance.randint(1, 20)
+            next_kill = len(proxy.writes) + rng.randint(1, 20)
             return kill(server, when, restart=restart)
 
         proxy.plan = plan

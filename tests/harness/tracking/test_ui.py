@@ -56,7 +56,8 @@ def test_a_port_in_use_is_an_error_that_suggests_another(tmp_path: Path) -> None
         ):
             ui.check(f"sqlite:///{database}", used_port)
     ui.check(f"sqlite:///{database}", used_port)
-    assert len(list(ui.links(f"sqlite:///{database}", used_port))) == 1  # no views: no tables
+    # The empty database has no views.
+    assert len(list(ui.links(f"sqlite:///{database}", used_port))) == 1
 
 
 @pytest.fixture

@@ -140,7 +140,7 @@ def test_archives_of_images_with_paths_or_overlapping_entries_are_rejected() -> 
     with ZipFile(inner, "w") as bundle:
         bundle.writestr("000002.webp", webp)
         second = bundle.filelist[0]
-    with ZipFile(outer, "w") as bundle:  # the first has the second in it: with many, a bomb
+    with ZipFile(outer, "w") as bundle:  # nested entries can make a bomb
         bundle.writestr("000001.webp", inner.getvalue()[: header + len(webp)])
         second.header_offset = header
         bundle.filelist.append(second)

@@ -57,9 +57,8 @@ def test_a_faulty_method_affects_no_cell_but_its_own(tmp_path: Path, site: Path)
     assert "SIGSEGV" in (bench.store.root / "report.html").read_text(encoding="utf-8")
     segfault = found["segfaults coffee"]
     assert segfault.failure is not None
-    assert (
-        "trouble.py" in segfault.failure.traceback
-    )  # the place of the fault, from the worker's log
+    # The worker's log has the position of the fault.
+    assert "trouble.py" in segfault.failure.traceback
     # A cell that crashes or runs out of memory runs once more; its record has all attempts.
     assert [a.kind for a in segfault.attempts] == ["Crashed"]
     assert [a.kind for a in found["crashes once coffee"].attempts] == ["Crashed"]
@@ -156,9 +155,8 @@ def alive(group: int) -> list[str]:
 
 @pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_concurrent_runs_run_each_cell_once(tmp_path: Path, site: Path, count: int) -> None:
-    methods = SLOW.format(
-        seconds=1.1, folder=tmp_path
-    )  # a faster stylization is repeated to measure its time
+    # A faster stylization is repeated to measure its time.
+    methods = SLOW.format(seconds=1.1, folder=tmp_path)
     bench = Bench(tmp_path, site, methods, seeds="[0,1,2,3]")
     processes = [bench.start() for _ in range(count)]
     outputs = [process.communicate(timeout=200) for process in processes]

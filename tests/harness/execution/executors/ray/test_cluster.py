@@ -47,7 +47,7 @@ def cluster_of(device: str, nodes: list[Node], **more: Any) -> Cluster:
 @pytest.mark.parametrize(
     ("device", "selected"),
     [
-        ("auto", "NVIDIA A100-SXM4-80GB"),  # eight of them, six of the other
+        ("auto", "NVIDIA A100-SXM4-80GB"),  # 8 A100 and 6 H100
         ("cuda", "NVIDIA A100-SXM4-80GB"),
         ("h100", "NVIDIA H100 80GB HBM3"),
         ("NVIDIA", "NVIDIA A100-SXM4-80GB"),
@@ -85,7 +85,7 @@ def test_cpu_workers_use_whole_nodes_unless_threads_are_limited(
 ) -> None:
     nodes = [node("a", cores=16), node("b", cores=40)]
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    # Equal threads on all nodes, or sums would differ in bits: b has room for two times 16.
+    # All workers have 16 threads, because sums depend on the number: b has room for two workers.
     assert [cluster_of("cpu", nodes).slots(n) for n in nodes] == [1, 2]
     monkeypatch.setenv("OMP_NUM_THREADS", "4")
     assert [cluster_of("cpu", nodes).slots(n) for n in nodes] == [4, 10]
@@ -97,7 +97,7 @@ def test_a_worker_has_a_whole_gpu_unless_a_share_is_set() -> None:
     assert cluster_of(h100, MIXED).worker_resources == {"num_cpus": 1, "num_gpus": 1.0}
     assert cluster_of(h100, MIXED).workers == 6
     assert cluster_of(h100, MIXED, share=0.25).workers == 24
-    assert cluster_of(h100, MIXED).threads == 8  # 16 cores for 2 GPUs, 48 for 4: the fewer
+    assert cluster_of(h100, MIXED).threads == 8  # h1 has 12 cores per GPU, h2 has 8: the minimum
 
 
 def test_a_node_that_joins_later_needs_the_same_device() -> None:
@@ -158,7 +158,7 @@ def test_a_terminal_shows_each_worker_and_the_time_left() -> None:
     display.cell_finished(Record(cells[1], "done", timing=timing))
     display.staffed(["a#2", "b#1"])
     display.run_ended()
-    last = written.getvalue().rpartition("cells ")[2]  # the frame that stays
+    last = written.getvalue().rpartition("cells ")[2]  # the final frame
     assert "a#2 stylizing v/a--style/s0" in last
     assert "b#1 starting" in last
     assert "a#1" not in last  # it was lost
