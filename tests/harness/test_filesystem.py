@@ -17,13 +17,13 @@ from pathlib import Path
 from random import Random
 
 import pytest
-from click.testing import Result
+from click.testing import CliRunner, Result
 
 from harness import filesystem
+from harness.cli.main import main
 from harness.errors import StoreError
 from harness.execution.executors import ipc
 from harness.store import Store
-from tests.helpers.command_line import command
 from tests.helpers.report_page import cell, record, store_of
 from tests.helpers.web_server import Web
 
@@ -47,6 +47,10 @@ def fill(folder: Path, leave: int = 0) -> Path:
     ballast = folder / "ballast"
     ballast.write_bytes(bytes(shutil.disk_usage(folder).free - leave))
     return ballast
+
+
+def command(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, [*map(str, arguments)])
 
 
 def assert_refused(done: Result, *words: str) -> None:

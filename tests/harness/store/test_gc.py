@@ -16,8 +16,7 @@ from harness import filesystem
 from harness.records import Record
 from harness.store import Store
 from harness.store import gc as garbage
-from tests.harness.test_filesystem import fill
-from tests.helpers.command_line import command
+from tests.harness.test_filesystem import command, fill
 from tests.helpers.report_page import CAT, WAVE, cell, record, store_of
 
 DAY = 24 * 3600
