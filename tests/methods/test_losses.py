@@ -1,4 +1,4 @@
-"""Losses have the values of calculations by hand."""
+"""Losses have the values that are calculated by hand."""
 
 from __future__ import annotations
 

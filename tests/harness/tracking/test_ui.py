@@ -21,6 +21,7 @@ from harness.store import Store
 from harness.tracking import ui
 from harness.tracking.tracker import Tracker
 from tests.helpers.browser import launched
+from tests.helpers.tracking.mlflow_server import free_port
 
 PATIENCE = 60_000
 """Timeout in milliseconds for one step of the UI on a busy machine."""
@@ -29,9 +30,7 @@ PATIENCE = 60_000
 @pytest.fixture
 def port() -> int:
     """A free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_port()
 
 
 def test_a_missing_database_is_an_error_and_is_not_created(tmp_path: Path, port: int) -> None:
