@@ -123,7 +123,7 @@ def test_the_cells_of_a_crashed_batch_run_again_one_by_one(tmp_path: Path) -> No
     assert shared["fragile/grey--grass"] == 1  # it ran again, alone
     assert shared["gatys/dark--grass"] == shared["gatys/light--grass"] == 3
     page = (tmp_path / "failing" / "report.html").read_text(encoding="utf-8")
-    assert "Up to 3 cells ran in one batch" in page
+    assert "up to 3 cells ran in one batch" in page
 
 
 def test_an_unreachable_server_gives_a_warning_and_loses_no_result(tmp_path: Path) -> None:
