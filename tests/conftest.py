@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +11,7 @@ import pytest
 import torch
 
 from tests.helpers.browser import launched
+from tests.helpers.disks import mounted
 from tests.helpers.web_server import Web, running
 
 if TYPE_CHECKING:
@@ -28,7 +27,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one core for each parallel process an
 LONGEST_FIRST = [
     "test_worker_faults", "test_run", "test_failing_runs", "test_claims", "test_server_faults",
     "test_background_thread", "test_compare_dialog", "test_page_in_browser", "test_claims_panel",
-    "test_hostile_suites", "test_kills", "test_determinism", "test_checkpoints", "test_pull",
+    "test_mutations", "test_kills", "test_determinism", "test_checkpoints", "test_pull",
+    "test_untrusted", "test_exactly_once",
 ]  # fmt: skip
 
 
@@ -136,14 +136,6 @@ def write_suite(tmp_path: Path) -> Callable[[str], Path]:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of two megabytes."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if not shutil.which("mount"):
-        pytest.skip("mount is not installed; other tests use a file size limit instead.")
-    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "nstbench", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"mount failed; other tests use a file size limit instead: {done.stderr}")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    """A file system of two megabytes; tests without one use a file size limit instead."""
+    with mounted(tmp_path / "disk", "2m"):
+        yield tmp_path / "disk"

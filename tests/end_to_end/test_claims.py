@@ -17,26 +17,26 @@ from tests.helpers.command_line import ROOT, nstbench
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Results of small untrained networks on six styles and six contents."""
     folder = tmp_path_factory.mktemp("out")
-    done = nstbench(
+    result = nstbench(
         "run", ROOT / "suites" / "upsamplers.yaml", "--out", folder, "--offline", "--no-mlflow",
         "--set", "sizes=[128]", "--set", "johnson.width=0.25",
         "--set", "contents=[coffee, chelsea, astronaut, rocket, motorcycle, camera]",
         "--set", "styles=[starry-night, water-lilies, seated-nude, the-scream, great-wave, "
                  "shipwreck]",
     )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert result.returncode == 0, result.stdout + result.stderr
     return folder
 
 
 def verdicts(out: Path) -> dict[str, Any]:
-    done = nstbench("claims", "upsamplers", "--out", out, "--json")
-    assert done.returncode == 0, done.stderr
-    return {row["claim_id"]: row for row in json.loads(done.stdout) if row["primary"]}
+    result = nstbench("claims", "upsamplers", "--out", out, "--json")
+    assert result.returncode == 0, result.stderr
+    return {row["claim_id"]: row for row in json.loads(result.stdout) if row["primary"]}
 
 
 def test_untrained_transposed_convolution_produces_checkerboards(out: Path) -> None:
     rows = verdicts(out)
-    # Some 15 dB in images of 6 photographs by 8 inits; sds of a few dB between them.
+    # About 15 dB for 6 photographs and 8 initial networks, with standard deviations of a few dB.
     assert rows["U1"]["verdict"] == "supported"
     assert -25 < rows["U1"]["ci_lo"] < rows["U1"]["ci_hi"] < -8
     assert (rows["U1"]["n_style"], rows["U1"]["n_content"]) == (6, 6)
@@ -44,7 +44,7 @@ def test_untrained_transposed_convolution_produces_checkerboards(out: Path) -> N
     assert rows["U1"]["conditions"]["size"] == 128
 
 
-def test_the_controls_hold(out: Path) -> None:
+def test_the_control_claims_have_the_expected_verdicts(out: Path) -> None:
     rows = verdicts(out)
     assert rows["Z1"]["verdict"] in {"equivalent", "equivalent (style-dependent)", "inconclusive"}
     assert rows["Z2"]["verdict"] == "supported"
@@ -71,29 +71,29 @@ def test_an_estimate_can_be_recomputed_from_results_csv(out: Path) -> None:
 
 
 def test_claims_print_a_table_by_default(out: Path) -> None:
-    done = nstbench("claims", "upsamplers", "--out", out)
-    assert "U1" in done.stdout
-    assert "✓ supported" in done.stdout
-    assert "conditions: 128 px, random" in done.stdout
+    result = nstbench("claims", "upsamplers", "--out", out)
+    assert "U1" in result.stdout
+    assert "✓ supported" in result.stdout
+    assert "conditions: 128 px, random" in result.stdout
 
 
 def test_factors_can_be_compared_without_a_claim(out: Path) -> None:
-    done = nstbench("compare", "upsamplers", "--out", out, "--by", "upsample", "--metric",
+    result = nstbench("compare", "upsamplers", "--out", out, "--by", "upsample", "--metric",
                     "checkerboard_db", "--format", "csv")  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    rows = {row["claim_id"]: row for row in csv.DictReader(io.StringIO(done.stdout))}
+    assert result.returncode == 0, result.stderr
+    rows = {row["claim_id"]: row for row in csv.DictReader(io.StringIO(result.stdout))}
     assert set(rows) == {"upsample=conv_transpose_k4", "upsample=conv_transpose_k2",
                          "upsample=pixel_shuffle", "upsample=upsample_conv"}  # fmt: skip
     assert rows["upsample=upsample_conv"]["verdict"] == "supported"
 
 
 def test_unknown_metrics_and_missing_results_are_reported(out: Path) -> None:
-    done = nstbench("compare", "upsamplers", "--out", out, "--metric", "lpips")
-    assert done.returncode == 2
-    assert "--metric lpips: no such score or cost. Available: checkerboard_db, " in done.stderr
-    done = nstbench("compare", "nothing", "--out", out)
-    assert done.returncode == 2
-    assert "holds no results" in done.stderr
+    result = nstbench("compare", "upsamplers", "--out", out, "--metric", "lpips")
+    assert result.returncode == 2
+    assert "--metric lpips: no such score or cost. Available: checkerboard_db, " in result.stderr
+    result = nstbench("compare", "nothing", "--out", out)
+    assert result.returncode == 2
+    assert "holds no results" in result.stderr
 
 
 def test_a_claim_without_comparable_cells_is_rejected_before_the_run(
@@ -114,10 +114,10 @@ claims:
   O1: {statement: Lower., method: gatys, factor: optimizer, levels: [adam, lbfgs],
        metric: objective, predicts: lower}
 """)
-    done = nstbench("plan", suite, "--out", tmp_path / "out", "--offline")
-    assert done.returncode == 2
+    result = nstbench("plan", suite, "--out", tmp_path / "out", "--offline")
+    assert result.returncode == 2
     assert "claims.O1: no cells of gatys with optimizer adam and lbfgs agree in all else." in (
-        done.stderr
+        result.stderr
     )
 
 
@@ -138,10 +138,10 @@ metrics: [ssim]
     cells = tmp_path / "s" / "cells"
     images = {path: path.stat().st_mtime_ns for path in cells.glob("*/image.png")}
     # The cell with another gain has no image, and rescore makes none.
-    done = nstbench("rescore", *options, "--set", "metrics=[ssim, tv_ratio]",
+    result = nstbench("rescore", *options, "--set", "metrics=[ssim, tv_ratio]",
                     "--set", "planted_lattice.gain=0.1")  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert "1 to run, 0 reused, 1 to be scored again" in done.stdout
+    assert result.returncode == 0, result.stderr
+    assert "1 to run, 0 reused, 1 to be scored again" in result.stdout
     assert {path: path.stat().st_mtime_ns for path in cells.glob("*/image.png")} == images
     with (tmp_path / "s" / "results.csv").open(newline="", encoding="utf-8") as file:
         assert [(row["label"], row["tv_ratio"]) for row in csv.DictReader(file)] == [
@@ -156,12 +156,12 @@ def test_the_page_has_the_verdicts_and_opens_in_the_users_browser(
     browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path / "opened"}\n', encoding="ascii")
     browser.chmod(0o755)
     monkeypatch.setenv("BROWSER", f"{browser} %s")
-    done = nstbench("report", "upsamplers", "--out", out, "--open")
-    assert done.returncode == 0, done.stderr
+    result = nstbench("report", "upsamplers", "--out", out, "--open")
+    assert result.returncode == 0, result.stderr
     page = out / "upsamplers" / "report.html"
     assert (tmp_path / "opened").read_text(encoding="utf-8").strip() == page.resolve().as_uri()
     assert "Upsample-conv has fewer checkerboard artefacts" in page.read_text(encoding="utf-8")
     with (out / "upsamplers" / "claims.csv").open(newline="", encoding="utf-8") as file:
-        kept = {row["claim_id"]: row["verdict"] for row in csv.DictReader(file)
+        exported = {row["claim_id"]: row["verdict"] for row in csv.DictReader(file)
                 if row["primary"] == "True"}  # fmt: skip
-    assert kept == {name: row["verdict"] for name, row in verdicts(out).items()}
+    assert exported == {name: row["verdict"] for name, row in verdicts(out).items()}

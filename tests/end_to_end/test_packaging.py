@@ -24,9 +24,9 @@ def test_the_wheel_contains_the_packages_and_their_data(tmp_path: Path) -> None:
 
     wheel = next(WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"]))
     names = set(zipfile.ZipFile(wheel).namelist())
-    ours = ("harness", "methods", "suites", "reports", "nstbench.py")
+    packages = ("harness", "methods", "suites", "reports", "nstbench.py")
     tracked = subprocess.run(
-        ["git", "-C", str(ROOT), "ls-files", *ours], capture_output=True, text=True, check=True
+        ["git", "-C", str(ROOT), "ls-files", *packages], capture_output=True, text=True, check=True
     ).stdout.split()
     assert tracked
     assert set(tracked) <= names
@@ -38,8 +38,8 @@ def test_the_constraints_name_no_index_and_cover_every_dependency() -> None:
     assert "://" not in lock
     pinned = set(re.findall(r"^([a-z0-9-]+)==", lock, re.MULTILINE))
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["test"]]
-    assert {re.split(r"[^a-zA-Z0-9-]", w)[0].lower() for w in wanted} <= pinned
+    required = [*project["dependencies"], *project["optional-dependencies"]["test"]]
+    assert {re.split(r"[^a-zA-Z0-9-]", w)[0].lower() for w in required} <= pinned
 
 
 def test_the_module_nstbench_exports_its_names_in_order() -> None:
@@ -52,7 +52,7 @@ def test_the_module_nstbench_exports_its_names_in_order() -> None:
 
 def test_ruff_reports_no_problem() -> None:
     for command in (["ruff", "check", "."], ["ruff", "format", "--check", "."]):
-        done = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-m", *command], capture_output=True, text=True, check=False, cwd=ROOT
         )
-        assert done.returncode == 0, done.stdout
+        assert result.returncode == 0, result.stdout

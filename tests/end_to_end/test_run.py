@@ -19,10 +19,10 @@ CELLS = 2 * (3 + 2 + 2)  # pairs x (anchors, gatys, johnson)
 def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The results of one run of the smoke suite."""
     folder = tmp_path_factory.mktemp("out")
-    done = nstbench("run", SMOKE, "--out", folder, "--offline")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert f"{CELLS} to run, 0 reused" in done.stdout
-    assert done.stdout.rstrip().endswith(str(folder / "smoke" / "report.html"))
+    result = nstbench("run", SMOKE, "--out", folder, "--offline")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert f"{CELLS} to run, 0 reused" in result.stdout
+    assert result.stdout.rstrip().endswith(str(folder / "smoke" / "report.html"))
     return folder
 
 
@@ -98,12 +98,12 @@ def test_mlflow_holds_cells_with_curves_and_images_and_a_summary(out: Path) -> N
 def test_pull_renders_the_same_page_and_a_run_reuses_the_pulled_cells(
     out: Path, tmp_path: Path
 ) -> None:
-    done = nstbench(
+    result = nstbench(
         "pull", "smoke", "--out", tmp_path, "--tracking-uri", f"sqlite:///{out}/mlflow.db"
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    theirs, ours = (folder / "smoke" / "report.html" for folder in (out, tmp_path))
-    assert ours.read_bytes() == theirs.read_bytes()
+    assert result.returncode == 0, result.stdout + result.stderr
+    original, pulled = (folder / "smoke" / "report.html" for folder in (out, tmp_path))
+    assert pulled.read_bytes() == original.read_bytes()
     plan = nstbench("plan", SMOKE, "--out", tmp_path, "--offline")
     assert f"0 to run, {CELLS} reused" in plan.stdout
 
@@ -140,8 +140,8 @@ def test_sync_is_safe_to_repeat_and_fills_an_empty_database(out: Path, tmp_path:
 
     uri = f"sqlite:///{tmp_path / 'other.db'}"
     for _ in range(2):
-        done = nstbench("sync", "smoke", "--out", out, "--tracking-uri", uri)
-        assert done.returncode == 0, done.stderr
+        result = nstbench("sync", "smoke", "--out", out, "--tracking-uri", uri)
+        assert result.returncode == 0, result.stderr
     client = MlflowClient(tracking_uri=uri)
     experiment = client.get_experiment_by_name("smoke")
     assert experiment is not None
@@ -152,10 +152,10 @@ def test_sync_is_safe_to_repeat_and_fills_an_empty_database(out: Path, tmp_path:
 
 
 def test_an_override_plans_only_the_cells_that_it_changes(out: Path) -> None:
-    done = nstbench(
+    result = nstbench(
         "plan", SMOKE, "--out", out, "--offline", "--set", "gatys.iterations=7", "--json"
     )
-    cells = json.loads(done.stdout)["cells"]
+    cells = json.loads(result.stdout)["cells"]
     labels: dict[str, set[str]] = {"run": set(), "reuse": set()}
     for cell in cells:
         labels[cell["action"]].add(re.split(r"[\[/]", cell["name"])[0])
@@ -169,6 +169,6 @@ def test_an_override_plans_only_the_cells_that_it_changes(out: Path) -> None:
 
 @pytest.mark.parametrize("command", sorted(main.commands))
 def test_every_command_has_help(command: str) -> None:
-    done = nstbench(command, "--help")
-    assert done.returncode == 0
-    assert len(done.stdout.splitlines()) > 5
+    result = nstbench(command, "--help")
+    assert result.returncode == 0
+    assert len(result.stdout.splitlines()) > 5

@@ -29,7 +29,7 @@ from methods.johnson import Johnson
 from reports import page
 from tests.helpers.command_line import ROOT, command
 from tests.helpers.report_page import CAT, CUP, cell, record, store_of
-from tests.helpers.web_server import Answer, Web
+from tests.helpers.web_server import Request, Web
 
 SOURCES = [p for part in ("harness", "methods", "reports") for p in (ROOT / part).rglob("*.py")]
 
@@ -166,12 +166,12 @@ def test_sync_of_untrusted_results_writes_only_to_the_output_folder(tmp_path: Pa
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "MLFLOW"))}
     environment |= {"HOME": str(tmp_path / "home"), "TMPDIR": str(tmp_path / "temporary")}
     environment.pop("CI", None)  # MLflow sends no telemetry if CI is set
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "nstbench", "sync", "artists", "--out", str(tmp_path / "out")],
         cwd=tmp_path / "work", env={**environment, "PYTHONPATH": str(ROOT)},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    assert result.returncode == 0, result.stderr
     assert (tmp_path / "out" / "mlflow.db").exists()
     beside = {path for path in tmp_path.rglob("*") if not path.is_relative_to(tmp_path / "out")}
     assert beside == {tmp_path / name for name in ("home", "temporary", "work")}
@@ -180,9 +180,9 @@ def test_sync_of_untrusted_results_writes_only_to_the_output_folder(tmp_path: Pa
 def test_control_characters_from_a_server_are_replaced(
     web_server: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fault(answer: Answer) -> None:
-        answer.send_response(403, "\x1b]0;I am your title now\x07\x9b2J")
-        answer.end_headers()
+    def fault(request: Request) -> None:
+        request.send_response(403, "\x1b]0;I am your title now\x07\x9b2J")
+        request.end_headers()
 
     web_server.faults["a.png"] = fault
     with pytest.raises(SourceError) as caught:
@@ -209,7 +209,7 @@ def test_exported_tables_escape_text() -> None:
 @pytest.mark.parametrize("name", ["..", ".", "runs/.."])
 def test_report_rejects_names_outside_the_output_folder(name: str, tmp_path: Path) -> None:
     store_of(tmp_path, [record(cell("gatys[adam]"))])
-    done = command("report", name, "--out", tmp_path / "artists" / "cells")
-    assert done.exit_code == 2
-    assert "names no suite" in done.stderr
+    result = command("report", name, "--out", tmp_path / "artists" / "cells")
+    assert result.exit_code == 2
+    assert "names no suite" in result.stderr
     assert not Store(tmp_path, "artists").page_paths()

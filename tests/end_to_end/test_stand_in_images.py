@@ -41,9 +41,9 @@ def test_stand_ins_are_reported_and_share_no_record_with_the_real_image(
     assert first.returncode == 0, first.stdout + first.stderr
     assert "Stand-ins for wave" in first.stdout
     store = Store(out, "standin")
-    (painted,) = store.records(store.run())
-    assert painted.cell.style.stand_in == "great-wave"
-    assert "--offline was given" in painted.cell.style.why_stand_in
+    (with_stand_in,) = store.records(store.run())
+    assert with_stand_in.cell.style.stand_in == "great-wave"
+    assert "--offline was given" in with_stand_in.cell.style.why_stand_in
     assert "stand-in" in page.read_text()
 
     second = nstbench(*arguments, "--mirror", tmp_path / "mirror")
@@ -51,17 +51,17 @@ def test_stand_ins_are_reported_and_share_no_record_with_the_real_image(
     assert "Stand-ins" not in second.stdout
     (real,) = store.records(store.run())
     assert real.cell.style.stand_in is None
-    assert real.cell.id != painted.cell.id
-    kept = store.read(painted.cell.id)  # both records are kept
-    assert kept is not None
-    assert (kept.cell.style, kept.scores) == (painted.cell.style, painted.scores)
+    assert real.cell.id != with_stand_in.cell.id
+    stored = store.read(with_stand_in.cell.id)  # both records are stored
+    assert stored is not None
+    assert (stored.cell.style, stored.scores) == (with_stand_in.cell.style, with_stand_in.scores)
 
     client = MlflowClient(tracking_uri=f"sqlite:///{out / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("standin")
     assert experiment is not None
     tags = {run.data.tags["nst.cell"]: run.data.tags
             for run in client.search_runs([experiment.experiment_id])}  # fmt: skip
-    assert tags[painted.cell.id]["nst.stand_in"] == "great-wave"
+    assert tags[with_stand_in.cell.id]["nst.stand_in"] == "great-wave"
     assert "nst.stand_in" not in tags[real.cell.id]
 
     again = nstbench("plan", *arguments[1:])

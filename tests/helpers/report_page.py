@@ -1,4 +1,4 @@
-"""Stores with made-up records, and a parser for the pages that they produce."""
+"""Stores with synthetic records, and a parser for their pages."""
 
 from __future__ import annotations
 

@@ -39,9 +39,9 @@ methods: {identity: }
 Write = Callable[[str], Path]
 
 
-def plan_suite(path: Path, profile: str = "", given: tuple[str, ...] = ()) -> list[Any]:
+def plan_suite(path: Path, profile: str = "", overrides: tuple[str, ...] = ()) -> list[Any]:
     """Load and plan a suite without reading images or weights."""
-    loaded = suite.load(path, profile, given)
+    loaded = suite.load(path, profile, overrides)
     encoders = {name: _encoder(name) for name in ("vgg19", *loaded.encoders)}
     cells, skipped = plan.expand(
         loaded,
@@ -70,11 +70,11 @@ def _image(name: str) -> ImageUse:
     return ImageUse(name, name, "here", width=600, height=400)
 
 
-def outcome_of(path: Path, profile: str = "", given: tuple[str, ...] = ()) -> str:
+def outcome_of(path: Path, profile: str = "", overrides: tuple[str, ...] = ()) -> str:
     """Return `planned` or `rejected`; raise for any other outcome."""
     try:
         with no_side_effects():
-            plan_suite(path, profile, given)
+            plan_suite(path, profile, overrides)
     except SuiteError as error:
         for problem in error.problems:
             assert re.match(rf"({re.escape(str(path))}:\d+:\d+|--set .*|--profile)$", problem.where)

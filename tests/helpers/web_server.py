@@ -16,21 +16,21 @@ class Web:
 
     url: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
-    faults: dict[str, Callable[[Answer], None]] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)  # names, with the range of a partial request
+    faults: dict[str, Callable[[Request], None]] = field(default_factory=dict)
+    requests: list[str] = field(default_factory=list)  # names, with the range of a partial request
     closing: threading.Event = field(default_factory=threading.Event)
 
 
-class Answer(http.server.BaseHTTPRequestHandler):
+class Request(http.server.BaseHTTPRequestHandler):
     """One request; a fault for its file replaces the response until the fault is removed."""
 
     web: Web
 
     def do_GET(self) -> None:
         self.name = unquote(self.path).lstrip("/")
-        asked_range = self.headers.get("Range", "")
-        self.web.asked.append(f"{self.name} {asked_range}".strip())
-        self.start = int(asked_range.removeprefix("bytes=").rstrip("-") or 0)
+        requested_range = self.headers.get("Range", "")
+        self.web.requests.append(f"{self.name} {requested_range}".strip())
+        self.start = int(requested_range.removeprefix("bytes=").rstrip("-") or 0)
         fault = self.web.faults.get(self.name)
         if fault is not None:
             fault(self)
@@ -50,45 +50,46 @@ class Answer(http.server.BaseHTTPRequestHandler):
         self.send_response(status or (206 if self.start else 200))
         self.send_header("Content-Length", str(len(self.body)))
         if self.start:
-            whole = len(self.web.files[self.name])
-            self.send_header("Content-Range", f"bytes {self.start}-{whole - 1}/{whole}")
+            total = len(self.web.files[self.name])
+            self.send_header("Content-Range", f"bytes {self.start}-{total - 1}/{total}")
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
         pass
 
 
-def status(code: int) -> Callable[[Answer], None]:
+def status(code: int) -> Callable[[Request], None]:
     """Respond with an error."""
-    return lambda answer: answer.send_error(code)
+    return lambda request: request.send_error(code)
 
 
-def never(answer: Answer) -> None:
+def never(request: Request) -> None:
     """Accept the request and do not respond until the test ends."""
-    answer.web.closing.wait(30)
+    request.web.closing.wait(30)
 
 
-def cut(after: int, times: int = 1) -> Callable[[Answer], None]:
+def cut(after: int, times: int = 1) -> Callable[[Request], None]:
     """Close the connection after some bytes, `times` times; then respond correctly."""
-    left = [times]
+    remaining = times
 
-    def fault(answer: Answer) -> None:
-        answer.head()
-        left[0] -= 1
-        answer.wfile.write(answer.body[:after] if left[0] >= 0 else answer.body)
+    def fault(request: Request) -> None:
+        nonlocal remaining
+        request.head()
+        remaining -= 1
+        request.wfile.write(request.body[:after] if remaining >= 0 else request.body)
 
     return fault
 
 
-def trickle(size: int, seconds: float) -> Callable[[Answer], None]:
+def trickle(size: int, seconds: float) -> Callable[[Request], None]:
     """Send the file in pieces of `size` bytes, with a pause after each."""
 
-    def fault(answer: Answer) -> None:
-        answer.head()
-        for at in range(0, len(answer.body), size):
-            answer.wfile.write(answer.body[at : at + size])
-            answer.wfile.flush()
-            if answer.web.closing.wait(seconds):
+    def fault(request: Request) -> None:
+        request.head()
+        for at in range(0, len(request.body), size):
+            request.wfile.write(request.body[at : at + size])
+            request.wfile.flush()
+            if request.web.closing.wait(seconds):
                 return
 
     return fault
@@ -98,7 +99,7 @@ def trickle(size: int, seconds: float) -> Callable[[Answer], None]:
 def running() -> Iterator[Web]:
     """Run a server until the block ends."""
     web = Web()
-    handler = type("Handler", (Answer,), {"web": web})
+    handler = type("Handler", (Request,), {"web": web})
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients that closed the connection
         thread = threading.Thread(target=server.serve_forever)

@@ -37,23 +37,23 @@ def rosenbrock(x: torch.Tensor) -> torch.Tensor:
     return (100 * (x[:, 1:] - x[:, :-1] ** 2) ** 2 + (1 - x[:, :-1]) ** 2).sum(1)
 
 
-def test_it_finds_the_minimum_of_the_rosenbrock_function() -> None:
+def test_lbfgs_finds_the_minimum_of_the_rosenbrock_function() -> None:
     optimizer, _ = minimise(rosenbrock, torch.tensor([[-1.2, 1.0], [2.0, -1.0]]), 80)
     assert torch.allclose(optimizer.best, torch.ones(2, 2), atol=1e-3)
     assert (optimizer.value < 1e-6).all()
 
 
-def test_it_visits_the_points_of_torchs_lbfgs() -> None:
+def test_lbfgs_visits_the_points_of_torchs_lbfgs() -> None:
     # Without a line search and with the same first step, the two methods are the same.
     generator = torch.Generator().manual_seed(0)
     curvatures = torch.logspace(0, 2, 12)
     start = torch.randn(1, 12, generator=generator)
-    ours: list[torch.Tensor] = []
+    visited: list[torch.Tensor] = []
 
     def bowl(x: torch.Tensor) -> torch.Tensor:
         return (curvatures * x.square()).sum(1) / 2 + x.cos().sum(1)
 
-    theirs: list[torch.Tensor] = []
+    reference: list[torch.Tensor] = []
     x = start.clone().requires_grad_()
     optimizer = torch.optim.LBFGS(
         [x], max_iter=15, max_eval=15, history_size=6, tolerance_grad=0, tolerance_change=0
@@ -61,7 +61,7 @@ def test_it_visits_the_points_of_torchs_lbfgs() -> None:
 
     def closure() -> torch.Tensor:
         optimizer.zero_grad()
-        theirs.append(x.detach().clone())
+        reference.append(x.detach().clone())
         value = bowl(x).sum()
         value.backward()
         return value
@@ -69,11 +69,11 @@ def test_it_visits_the_points_of_torchs_lbfgs() -> None:
     optimizer.step(closure)  # type: ignore[arg-type]
 
     def watched(point: torch.Tensor) -> torch.Tensor:
-        ours.append(point.detach().clone())
+        visited.append(point.detach().clone())
         return bowl(point)
 
     minimise(watched, start, 15, history=6, first_step=1 / 12, backtracking=False)
-    for own, other in zip(ours, theirs, strict=True):
+    for own, other in zip(visited, reference, strict=True):
         assert torch.allclose(own, other, rtol=1e-3, atol=1e-3)
 
 
@@ -121,7 +121,7 @@ def test_a_step_to_a_value_that_is_not_finite_is_shortened() -> None:
 
 @pytest.mark.parametrize("scaling", ["uniform", "spectral"])
 @pytest.mark.parametrize("backtracking", [True, False])
-def test_it_follows_the_gradient_where_the_curvature_is_negative(
+def test_lbfgs_follows_the_gradient_where_the_curvature_is_negative(
     scaling: str, backtracking: bool
 ) -> None:
     # Near 0 the curvature is that of -x^2; the minima are at +-1.
@@ -136,7 +136,7 @@ def test_it_follows_the_gradient_where_the_curvature_is_negative(
     assert torch.allclose(optimizer.best, torch.ones(1, 48), atol=1e-2)
 
 
-def test_it_does_not_move_where_the_gradient_is_zero() -> None:
+def test_lbfgs_does_not_move_where_the_gradient_is_zero() -> None:
     start = torch.rand(2, 5)
     optimizer, _ = minimise(lambda x: (x * 0).sum(1), start, 5)
     assert torch.equal(optimizer.best, start)
@@ -200,20 +200,20 @@ BOUNDS = (0.0, 1.0)
 
 
 @pytest.mark.parametrize("backtracking", [True, False])
-def test_it_finds_the_bounded_minimum_that_scipy_finds(backtracking: bool) -> None:
-    # The minimum of this bowl is outside of the bounds: some variables end at a bound, and the
-    # others depend on them.
+def test_lbfgs_finds_the_same_bounded_minimum_as_scipy(backtracking: bool) -> None:
+    # The unbounded minimum is outside of the bounds: some variables end at a bound, and the others
+    # depend on them.
     from scipy.optimize import minimize
 
     generator = torch.Generator().manual_seed(0)
     root = torch.randn(20, 20, generator=generator, dtype=torch.float64)
     bowl = root @ root.T / 20 + torch.eye(20, dtype=torch.float64)
     tilt = 3 * torch.randn(20, generator=generator, dtype=torch.float64)
-    theirs = minimize(
+    reference = minimize(
         lambda x: (x @ bowl.numpy() @ x / 2 - tilt.numpy() @ x, bowl.numpy() @ x - tilt.numpy()),
         [0.5] * 20, jac=True, method="L-BFGS-B", bounds=[BOUNDS] * 20, options={"gtol": 1e-10},
     )  # fmt: skip
-    minimum = torch.from_numpy(theirs.x).float()
+    minimum = torch.from_numpy(reference.x).float()
     assert (minimum == 0).any()
     assert (minimum == 1).any()
     assert ((minimum > 0) & (minimum < 1)).any()

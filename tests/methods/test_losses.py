@@ -1,4 +1,4 @@
-"""Losses have the values of calculations by hand."""
+"""Losses have the values that are calculated by hand."""
 
 from __future__ import annotations
 
@@ -95,11 +95,11 @@ def test_the_preset_gatys2016_has_the_style_loss_of_the_paper() -> None:
     n, m = 2, 4
     other = FEATURES * 3
     paper = (gram(FEATURES, "none") - gram(other, "none")).square().sum() / (4 * n**2 * m**2) / 5
-    ours = squared_error(
+    loss = squared_error(
         gram(FEATURES, recipe.gram_divisor),
         gram(other, recipe.gram_divisor),
         recipe.style_reduction,
     )
     assert recipe.style_layer_weights is not None
-    assert torch.isclose(ours * recipe.style_layer_weights[0], paper)
+    assert torch.isclose(loss * recipe.style_layer_weights[0], paper)
     assert recipe.content_reduction == "half_sum"

@@ -144,8 +144,8 @@ def test_the_output_equals_that_of_pytorch_examples_with_the_same_weights() -> N
     network.load_state_dict(from_examples(dict(state))[0])
     image = torch.rand(2, 3, 32, 40, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        ours, theirs = network(image) * 255, examples_forward(state, image * 255)
-    assert torch.allclose(ours, theirs, rtol=1e-4, atol=1e-3)
+        output, reference = network(image) * 255, examples_forward(state, image * 255)
+    assert torch.allclose(output, reference, rtol=1e-4, atol=1e-3)
 
 
 def test_an_old_checkpoint_loads_with_a_note_on_dropped_entries(
@@ -162,8 +162,8 @@ def test_an_old_checkpoint_loads_with_a_note_on_dropped_entries(
     )
     assert "2 unused entries" in notes[0]
     image = torch.rand(1, 3, 32, 32)
-    theirs = examples_forward(examples_state(0), image * 255) / 255
-    assert torch.allclose(stylizer(image, context()), theirs, rtol=1e-4, atol=1e-4)
+    reference = examples_forward(examples_state(0), image * 255) / 255
+    assert torch.allclose(stylizer(image, context()), reference, rtol=1e-4, atol=1e-4)
 
 
 def test_a_checkpoint_of_another_width_raises_with_the_reason(tmp_path: Path, context: Any) -> None:
@@ -202,7 +202,7 @@ def test_every_kind_of_normalization_is_affine() -> None:
 def test_the_tanh150_output_is_within_its_range() -> None:
     image = torch.rand(1, 3, 32, 32)
     network = TransformerNet(Johnson(width=0.25, output="tanh150")).eval()
-    network.out.conv.weight.data.mul_(1e4)  # saturate it
+    network.out.conv.weight.data.mul_(1e4)  # saturate the tanh
     with torch.no_grad():
         out = network(image) * 255
     assert out.min() >= 127.5 - 150 - 1e-3

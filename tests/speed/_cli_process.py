@@ -17,7 +17,7 @@ SAMPLE_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
-class Done:
+class CommandResult:
     """The time, memory and output of a command."""
 
     seconds: float
@@ -35,7 +35,7 @@ class Sample:
     cpu_seconds: float
 
 
-class _Watch:
+class _ProcessMonitor:
     """Samples the memory and CPU time of a process while it runs."""
 
     def __init__(self, pid: int) -> None:
@@ -43,19 +43,19 @@ class _Watch:
         self.samples: list[Sample] = []
         self._stat = Path(f"/proc/{pid}/stat")
         self._status = Path(f"/proc/{pid}/status")
-        self._over = threading.Event()
+        self._stop = threading.Event()
         self._thread = threading.Thread(target=self._sample)
 
-    def __enter__(self) -> _Watch:
+    def __enter__(self) -> _ProcessMonitor:
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
+        self._stop.set()
         self._thread.join()
 
     def _sample(self) -> None:
-        while not self._over.wait(SAMPLE_SECONDS):
+        while not self._stop.wait(SAMPLE_SECONDS):
             with suppress(OSError):  # the process has ended, or there is no /proc
                 for line in self._status.read_text(encoding="ascii").splitlines():
                     if line.startswith("VmHWM:"):
@@ -70,24 +70,24 @@ class _Watch:
         return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def python(*arguments: str | Path, env: Mapping[str, str] | None = None) -> Done:
+def python(*arguments: str | Path, env: Mapping[str, str] | None = None) -> CommandResult:
     """Run Python with the modules of this checkout; exit if the command fails."""
     command = [sys.executable, *map(str, arguments)]
     path = os.pathsep.join(filter(None, [(env or {}).get("PYTHONPATH"), str(ROOT)]))
     environment = {**os.environ, **(env or {}), "PYTHONPATH": path, "NSTBENCH_OFFLINE": "1"}
-    begin = time.perf_counter()
+    start = time.perf_counter()
     process = subprocess.Popen(
         command, cwd=ROOT, env=environment, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
-    with _Watch(process.pid) as watch:
+    with _ProcessMonitor(process.pid) as monitor:
         output, _ = process.communicate()
-    seconds = time.perf_counter() - begin
+    seconds = time.perf_counter() - start
     if process.returncode:
         raise SystemExit(f"{' '.join(command)} ended with {process.returncode}:\n{output}")
-    return Done(seconds, watch.peak_mb, output, tuple(watch.samples))
+    return CommandResult(seconds, monitor.peak_mb, output, tuple(monitor.samples))
 
 
-def nstbench(*arguments: str | Path, env: Mapping[str, str] | None = None) -> Done:
+def nstbench(*arguments: str | Path, env: Mapping[str, str] | None = None) -> CommandResult:
     """Run the command `nstbench` of this checkout."""
     return python("-m", "nstbench", *arguments, env=env)

@@ -1,4 +1,4 @@
-"""The machine's peak speed in matrix products, and the operations that a function needs."""
+"""The peak speed of the machine in matrix products, and the operations that a function needs."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def products_per_second(dtype: torch.dtype, repeats: int = 7) -> float:
     one, other = (torch.randn(SIDE, SIDE).to(dtype) for _ in range(2))
     seconds = []
     for _ in range(repeats + 1):
-        begin = time.perf_counter()
+        start = time.perf_counter()
         one @ other
-        seconds.append(time.perf_counter() - begin)
+        seconds.append(time.perf_counter() - start)
     return 2 * SIDE**3 / median(seconds[1:])
 
 

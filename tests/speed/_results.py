@@ -1,4 +1,4 @@
-"""Stores with invented scores and real images, for commands that read results."""
+"""Stores with random scores and real images, for commands that read results."""
 
 from __future__ import annotations
 
@@ -45,33 +45,31 @@ def write_suite(folder: Path, name: str, style_weights: int, seeds: int) -> Path
     return path
 
 
-def fill(path: Path, out: Path, *, pictures: bool) -> ReadyRun:
-    """Store a result for every cell of a suite; images are empty files without `pictures`."""
-    prepared = prepare(suite.load(path), RunOptions(out=out, device="cpu", offline=True))
-    prepared.write_inputs()
-    images = _pictures() if pictures else iter(lambda: b"", None)
-    for cell, png in zip(prepared.plan.cells, images, strict=False):
-        trace = _trace(cell) if pictures else []
-        prepared.store.write(_record(prepared, cell), png, trace)
-    started_run = prepared.run_record(command="", started="2026-01-01T00:00:00+00:00", tracking="")
-    prepared.store.write_run(replace(started_run, finished=True))
-    return prepared
+def fill(path: Path, out: Path, *, with_images: bool) -> ReadyRun:
+    """Store a result for every cell of a suite; images are empty files without `with_images`."""
+    ready = prepare(suite.load(path), RunOptions(out=out, device="cpu", offline=True))
+    ready.write_inputs()
+    images = _images() if with_images else iter(lambda: b"", None)
+    for cell, png in zip(ready.plan.cells, images, strict=False):
+        trace = _trace(cell) if with_images else []
+        ready.store.write(_record(ready, cell), png, trace)
+    run = ready.run_record(command="", started="2026-01-01T00:00:00+00:00", tracking="")
+    ready.store.write_run(replace(run, finished=True))
+    return ready
 
 
-def _record(prepared: ReadyRun, cell: Cell) -> Record:
-    draw = np.random.default_rng([cell.seed, int(cell.id, 16)])
-    blank = (
-        blank_score(metric, prepared.resources.encoder) for metric in prepared.resources.metrics
-    )
+def _record(ready: ReadyRun, cell: Cell) -> Record:
+    rng = np.random.default_rng([cell.seed, int(cell.id, 16)])
+    blank = (blank_score(metric, ready.resources.encoder) for metric in ready.resources.metrics)
     return Record(
         cell,
         "done",
-        scores=tuple(replace(score, value=float(draw.random())) for score in blank),
-        timing=Timing(0.1, False, draw.random(), 1, 0.1, PASSES, (1.0, 2.0, 3.0), 512.0, "process"),
+        scores=tuple(replace(score, value=float(rng.random())) for score in blank),
+        timing=Timing(0.1, False, rng.random(), 1, 0.1, PASSES, (1.0, 2.0, 3.0), 512.0, "process"),
         width=256,
         height=171,
         image_sha256=cell.id,
-        environment=prepared.resources.environment,
+        environment=ready.resources.environment,
         started="2026-01-01T00:00:00+00:00",
     )
 
@@ -86,14 +84,14 @@ def _trace(cell: Cell) -> list[TracePoint]:
     ]
 
 
-def _pictures() -> Iterator[bytes]:
+def _images() -> Iterator[bytes]:
     """Yield recolored crops of photographs, which compress like real images."""
-    draw = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     sources = [np.asarray(read(skimage_photograph(name))) for name in PHOTOGRAPHS]
     while True:
         for source in sources:
-            top, left = (int(draw.integers(0, edge - 299)) for edge in source.shape[:2])
+            top, left = (int(rng.integers(0, edge - 299)) for edge in source.shape[:2])
             crop = source[top : top + 200, left : left + 299]
             small = Pillow.fromarray(crop).resize((256, 171), Pillow.Resampling.LANCZOS)
-            mixed = np.asarray(small) @ draw.dirichlet((1, 1, 1), 3).T
+            mixed = np.asarray(small) @ rng.dirichlet((1, 1, 1), 3).T
             yield to_png(mixed.clip(0, 255).astype(np.uint8))

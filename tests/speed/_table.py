@@ -1,7 +1,7 @@
 """Interleaved rounds, medians and Markdown tables for the speed comparisons.
 
-The speed of a machine changes from minute to minute. Therefore every round runs all sides once, and
-ratios and differences are computed within a round.
+Every round runs all sides once, and ratios and differences are computed within a round, because
+the speed of a machine changes from minute to minute.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from dataclasses import asdict, dataclass
 from statistics import median
 
 Side = Callable[[], float]
-"""Runs once and returns its cost, in seconds unless stated otherwise."""
+"""Does the work once and returns its cost, in seconds unless stated otherwise."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison; `must` is the limit and `aim` the target, as text."""
+    """One comparison; a measured value must not exceed the limit."""
 
     what: str
-    against: str
-    must: str
-    aim: str
+    baseline: str
+    limit: str
+    target: str
     measured: str
 
 
@@ -48,9 +48,9 @@ def table(rows: Sequence[Row]) -> str:
 
 def markdown(rows: Sequence[Mapping[str, str]]) -> str:
     """Return rows as a Markdown table; their keys are the header."""
-    heads = list(dict.fromkeys(key for row in rows for key in row))
-    lines = [heads, ["---"] * len(heads)]
-    lines += [[row.get(head, "") for head in heads] for row in rows]
+    header = list(dict.fromkeys(key for row in rows for key in row))
+    lines = [header, ["---"] * len(header)]
+    lines += [[row.get(key, "") for key in header] for row in rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
@@ -59,7 +59,7 @@ def seconds(values: Sequence[float]) -> str:
     return f"{median(values):.3g} s"
 
 
-def ratios(those: Sequence[float], these: Sequence[float]) -> str:
+def ratios(numerators: Sequence[float], denominators: Sequence[float]) -> str:
     """Return median, minimum and maximum of the ratios by round: `2.31 (2.25 to 2.40)`."""
-    found = [one / other for one, other in zip(those, these, strict=True)]
-    return f"{median(found):.2f} ({min(found):.2f} to {max(found):.2f})"
+    values = [one / other for one, other in zip(numerators, denominators, strict=True)]
+    return f"{median(values):.2f} ({min(values):.2f} to {max(values):.2f})"

@@ -2,8 +2,8 @@
 
     python -m tests.speed.commands
 
-Times are of whole commands, including their start. The store holds invented scores; the images of
-the page are different crops of photographs.
+Times are of whole commands, including their start. The scores in the store are random numbers; the
+images on the page are different crops of photographs.
 """
 
 from __future__ import annotations
@@ -13,63 +13,74 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
-from tests.speed._cli_process import Done, nstbench, python
+from tests.speed._cli_process import CommandResult, nstbench, python
 from tests.speed._results import fill, write_suite
 from tests.speed._table import Row, rounds, spread, table
 
 Command = tuple[str | Path, ...]
 
 
-def main() -> None:
-    """Measure and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument(
-        "--seeds", type=int, default=10, help="200 cells each, five times as many for `plan`"
-    )
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        print(table(compare(Path(folder), given.rounds, given.seeds)))
-
-
 def compare(folder: Path, count: int, seeds: int) -> list[Row]:
-    """Return the rows of the table; by default 10,000 cells are planned and 1,000 reported."""
+    """Return the rows of the table, measured in `count` rounds.
+
+    Args:
+        folder: Receives the suites and the stores.
+        count: Number of rounds.
+        seeds: With 10, 10,000 cells are planned and 1,000 are on the page.
+    """
     large = write_suite(folder, "large", 5, seeds)
     page = write_suite(folder, "page", 1, max(1, seeds // 2))
-    planned = len(fill(large, folder / "stored", pictures=False).plan.cells)
-    shown = len(fill(page, folder / "stored", pictures=True).plan.cells)
+    planned = len(fill(large, folder / "stored", with_images=False).plan.cells)
+    shown = len(fill(page, folder / "stored", with_images=True).plan.cells)
     plan: Command = ("plan", large, "--offline", "--out")
     commands: dict[str, Command] = {
         "--help": ("--help",),
-        "absent": (*plan, folder / "none"),
-        "present": (*plan, folder / "stored"),
+        "plan without records": (*plan, folder / "none"),
+        "plan with records": (*plan, folder / "stored"),
         "report": ("report", "page", "--out", folder / "stored"),
     }
-    runs: dict[str, list[Done]] = {name: [] for name in commands}
+    results: dict[str, list[CommandResult]] = {name: [] for name in commands}
 
     def side(name: str) -> float:
-        runs[name].append(nstbench(*commands[name]))
-        return runs[name][-1].seconds
+        results[name].append(nstbench(*commands[name]))
+        return results[name][-1].seconds
 
-    results = rounds(
+    costs = rounds(
         [lambda: python("-c", "pass").seconds,
-         *(lambda name=name: side(name) for name in commands)], count,  # type: ignore[misc]
+         *(lambda name=name: side(name) for name in commands)], count,
     )  # fmt: skip
-    nothing, help_, absent, present, report = zip(*results, strict=True)
-    more = [whole - start for whole, start in zip(help_, nothing, strict=True)]
+    python_start, help_, without, with_, report = zip(*costs, strict=True)
+    added = [whole - start for whole, start in zip(help_, python_start, strict=True)]
     html = folder / "stored" / "page" / "report.html"
     size = f"{html.stat().st_size / 1e6:.1f} MB"
-    memory = {name: f"{median(done.peak_mb for done in runs[name]):.0f} MB" for name in runs}
-    start = f"`python -c pass`, {median(nothing):.3f} s"
+    memory = {
+        name: f"{median(result.peak_mb for result in results[name]):.0f} MB" for name in results
+    }
+    start = f"`python -c pass`, {median(python_start):.3f} s"
     return [
-        Row("`nstbench --help`", start, "+0.3 s", "+0.15 s", spread(more, "s", 3)),
-        Row(f"`nstbench plan`, {planned:,} cells, no records", memory["absent"], "2 s", "1 s",
-            spread(absent, "s")),
-        Row(f"`nstbench plan`, {planned:,} cells, all stored", memory["present"], "2 s", "1 s",
-            spread(present, "s")),
+        Row("`nstbench --help`", start, "+0.3 s", "+0.15 s", spread(added, "s", 3)),
+        Row(f"`nstbench plan`, {planned:,} cells, no records", memory["plan without records"],
+            "2 s", "1 s", spread(without, "s")),
+        Row(f"`nstbench plan`, {planned:,} cells, all stored", memory["plan with records"],
+            "2 s", "1 s", spread(with_, "s")),
         Row(f"`nstbench report`, {shown:,} cells", f"{size} page, {memory['report']}", "15 s",
             "7.5 s", spread(report, "s")),
     ]  # fmt: skip
+
+
+def main() -> None:
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        default=10,
+        help="`plan` gets 1,000 cells per seed, the page 200 per two seeds; default: %(default)s",
+    )
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        print(table(compare(Path(folder), options.rounds, options.seeds)))
 
 
 if __name__ == "__main__":

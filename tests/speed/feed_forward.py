@@ -2,11 +2,11 @@
 
     python -m tests.speed.feed_forward --peer PATH --photographs PATH [--weights vgg19.safetensors]
 
-Both train the same transformer net with pytorch/examples' recipe (VGG-16, batch 4). Steps are timed
-on the photographs as either side loads them. `--steps` trains both from the same start on the same
-batches and has their own code judge the two nets, in float32, on batches that neither saw. With
---weights, the first seven convolutions of VGG-19 stand for those of VGG-16, which are of the same
-make; what lies deeper is random, on both sides.
+Both sides train the same transformer net with pytorch/examples' recipe (VGG-16, batch 4). Each side
+loads the photographs with its own code, and that is part of the time of a step. With `--steps`,
+both sides also train from the same start on the same batches; pytorch/examples' code then computes
+the losses of the two nets in float32 on other batches. With `--weights`, both sides use the first
+seven convolutions of VGG-19, which have the shapes of VGG-16's; deeper layers are random.
 """
 
 from __future__ import annotations
@@ -27,25 +27,24 @@ from harness.protocols import Image
 from harness.resources.images import image_files
 from harness.resources.precision import resolve
 from harness.resources.training_images import Crops
-from harness.resources.weights import load_tensors
 from methods import _network_training
 from methods._transformer_net import from_examples
 from methods.johnson import Johnson
-from tests.speed import _hardware_limit, _nstbench_side
-from tests.speed._images import add_options, square
+from tests.speed import _direct, _hardware_limit
 from tests.speed._table import markdown, ratios, rounds, seconds
-from tests.speed.convergence import torchvisions_scale
-from tests.speed.peers.examples import Examples, Trained
+from tests.speed.peers.examples import Examples, TrainingTrace
 
 RECIPE = Johnson.presets["examples"]
 SHARED_CONVOLUTIONS = 15  # features.0 to features.14: conv1_1 to conv3_3 in VGG-16 and VGG-19
+HELD_OUT = 32
+"""Photographs that neither side trains on."""
 
 
 def vgg16_weights(path: Path | None) -> dict[str, torch.Tensor]:
     """Return the convolutions that VGG-19 and VGG-16 have in common."""
     if path is None:
         return {}
-    tensors = torchvisions_scale(load_tensors(path))
+    tensors = _direct.load_weights(path)
     return {k: v for k, v in tensors.items() if int(k.split(".")[1]) < SHARED_CONVOLUTIONS}
 
 
@@ -55,13 +54,13 @@ def per_step(times: list[float]) -> float:
 
 
 def batches_of(photographs: Path, size: int) -> Callable[..., Iterator[Image]]:
-    """Return pytorch/examples' own batches, as Images: middles of photographs, in order."""
+    """Return a function that yields pytorch/examples' batches: centers of photographs, in order."""
     from torchvision import transforms
 
-    shape = transforms.Compose(
+    transform = transforms.Compose(
         [transforms.Resize(size), transforms.CenterCrop(size), transforms.ToTensor()]
     )
-    data = torchvision.datasets.ImageFolder(str(photographs), shape)
+    data = torchvision.datasets.ImageFolder(str(photographs), transform)
 
     def batches(batch_size: int, crop: int | None, skip: int = 0) -> Iterator[Image]:
         while True:
@@ -71,51 +70,52 @@ def batches_of(photographs: Path, size: int) -> Callable[..., Iterator[Image]]:
     return batches
 
 
-class Side:
+class NstbenchTraining:
     """The training of nstbench at one precision."""
 
     def __init__(
-        self, given: argparse.Namespace, weights: Any, precision: str, style: Path
+        self, options: argparse.Namespace, weights: Any, precision: str, style: Path
     ) -> None:
-        self.given, self.style = given, _nstbench_side.read(style)
-        self.encoder = _nstbench_side.encoder("vgg16", getattr(torch, precision), weights)
+        self.options, self.style = options, _direct.read(style)
+        self.encoder = _direct.encoder("vgg16", getattr(torch, precision), weights)
 
-    def steps(self, count: int) -> list[float]:
+    def step_times(self, count: int) -> list[float]:
         """Train on random crops and return the end time of each step."""
-        crops = Crops(list(image_files(self.given.photographs)), self.given.size, self.given.size)
+        size = self.options.size
+        crops = Crops(list(image_files(self.options.photographs)), size, size)
         generator = torch.Generator().manual_seed(0)
-        return self._train(count, lambda batch, crop, skip: crops.batches(batch, generator))[
-            1
-        ].seconds
+        _, steps = self._train(count, lambda batch, crop, skip: crops.batches(batch, generator))
+        return steps.seconds
 
-    def trained(self, count: int, batches: Any, start: dict[str, torch.Tensor]) -> Any:
-        """Train from the given start on the given batches."""
-        fresh = _network_training._network
+    def train(self, count: int, batches: Any, start: dict[str, torch.Tensor]) -> Any:
+        """Train `count` steps from the parameters `start` on the given batches."""
+        new_network = _network_training._network
 
-        def same(recipe: Johnson, context: Any) -> Any:
-            network = fresh(recipe, context)
+        def started_network(recipe: Johnson, context: Any) -> Any:
+            network = new_network(recipe, context)
             network.load_state_dict(start)
             return network
 
-        _network_training._network = same
+        _network_training._network = started_network
         try:
             return self._train(count, batches)[0]
         finally:
-            _network_training._network = fresh
+            _network_training._network = new_network
 
-    def _train(self, count: int, batches: Any) -> tuple[Any, _nstbench_side.Watch]:
-        watch = _nstbench_side.Watch()
-        context = _nstbench_side.context(self.encoder, self.given.size, watch, batches)
+    def _train(self, count: int, batches: Any) -> tuple[Any, _direct.StepRecorder]:
+        steps = _direct.StepRecorder()
+        context = _direct.context(self.encoder, self.options.size, steps, batches)
         recipe = Johnson(**{**RECIPE, "steps": count})
-        return _network_training.train(recipe, self.style, context), watch
+        return _network_training.train(recipe, self.style, context), steps
 
 
-def operations(side: Side) -> int:
-    """Return what one step multiplies and adds, as the recipe says it: no shortcut of ours."""
-    size = side.given.size
-    context = _nstbench_side.context(side.encoder, size, _nstbench_side.Watch())
-    recipe = Johnson(**{**RECIPE, "interpolation": "bilinear"})  # enlarges, then convolves
-    objective = _network_training.Objective(recipe, side.style, context)
+def operations(training: NstbenchTraining) -> int:
+    """Return the operations of one step of the recipe, without the shortcuts of nstbench."""
+    size = training.options.size
+    context = _direct.context(training.encoder, size, _direct.StepRecorder())
+    # Bilinear interpolation enlarges first and then convolves, as the recipe does.
+    recipe = Johnson(**{**RECIPE, "interpolation": "bilinear"})
+    objective = _network_training.Objective(recipe, training.style, context)
     network = _network_training._network(recipe, context)
     contents = torch.rand(4, 3, size, size)
 
@@ -125,138 +125,152 @@ def operations(side: Side) -> int:
     return _hardware_limit.operations(step)
 
 
-def compare_steps(theirs: Examples, given: argparse.Namespace, weights: Any, folder: Path) -> Any:
+def compare_steps(
+    peer: Examples, options: argparse.Namespace, weights: Any, folder: Path
+) -> dict[str, str]:
     """Return the row of the training step."""
-    fast, style = resolve("auto", "cpu"), square(given.style, "style", given.size, folder)
-    exact, quick = (Side(given, weights, name, style) for name in ("float32", fast))
-    parent = given.photographs.parent if _holds_images(given.photographs) else given.photographs
-    needed = operations(quick)
+    fast, size = resolve("auto", "cpu"), options.size
+    style = _direct.square(options.style, "style", size, folder)
+    float32_side, fast_side = (
+        NstbenchTraining(options, weights, precision, style) for precision in ("float32", fast)
+    )
+    photographs = options.photographs
+    parent = photographs.parent if _has_images(photographs) else photographs
+    needed = operations(fast_side)
     sides = [
-        lambda: per_step(theirs.train(parent, style, given.size, 4, folder).seconds),
-        lambda: per_step(exact.steps(4)),
-        lambda: per_step(quick.steps(4)),
+        lambda: per_step(peer.train(parent, style, size, 4, folder).seconds),
+        lambda: per_step(float32_side.step_times(4)),
+        lambda: per_step(fast_side.step_times(4)),
         lambda: needed / _hardware_limit.products_per_second(getattr(torch, fast)),
     ]
-    peers, exacts, quicks, floors = zip(*rounds(sides, given.rounds), strict=True)
+    costs = rounds(sides, options.rounds)
+    peer_seconds, float32_seconds, fast_seconds, limit = zip(*costs, strict=True)
     return {
-        "work": f"a training step, batch 4, {given.size} px",
-        "pytorch/examples": seconds(peers),
-        "ours, float32": seconds(exacts),
-        f"ours, {fast}": seconds(quicks),
-        "times faster": ratios(peers, quicks),
-        "share of the floor": ratios(floors, quicks),
+        "work": f"a training step, batch 4, {size} px",
+        "pytorch/examples": seconds(peer_seconds),
+        "nstbench, float32": seconds(float32_seconds),
+        f"nstbench, {fast}": seconds(fast_seconds),
+        "times faster": ratios(peer_seconds, fast_seconds),
+        "share of the hardware limit": ratios(limit, fast_seconds),
     }
 
 
-def compare_inference(theirs: Any, ours: Any, given: argparse.Namespace, folder: Path) -> Any:
-    """Return the row of inference; `theirs` and `ours` are networks with the same weights."""
-    image = _nstbench_side.read(square(given.content, "content", 512, folder))
+def compare_inference(
+    peer_network: Any, stylizer: Any, options: argparse.Namespace, folder: Path
+) -> dict[str, str]:
+    """Return the row of inference; the network and the stylizer have the same weights."""
+    image = _direct.read(_direct.square(options.content, "content", 512, folder))
     context: Any = None
 
-    def timed(work: Callable[[], Any]) -> float:
+    def median_time(work: Callable[[], Any]) -> float:
         times = []
         for _ in range(3):
-            begin = time.perf_counter()
+            start = time.perf_counter()
             work()
-            times.append(time.perf_counter() - begin)
+            times.append(time.perf_counter() - start)
         return median(times)
 
-    peers, quicks = zip(
-        *rounds(
-            [
-                lambda: timed(lambda: theirs(image * 255)),
-                lambda: timed(lambda: ours(image, context)),
-            ],
-            max(5, given.rounds),
-        ),
-        strict=True,
-    )
-    levels = (theirs(image * 255).clamp(0, 255) - ours(image, context).clamp(0, 1) * 255).abs()
+    sides = [
+        lambda: median_time(lambda: peer_network(image * 255)),
+        lambda: median_time(lambda: stylizer(image, context)),
+    ]
+    peer_seconds, fast_seconds = zip(*rounds(sides, max(5, options.rounds)), strict=True)
+    peer_levels = peer_network(image * 255).clamp(0, 255)
+    difference = (peer_levels - stylizer(image, context).clamp(0, 1) * 255).abs()
     return {
         "work": "inference, 512 px",
-        "pytorch/examples": seconds(peers),
-        f"ours, {resolve('auto', 'cpu')}": seconds(quicks),
-        "times faster": ratios(peers, quicks),
-        "difference": f"{float(levels.quantile(0.99)):.1f} grey levels at the 99th percentile",
+        "pytorch/examples": seconds(peer_seconds),
+        f"nstbench, {resolve('auto', 'cpu')}": seconds(fast_seconds),
+        "times faster": ratios(peer_seconds, fast_seconds),
+        "difference": f"{float(difference.quantile(0.99)):.1f} grey levels at the 99th percentile",
     }
 
 
-def judged(theirs: Examples, style: Path, network: Any, held_out: list[Image]) -> float:
+def held_out_loss(peer: Examples, style: Path, network: Any, batches: list[Image]) -> float:
     """Return a network's mean total loss over batches, by pytorch/examples' code in float32."""
-    utils, mse = theirs.script.utils, torch.nn.MSELoss()
-    vgg = theirs.script.Vgg16(requires_grad=False)
+    utils, mse = peer.script.utils, torch.nn.MSELoss()
+    vgg = peer.script.Vgg16(requires_grad=False)
     with torch.no_grad():
-        painted = vgg(utils.normalize_batch(_nstbench_side.read(style) * 255))
-        grams = [utils.gram_matrix(one) for one in painted]
+        style_maps = vgg(utils.normalize_batch(_direct.read(style) * 255))
+        grams = [utils.gram_matrix(one) for one in style_maps]
         losses = []
-        for images in held_out:
-            seen = vgg(utils.normalize_batch(images * 255))
-            made = vgg(utils.normalize_batch(network(images * 255)))
-            content = 1e5 * mse(made.relu2_2, seen.relu2_2)
-            gaps = [mse(utils.gram_matrix(one), g.expand(len(images), -1, -1))
-                    for one, g in zip(made, grams, strict=True)]  # fmt: skip
-            losses.append(float(content + 1e10 * sum(gaps)))
+        for images in batches:
+            content_maps = vgg(utils.normalize_batch(images * 255))
+            maps = vgg(utils.normalize_batch(network(images * 255)))
+            content = 1e5 * mse(maps.relu2_2, content_maps.relu2_2)
+            style_losses = [mse(utils.gram_matrix(one), gram.expand(len(images), -1, -1))
+                            for one, gram in zip(maps, grams, strict=True)]  # fmt: skip
+            losses.append(float(content + 1e10 * sum(style_losses)))
     return mean(losses)
 
 
-def named(parameters: list[torch.Tensor], theirs: Examples) -> dict[str, torch.Tensor]:
-    """Return the parameters of pytorch/examples under the names of nstbench."""
-    names = [name for name, _ in theirs.script.TransformerNet().named_parameters()]
+def to_nstbench_names(parameters: list[torch.Tensor], peer: Examples) -> dict[str, torch.Tensor]:
+    """Return parameters of pytorch/examples under the names of nstbench."""
+    names = [name for name, _ in peer.script.TransformerNet().named_parameters()]
     return from_examples(dict(zip(names, parameters, strict=True)))[0]
 
 
-def compare_training(
-    theirs: Examples, given: argparse.Namespace, weights: Any, folder: Path
-) -> tuple[list[dict[str, str]], Trained]:
-    """Train both; return what their code says of the nets, and their net."""
-    style = square(given.style, "style", given.size, folder)
-    photographs = sorted(image_files(given.photographs))
-    seen, unseen = folder / "seen" / "all", folder / "unseen" / "all"
-    for target, files in ((seen, photographs[:-32]), (unseen, photographs[-32:])):
-        target.mkdir(parents=True, exist_ok=True)
+def link_photographs(options: argparse.Namespace, folder: Path) -> tuple[Path, Path]:
+    """Link the photographs for training and the others into two folders of folders."""
+    photographs = sorted(image_files(options.photographs))
+    train, test = folder / "train", folder / "test"
+    for target, files in ((train, photographs[:-HELD_OUT]), (test, photographs[-HELD_OUT:])):
+        (target / "all").mkdir(parents=True, exist_ok=True)
         for file in files:
-            (target / file.name).symlink_to(file.resolve())
-    batches = batches_of(unseen.parent, given.size)(4, None)
-    held_out = [next(batches) for _ in range(8)]
-    begin = time.perf_counter()
-    peer = theirs.train(seen.parent, style, given.size, given.steps, folder)
-    took = {"pytorch/examples, float32": time.perf_counter() - begin}
-    start = named(peer.start, theirs)
-    nets = {"pytorch/examples, float32": theirs.network(peer.parameters)}
-    for precision in dict.fromkeys((resolve("auto", "cpu"), *given.also)):
-        side, begin = Side(given, weights, precision, style), time.perf_counter()
-        found = side.trained(given.steps, batches_of(seen.parent, given.size), start)
-        took[f"ours, {precision}"] = time.perf_counter() - begin
-        nets[f"ours, {precision}"] = lambda x, net=found.network: net(x / 255) * 255
-    first = judged(theirs, style, theirs.network(peer.start), held_out)
-    losses = {who: judged(theirs, style, net, held_out) for who, net in nets.items()}
-    base = losses["pytorch/examples, float32"]
+            (target / "all" / file.name).symlink_to(file.resolve())
+    return train, test
+
+
+def compare_training(
+    peer: Examples, options: argparse.Namespace, weights: Any, folder: Path
+) -> tuple[list[dict[str, str]], TrainingTrace]:
+    """Train both sides; return the rows of their nets, and the training of the peer."""
+    style = _direct.square(options.style, "style", options.size, folder)
+    train, test = link_photographs(options, folder)
+    batches = batches_of(test, options.size)(4, None)
+    held_out = [next(batches) for _ in range(HELD_OUT // 4)]
+    baseline = "pytorch/examples, float32"
+    start = time.perf_counter()
+    trace = peer.train(train, style, options.size, options.steps, folder)
+    times = {baseline: time.perf_counter() - start}
+    nets: dict[str, Any] = {baseline: peer.network(trace.parameters)}
+    initial = to_nstbench_names(trace.start, peer)
+    for precision in dict.fromkeys((resolve("auto", "cpu"), *options.also)):
+        name = f"nstbench, {precision}"
+        training, start = NstbenchTraining(options, weights, precision, style), time.perf_counter()
+        fitted = training.train(options.steps, batches_of(train, options.size), initial)
+        times[name] = time.perf_counter() - start
+        nets[name] = lambda x, net=fitted.network: net(x / 255) * 255
+    untrained = held_out_loss(peer, style, peer.network(trace.start), held_out)
+    losses = {name: held_out_loss(peer, style, net, held_out) for name, net in nets.items()}
     rows = [
         {
-            f"after {given.steps} steps, {given.size} px": who,
-            "seconds": f"{took[who]:.0f}",
-            "loss on 32 photographs that none saw": f"{loss:.5g}",
-            "to theirs": f"{loss / base:.3f}",
-            "before training": f"{first:.5g}",
+            f"after {options.steps} steps, {options.size} px": name,
+            "seconds": f"{times[name]:.0f}",
+            f"loss on {HELD_OUT} held-out photographs": f"{loss:.5g}",
+            "ratio to pytorch/examples": f"{loss / losses[baseline]:.3f}",
+            "loss before training": f"{untrained:.5g}",
         }
-        for who, loss in losses.items()
+        for name, loss in losses.items()
     ]
-    return rows, peer
+    return rows, trace
 
 
-def _holds_images(folder: Path) -> bool:
+def _has_images(folder: Path) -> bool:
     return any(path.suffix.lower() in {".jpg", ".jpeg", ".png"} for path in folder.iterdir())
 
 
-def main() -> None:
-    """Print the tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--peer", type=Path, required=True, help="pytorch/examples' checkout")
+def parse_options() -> argparse.Namespace:
+    """Return the options of the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--peer", type=Path, required=True, help="checkout of pytorch/examples")
     parser.add_argument("--photographs", type=Path, required=True, help="a folder of images")
     parser.add_argument("--weights", type=Path, help="weights of VGG-19, at least up to relu3_3")
-    add_options(parser)
-    parser.add_argument("--size", type=int, default=256)
-    parser.add_argument("--rounds", type=int, default=5)
+    _direct.add_image_options(parser)
+    parser.add_argument("--size", type=int, default=256, help="pixels; default: %(default)s")
+    parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
     parser.add_argument(
         "--steps",
         type=int,
@@ -264,25 +278,30 @@ def main() -> None:
         help="train both sides for this many steps and compare the networks",
     )
     parser.add_argument(
-        "--also", nargs="*", default=[], help="further precisions to train in, such as float32"
+        "--also", nargs="*", default=[], help="more precisions to train in, such as float32"
     )
-    given = parser.parse_args()
-    weights = vgg16_weights(given.weights)
-    theirs = Examples(given.peer, weights)
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure and print the tables."""
+    options = parse_options()
+    weights = vgg16_weights(options.weights)
+    peer = Examples(options.peer, weights)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        network = theirs.script.TransformerNet().eval().requires_grad_(False)
-        if given.steps:
-            rows, trained = compare_training(theirs, given, weights, folder)
+        network = peer.script.TransformerNet().eval().requires_grad_(False)
+        if options.steps:
+            rows, trace = compare_training(peer, options, weights, folder)
             print(markdown(rows), end="\n\n")
-            network = theirs.network(trained.parameters)
-        look = _nstbench_side.encoder("vgg16", getattr(torch, resolve("auto", "cpu")), weights)
-        context = _nstbench_side.context(look, 512, _nstbench_side.Watch())
-        own = named(list(network.parameters()), theirs)
-        ours = _network_training.FeedForward.restore(Johnson(**RECIPE), own, context)
-        rows = [compare_inference(network, ours, given, folder)]
-        if given.rounds:
-            rows.insert(0, compare_steps(theirs, given, weights, folder))
+            network = peer.network(trace.parameters)
+        encoder = _direct.encoder("vgg16", getattr(torch, resolve("auto", "cpu")), weights)
+        context = _direct.context(encoder, 512, _direct.StepRecorder())
+        parameters = to_nstbench_names(list(network.parameters()), peer)
+        stylizer = _network_training.FeedForward.restore(Johnson(**RECIPE), parameters, context)
+        rows = [compare_inference(network, stylizer, options, folder)]
+        if options.rounds:
+            rows.insert(0, compare_steps(peer, options, weights, folder))
         print(markdown(rows))
 
 

@@ -2,7 +2,7 @@
 
     python -m tests.speed.passes --peer PATH
 
-Both minimise gordicaleksa's objective (VGG-19, five style layers to relu5_1, content relu4_2, TV)
+Both minimize gordicaleksa's objective (VGG-19, five style layers to relu5_1, content relu4_2, TV)
 from the content image, with random weights, which take the same time as pretrained ones. The time
 of a side is the median of its passes in a round.
 """
@@ -21,8 +21,7 @@ import torch
 from harness.resources.precision import resolve
 from methods._image_optimization import ImageOptimization, Objective
 from methods.gatys import Gatys
-from tests.speed import _hardware_limit, _nstbench_side
-from tests.speed._images import square
+from tests.speed import _direct, _hardware_limit
 from tests.speed._table import markdown, ratios, rounds, seconds
 from tests.speed.peers.gordicaleksa import Gordicaleksa
 
@@ -34,74 +33,75 @@ RECIPE = {
 
 
 def per_pass(times: list[float]) -> float:
-    """Return the median seconds of a pass, without the first ones."""
+    """Return the median seconds of a pass, without the first two."""
     return float(median(np.diff(times)[1:]))
 
 
-def ours(precision: str, size: int, folder: Path, passes: int) -> Callable[[], float]:
-    """Return the nstbench side: `passes` passes of the same objective."""
-    look = _nstbench_side.encoder("vgg19", getattr(torch, precision))
-    content, style = (
-        _nstbench_side.read(square(None, kind, size, folder)) for kind in ("content", "style")
-    )
+def nstbench_side(precision: str, files: list[Path], size: int, passes: int) -> Callable[[], float]:
+    """Return a function that runs `passes` passes and returns the seconds of one."""
+    encoder = _direct.encoder("vgg19", getattr(torch, precision))
+    content, style = map(_direct.read, files)
     recipe = Gatys(**{**RECIPE, "iterations": passes})
 
     def run() -> float:
-        watch = _nstbench_side.Watch()
-        context = _nstbench_side.context(look, size, watch)
+        steps = _direct.StepRecorder()
+        context = _direct.context(encoder, size, steps)
         recipe.fit(style, context)(content, context)
-        return per_pass(watch.seconds)
+        return per_pass(steps.seconds)
 
     return run
 
 
 def operations(size: int) -> int:
     """Return the operations of one pass of the objective."""
-    context = _nstbench_side.context(
-        _nstbench_side.encoder("vgg19", torch.float32), size, _nstbench_side.Watch()
-    )
+    encoder = _direct.encoder("vgg19", torch.float32)
+    context = _direct.context(encoder, size, _direct.StepRecorder())
     recipe, image = Gatys(**RECIPE), torch.rand(1, 3, size, size)
     fitted = ImageOptimization(recipe, image, context)
     objective = Objective(recipe, image, fitted.grams, [context], 0, 1)
     return _hardware_limit.operations(lambda: objective.evaluate(image))
 
 
-def compare(peer: Path, size: int, count: int, passes: int) -> dict[str, str]:
-    """Return a row of the table."""
+def compare(checkout: Path, size: int, count: int, passes: int) -> dict[str, str]:
+    """Return a row of the table, measured in `count` rounds."""
     fast = resolve("auto", "cpu")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        theirs = Gordicaleksa(peer)
-        files = [square(None, kind, size, folder) for kind in ("content", "style")]
+        peer = Gordicaleksa(checkout)
+        files = [_direct.square(None, kind, size, folder) for kind in ("content", "style")]
         needed = operations(size)
         sides = [
-            lambda: per_pass(theirs.run(folder, *files, size, passes).seconds),  # type: ignore[arg-type]
-            ours("float32", size, folder, passes),
-            ours(fast, size, folder, passes),
+            lambda: per_pass(peer.run(folder, *files, size, passes).seconds),  # type: ignore[arg-type]
+            nstbench_side("float32", files, size, passes),
+            nstbench_side(fast, files, size, passes),
             lambda: needed / _hardware_limit.products_per_second(getattr(torch, fast)),
         ]
-        found = rounds(sides, count)
-    peers, exact, quick, limit = zip(*found, strict=True)
+        costs = rounds(sides, count)
+    peer_seconds, float32_seconds, fast_seconds, limit = zip(*costs, strict=True)
     return {
         "one gatys pass": f"{size} px",
-        "gordicaleksa": seconds(peers),
-        "ours, float32": seconds(exact),
-        f"ours, {fast}": seconds(quick),
-        "times faster": ratios(peers, quick),
-        "share of the hardware limit": ratios(limit, quick),
+        "gordicaleksa": seconds(peer_seconds),
+        "nstbench, float32": seconds(float32_seconds),
+        f"nstbench, {fast}": seconds(fast_seconds),
+        "times faster": ratios(peer_seconds, fast_seconds),
+        "share of the hardware limit": ratios(limit, fast_seconds),
     }
 
 
 def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--peer", type=Path, required=True, help="gordicaleksa's checkout")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--passes", type=int, default=6, help="passes in a round")
-    parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512])
-    given = parser.parse_args()
-    sizes = given.sizes
-    print(markdown([compare(given.peer, size, given.rounds, given.passes) for size in sizes]))
+    """Measure and print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--peer", type=Path, required=True, help="checkout of gordicaleksa's code")
+    parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
+    parser.add_argument(
+        "--passes", type=int, default=6, help="passes in a round; default: %(default)s"
+    )
+    parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512], help="pixels")
+    options = parser.parse_args()
+    rows = [compare(options.peer, size, options.rounds, options.passes) for size in options.sizes]
+    print(markdown(rows))
 
 
 if __name__ == "__main__":

@@ -33,12 +33,12 @@ def test_a_plan_loads_no_torch_without_a_gpu_driver(tmp_path: Path, device: str)
         f"main({arguments}, standalone_mode=False)\n"
         "sys.exit([m for m in ('torch', 'mlflow', 'scipy', 'requests') if m in sys.modules])"
     )
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
-    assert done.stderr.strip() == "[]"
-    assert "1 to run" in done.stdout
+    assert result.stderr.strip() == "[]"
+    assert "1 to run" in result.stdout
 
 
 def test_a_gpu_hidden_by_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Which times are marked as noisy."""
+"""Times are marked as noisy if other processes use the cores."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def write(path: Path, user: int = 0, system: int = 0, stolen: int = 0) -> None:
 
 @pytest.fixture
 def stat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The file that psutil reads in place of /proc/stat, on a machine with four cores."""
+    """The file that psutil reads instead of /proc/stat, on a machine with four cores."""
     path = tmp_path / "stat"
     write(path)
     monkeypatch.setattr(psutil, "PROCFS_PATH", str(tmp_path), raising=False)
@@ -43,23 +43,23 @@ def test_background_load_is_the_work_of_the_machine_less_that_of_this_process(
 ) -> None:
     set_clocks(monkeypatch, wall=100.0, own=7.0)
     load = BackgroundLoad(threads=2)
-    write(stat, user=2500, system=200, stolen=300)  # 30 s of cores in ticks of a hundredth
-    set_clocks(monkeypatch, wall=110.0, own=22.0)  # 15 s of them are this process's, in 10 s
+    write(stat, user=2500, system=200, stolen=300)  # 30 core-seconds, in ticks of 0.01 s
+    set_clocks(monkeypatch, wall=110.0, own=22.0)  # this process used 15 of them
     assert load.busy_cores() == pytest.approx(1.5)
 
 
 @pytest.mark.parametrize(
     ("busy", "threads", "warns"),
     [
-        (1.9, 2, False),  # 1.9 of other processes and 2 of this one fit on 4 cores
-        (2.1, 2, False),  # within what is tolerated
+        (1.9, 2, False),  # 1.9 busy cores and 2 threads fit on 4 cores
+        (2.1, 2, False),  # within the tolerance
         (2.5, 2, True),
         (0.5, 4, True),
-        (0.1, 8, False),  # more threads than cores count as many as there are cores
+        (0.1, 8, False),  # threads beyond the number of cores do not count
         (None, 2, False),  # unknown
     ],
 )
-def test_a_warning_comes_if_the_cores_do_not_suffice_for_all(
+def test_a_warning_is_given_if_the_cores_do_not_suffice(
     busy: float | None, threads: int, warns: bool, stat: Path
 ) -> None:
     warning = BackgroundLoad(threads).warning(busy)
@@ -68,10 +68,10 @@ def test_a_warning_comes_if_the_cores_do_not_suffice_for_all(
         assert warning == f"other processes kept {busy:.1f} of 4 cores busy"
 
 
-def test_intervals_that_are_too_short_are_not_judged(
+def test_the_load_of_a_short_interval_is_unknown(
     stat: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # 30 ticks in a tenth of a second: the system's clock is too coarse.
+    # The clock of the system is too coarse for 30 ticks in 0.1 s.
     set_clocks(monkeypatch, wall=100.0, own=7.0)
     load = BackgroundLoad(threads=2)
     write(stat, user=30)
@@ -80,7 +80,7 @@ def test_intervals_that_are_too_short_are_not_judged(
 
 
 @linux
-def test_nothing_is_reported_if_the_system_hides_its_load(
+def test_the_load_is_unknown_without_proc_stat(
     stat: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(psutil, "PROCFS_PATH", str(tmp_path / "none"))
@@ -88,20 +88,20 @@ def test_nothing_is_reported_if_the_system_hides_its_load(
 
 
 @linux
-def test_a_busy_process_beside_this_one_is_seen() -> None:
-    quiet = BackgroundLoad(1)
+def test_another_busy_process_is_detected() -> None:
+    idle_load = BackgroundLoad(1)
     time.sleep(0.5)
-    before = quiet.busy_cores()
+    before = idle_load.busy_cores()
     with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
         time.sleep(0.2)
         load = BackgroundLoad(1)
         time.sleep(1.0)
-        seen = load.busy_cores()
+        with_busy_process = load.busy_cores()
         busy.kill()
     assert before is not None
-    assert seen is not None
-    # How much of a core it got depends on the machine; that it did not sleep does not.
-    assert seen > 0.2
+    assert with_busy_process is not None
+    # The share of a core that it got depends on the machine.
+    assert with_busy_process > 0.2
 
 
 def test_passes_of_different_length_are_reported() -> None:

@@ -38,13 +38,13 @@ RECIPE = {
     "steps": STEPS, "width": 0.25, "batch_size": 3, "crop": 32,
     "content_layers": ["relu1_2"], "style_layers": ["relu1_2"],
 }  # fmt: skip
-"""Two photographs in batches of three: every other batch starts in the middle of a permutation."""
+"""With two photographs and batches of three, every other batch starts within a permutation."""
 
 ENVIRONMENT = {"torch": "2.15.0", "pillow": "12.0", "commit": "abc"}
 
 
 class PowerFailure(BaseException):
-    """No code under test catches it."""
+    """An exception that the code under test does not catch."""
 
 
 def fit_in_progress() -> FitInProgress:
@@ -52,13 +52,13 @@ def fit_in_progress() -> FitInProgress:
     return FitInProgress(trace, PeakMemory(CPU), BackgroundLoad(1), [])
 
 
-def kept(store: Store, fit: FitInProgress, **environment: str) -> StoredCheckpoints:
+def stored_checkpoints(store: Store, fit: FitInProgress, **environment: str) -> StoredCheckpoints:
     return StoredCheckpoints(store, CELL.fit_id, fit, {**ENVIRONMENT, **environment}, every=0.0)
 
 
 @pytest.fixture
 def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """A store that receives a checkpoint after every step."""
+    """A store; checkpoints are written after every step."""
     monkeypatch.setattr(checkpoints, "MAX_TIME_SHARE", math.inf)
     return Store(tmp_path, "s")
 
@@ -68,22 +68,22 @@ Train = Callable[..., tuple[dict[str, torch.Tensor], FitStats]]
 
 @pytest.fixture
 def train(context: Any, photograph: Any) -> Train:
-    """Train a small network, to the end or until a power failure in step `dies_in`."""
+    """Train a small network, to the end or until a power failure in step `fails_at`."""
 
     def run(
-        store: Store | None = None, dies_in: int = 0, norm: str = "instance", **environment: str
+        store: Store | None = None, fails_at: int = 0, norm: str = "instance", **environment: str
     ) -> tuple[dict[str, torch.Tensor], FitStats]:
         fit = fit_in_progress()
 
         def on_step(step: Step) -> None:
-            if step.index == dies_in:
+            if step.index == fails_at:
                 raise PowerFailure
             fit.trace.on_step(step)
 
         made = replace(
             context(size=48),
             on_step=on_step,
-            checkpoints=kept(store, fit, **environment) if store else Checkpoints(),
+            checkpoints=stored_checkpoints(store, fit, **environment) if store else Checkpoints(),
         )
         method = METHODS.build("johnson", {**RECIPE, "norm": norm})
         return method.fit(photograph("rocket", 48), made).tensors(), fit.stats()
@@ -91,25 +91,25 @@ def train(context: Any, photograph: Any) -> Train:
     return run
 
 
-def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)
 
 
-def losses(took: FitStats) -> list[tuple[int, Any]]:
-    return [(point.index, point.losses) for point in took.trace]
+def losses(stats: FitStats) -> list[tuple[int, Any]]:
+    return [(point.index, point.losses) for point in stats.trace]
 
 
 @pytest.mark.parametrize("norm", ["instance", "batch"])  # batch norm has running statistics
-def test_a_training_that_died_twice_ends_like_an_uninterrupted_one(
+def test_a_training_interrupted_twice_ends_like_an_uninterrupted_one(
     train: Train, store: Store, norm: str
 ) -> None:
-    network, took = train(norm=norm)
-    for dies_in in (4, 7):
+    network, stats = train(norm=norm)
+    for fails_at in (4, 7):
         with pytest.raises(PowerFailure):
-            train(store, dies_in, norm)
+            train(store, fails_at, norm)
     resumed, parts = train(store, norm=norm)
-    assert same(resumed, network)
-    assert losses(parts) == losses(took)
+    assert equal(resumed, network)
+    assert losses(parts) == losses(stats)
     assert [point.index for point in parts.trace] == list(range(1, STEPS + 1))
     assert [note[:38] for note in parts.notes] == [
         "The training was resumed at step 3: it",
@@ -120,37 +120,37 @@ def test_a_training_that_died_twice_ends_like_an_uninterrupted_one(
     assert at[-1] < parts.seconds
 
 
-def cut_short(path: Path) -> None:
+def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1000])
 
 
-def overwritten(path: Path) -> None:
-    path.write_bytes(b"the dog ate it")
+def overwrite(path: Path) -> None:
+    path.write_bytes(b"not a checkpoint")
 
 
-def of_another_format(path: Path) -> None:
+def change_format(path: Path) -> None:
     path.write_bytes(
         safetensors.torch.save({"0": torch.zeros(1)}, {"nstbench": json.dumps({"format": 0})})
     )
 
 
 @pytest.mark.parametrize(
-    ("spoil", "environment", "why"),
+    ("corrupt", "environment", "why"),
     [
-        (cut_short, {}, "cannot be read, it may be truncated"),
-        (overwritten, {}, "cannot be read, it may be truncated"),
-        (of_another_format, {}, "format 0 instead of 1"),
+        (truncate, {}, "cannot be read, it may be truncated"),
+        (overwrite, {}, "cannot be read, it may be truncated"),
+        (change_format, {}, "format 0 instead of 1"),
         (None, {"torch": "2.16.0"}, "other versions (torch 2.15.0 -> 2.16.0)"),
     ],
 )
 def test_an_unusable_checkpoint_is_ignored_with_a_note(
-    store: Store, spoil: Any, environment: dict[str, str], why: str
+    store: Store, corrupt: Any, environment: dict[str, str], why: str
 ) -> None:
-    kept(store, fit_in_progress()).offer(lambda: {"weight": torch.rand(1000)})
-    if spoil:
-        spoil(store.checkpoint_path(CELL.fit_id))
+    stored_checkpoints(store, fit_in_progress()).offer(lambda: {"weight": torch.rand(1000)})
+    if corrupt:
+        corrupt(store.checkpoint_path(CELL.fit_id))
     fit = fit_in_progress()
-    assert kept(store, fit, **environment).load() is None
+    assert stored_checkpoints(store, fit, **environment).load() is None
     (note,) = fit.notes
     assert note.startswith("The training was restarted: its checkpoint")
     assert why in note
@@ -160,14 +160,14 @@ def test_a_training_restarts_and_finishes_if_checkpoints_can_be_neither_read_nor
     train: Train, store: Store
 ) -> None:
     with pytest.raises(PowerFailure):
-        train(store, dies_in=3)
+        train(store, fails_at=3)
     path = store.checkpoint_path(CELL.fit_id)
     path.unlink()
     path.mkdir()  # cannot be replaced by a file
-    network, took = train(store)
-    assert same(network, train()[0])
-    assert len(took.trace) == STEPS
-    assert [note[:40] for note in took.notes] == [
+    network, stats = train(store)
+    assert equal(network, train()[0])
+    assert len(stats.trace) == STEPS
+    assert [note[:40] for note in stats.notes] == [
         "The training was restarted: its checkpoi",
         "A checkpoint of the training could not b",
     ]
@@ -184,8 +184,8 @@ def test_a_state_is_restored_with_its_memory_layout(store: Store) -> None:
         "twice": [weight, weight[0, :, 1]],
         "plain": {"loss": math.inf, "name": "x", "none": None, "flag": True},
     }
-    kept(store, fit_in_progress()).offer(lambda: state)
-    found = kept(store, fit_in_progress()).load()
+    stored_checkpoints(store, fit_in_progress()).offer(lambda: state)
+    found = stored_checkpoints(store, fit_in_progress()).load()
     assert found is not None
     moment = found["optimizer"]["state"][0]["moment"]
     assert torch.equal(moment, weight)
@@ -201,7 +201,7 @@ def test_a_state_is_restored_with_its_memory_layout(store: Store) -> None:
 
 def test_an_unsupported_type_in_a_state_is_rejected_by_name(store: Store) -> None:
     with pytest.raises(TypeError, match="in mappings and lists; this one has a set"):
-        kept(store, fit_in_progress()).offer(lambda: {"seen": {1, 2}})
+        stored_checkpoints(store, fit_in_progress()).offer(lambda: {"seen": {1, 2}})
 
 
 def test_checkpoints_respect_the_interval_and_the_share_of_time(
@@ -221,7 +221,7 @@ def test_checkpoints_respect_the_interval_and_the_share_of_time(
     while clock[0] < 1500:
         keeper.offer(state)
         clock[0] += 1
-    # half a second is below 1 % of a minute; two are 1 % of the 200 that follow
+    # Half a second is less than 1 % of 60 s; 2 s are 1 % of the 200 s that follow.
     assert offered == [60.0, 120.5, 322.5]
 
 
@@ -255,7 +255,7 @@ methods:
 metrics: [ssim]
 """
 
-OFTEN = """\
+FREQUENT_CHECKPOINTS = """\
 import functools
 import harness.execution.prepare as prepare
 prepare.Resources = functools.partial(prepare.Resources, checkpoint_seconds=0.0)
@@ -282,7 +282,7 @@ def test_a_killed_run_resumes_its_training_unless_fresh_is_given(
     monkeypatch.setenv("TMPDIR", str(tmp_path))  # the killed run leaves files there
     suite, out, other = tmp_path / "nets.yaml", tmp_path / "out", tmp_path / "other"
     suite.write_text(SUITE, encoding="utf-8")
-    killed = start(("-c", OFTEN), "run", suite, "--out", out)
+    killed = start(("-c", FREQUENT_CHECKPOINTS), "run", suite, "--out", out)
     deadline = time.monotonic() + 120
     while not list(out.glob("nets/checkpoints/*/state.safetensors")):
         assert killed.poll() is None, killed.communicate()[0]
@@ -307,9 +307,9 @@ def test_a_killed_run_resumes_its_training_unless_fresh_is_given(
             found.append((record, np.asarray(image), store.trace(record.cell.id)))
         assert not list(folder.glob("nets/checkpoints/*"))
         assert store.fit(record.cell.fit_id)
-    (resumed, pixels, curve), (unbroken, expected, whole) = found
+    (resumed, pixels, curve), (uninterrupted, expected, complete_curve) = found
     assert any(note.startswith("The training was resumed at step") for note in resumed.notes)
-    assert not any("resumed" in note for note in unbroken.notes)
+    assert not any("resumed" in note for note in uninterrupted.notes)
     assert (pixels == expected).all()
-    assert [(p.index, p.losses) for p in curve] == [(p.index, p.losses) for p in whole]
+    assert [(p.index, p.losses) for p in curve] == [(p.index, p.losses) for p in complete_curve]
     assert [p.index for p in curve] == list(range(1, 101))

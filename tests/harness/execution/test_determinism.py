@@ -48,8 +48,8 @@ def outs(
     path.write_text(SUITE)
     for out in folders:
         common = ("--out", out, "--offline", "--no-mlflow", "--device", request.param)
-        done = nstbench("run", path, *common, "--deterministic")
-        assert done.returncode == 0, done.stdout + done.stderr
+        result = nstbench("run", path, *common, "--deterministic")
+        assert result.returncode == 0, result.stdout + result.stderr
     return folders
 
 
@@ -77,7 +77,7 @@ def test_record_and_page_show_the_level_of_determinism(outs: tuple[Path, Path]) 
     assert level in (outs[0] / "bits" / "report.html").read_text(encoding="utf-8")
 
 
-def test_seeded_results_and_their_networks_are_made_again(outs: tuple[Path, Path]) -> None:
+def test_results_without_deterministic_mode_are_made_again(outs: tuple[Path, Path]) -> None:
     device = "cpu" if records(outs[0])[0].cell.device == "cpu" else "cuda"
     found = prepared(outs[0], device)
     assert found.plan.count("reuse") == CELLS
@@ -89,24 +89,24 @@ def test_seeded_results_and_their_networks_are_made_again(outs: tuple[Path, Path
     assert {(e.action, e.why) for e in again.plan.entries} == {
         ("run", "made without --deterministic")
     }
-    kept = [job.kept for (job,) in again.batches() if job.cell.training]
-    assert len(kept) == 2
-    assert all(kept)  # trained in deterministic mode
+    stored_fits = [job.kept for (job,) in again.batches() if job.cell.training]
+    assert len(stored_fits) == 2
+    assert all(stored_fits)  # trained in deterministic mode
     for cell in again.plan.cells:
         if cell.training and (fit := found.store.fit(cell.fit_id)):
             found.store.write_fit(cell, fit[0], {**fit[1], "deterministic": False})
-    kept = [job.kept for (job,) in again.batches() if job.cell.training]
-    assert len(kept) == 2
-    assert not any(kept)
+    stored_fits = [job.kept for (job,) in again.batches() if job.cell.training]
+    assert len(stored_fits) == 2
+    assert not any(stored_fits)
     assert prepared(outs[0], device, deterministic=False).plan.count("reuse") == CELLS
 
 
 def test_batches_are_rejected_because_they_change_bits(tmp_path: Path) -> None:
     path = tmp_path / "bits.yaml"
     path.write_text(SUITE)
-    done = nstbench("run", path, "--out", tmp_path, "--deterministic", "--batch-cells")
-    assert done.returncode == 2
-    assert "--batch-cells 8 cannot be combined with --deterministic" in done.stderr
+    result = nstbench("run", path, "--out", tmp_path, "--deterministic", "--batch-cells")
+    assert result.returncode == 2
+    assert "--batch-cells 8 cannot be combined with --deterministic" in result.stderr
 
 
 ALIGNMENTS = """\
@@ -129,10 +129,10 @@ print(len(products))
 @pytest.mark.skipif(not torch.backends.mkl.is_available(), reason="tests MKL")
 def test_a_matrix_product_does_not_depend_on_memory_alignment() -> None:
     # Without the setting MKL has nine results for this product of L-BFGS.
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", ALIGNMENTS], capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == "1"
+    assert result.stdout.strip() == "1"
 
 
 @pytest.fixture
@@ -145,17 +145,17 @@ def deterministic() -> Any:
 # In the last case every inner pixel is mirrored on both sides.
 @pytest.mark.parametrize(("edge", "height", "width"), [(4, 16, 21), (1, 8, 8), (4, 5, 6)])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_padding_equals_torchs_bitwise_and_its_gradient_up_to_rounding(
+def test_padding_equals_that_of_torch_bitwise_and_its_gradient_up_to_rounding(
     edge: int, height: int, width: int, layout: torch.memory_format
 ) -> None:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(2, 3, height, width, generator=generator).to(memory_format=layout)
     one, other = x.clone().requires_grad_(), x.clone().requires_grad_()
-    mine, theirs = reflected(one, edge), nn.ReflectionPad2d(edge)(other)
-    assert torch.equal(mine, theirs)
-    weights = torch.randn(theirs.shape, generator=generator)
-    (mine * weights).sum().backward()
-    (theirs * weights).sum().backward()
+    padded, reference = reflected(one, edge), nn.ReflectionPad2d(edge)(other)
+    assert torch.equal(padded, reference)
+    weights = torch.randn(reference.shape, generator=generator)
+    (padded * weights).sum().backward()
+    (reference * weights).sum().backward()
     assert one.grad is not None
     assert other.grad is not None
     assert torch.allclose(one.grad, other.grad, rtol=0, atol=1e-5)
@@ -168,20 +168,20 @@ def test_the_gradient_of_padding_equals_finite_differences() -> None:
 
 
 def functions(tensor: torch.Tensor) -> set[str]:
-    """Return the names of all functions that backward would run through."""
-    found, waiting = {tensor.grad_fn}, [tensor.grad_fn]
-    while waiting:
-        for function, _ in waiting.pop().next_functions:  # type: ignore[union-attr]
+    """Return the names of all functions in the backward graph."""
+    found, pending = {tensor.grad_fn}, [tensor.grad_fn]
+    while pending:
+        for function, _ in pending.pop().next_functions:  # type: ignore[union-attr]
             if function is not None and function not in found:
                 found.add(function)
-                waiting.append(function)
+                pending.append(function)
     return {type(function).__name__ for function in found}
 
 
 def test_a_network_uses_deterministic_padding_in_deterministic_mode(deterministic: None) -> None:
     network = TransformerNet(Johnson(width=0.25))
-    through = functions(network(torch.rand(1, 3, 32, 32)))
-    assert "_ReflectedBackward" in through
-    assert not [name for name in through if name.startswith("ReflectionPad")]
+    names = functions(network(torch.rand(1, 3, 32, 32)))
+    assert "_ReflectedBackward" in names
+    assert not [name for name in names if name.startswith("ReflectionPad")]
     torch.use_deterministic_algorithms(False)
     assert "ReflectionPad2DBackward0" in functions(network(torch.rand(1, 3, 32, 32)))

@@ -1,4 +1,4 @@
-"""The objective of a record is that of the saved image: by arithmetic, and for `gatys`."""
+"""Records have the objective of the saved image, for a synthetic method and for `gatys`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ HEIGHT, WIDTH = 24, 32
 PASSES = 6
 
 
-def painted(left: float, rest: float, width: int = WIDTH) -> torch.Tensor:
+def two_tone(left: float, rest: float, width: int = WIDTH) -> torch.Tensor:
     """Return an image whose left quarter has one value and the rest another."""
     image = torch.full((1, 3, HEIGHT, width), rest)
     image[..., : width // 4] = left
@@ -37,15 +37,15 @@ def painted(left: float, rest: float, width: int = WIDTH) -> torch.Tensor:
 
 
 def losses(image: torch.Tensor) -> dict[str, float]:
-    """Return as style the distance to 3 on the left and 0 elsewhere, as content the mean."""
-    style = float((image - painted(3.0, 0.0)).square().mean())
+    """Return the distance to 3 on the left and 0 elsewhere as style, and the mean as content."""
+    style = float((image - two_tone(3.0, 0.0)).square().mean())
     content = float(image.mean())
     return {"style": style, "content": content, "total": style + content}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Overshooting(Method):
-    """Sets the left quarter to 1, 2, 3 ... and at last to `left`; the rest is 0 and at last 1."""
+    """Sets the left quarter to 1, 2, 3 ... and finally to `left`; the rest is 0 and finally 1."""
 
     version: ClassVar[int] = 1
     mixes_styles: ClassVar[bool] = True
@@ -58,9 +58,9 @@ class Overshooting(Method):
 
     def stylize(self, content: torch.Tensor, context: Any) -> torch.Tensor:
         for i in range(1, PASSES + 1):
-            image = painted(float(i), 0.0, WIDTH // 2 if i <= self.coarse else WIDTH)
+            image = two_tone(float(i), 0.0, WIDTH // 2 if i <= self.coarse else WIDTH)
             context.on_step(Step(i, PASSES, {"total": 12 / i}, image))
-        return painted(self.left, 1.0)
+        return two_tone(self.left, 1.0)
 
     def stylize_batch(self, stylizers: Any, contents: torch.Tensor, contexts: Any) -> torch.Tensor:
         each = zip(stylizers, contents.split(1), contexts, strict=True)
@@ -73,7 +73,7 @@ class Overshooting(Method):
 
 @dataclass(frozen=True, kw_only=True)
 class WithoutHook(Overshooting):
-    """The same without the hook `objective`."""
+    """The same method without the hook `objective`."""
 
     objective: ClassVar[None] = None  # type: ignore[assignment,misc]
 
@@ -125,7 +125,7 @@ def test_a_record_has_the_objective_of_the_saved_image_and_of_raw_pixels(
     assert last.losses == {"total": 2.0}
 
 
-def test_a_note_reports_a_saved_image_that_lost_much_style(runner: Runner) -> None:
+def test_a_note_reports_a_saved_image_with_a_higher_style_loss(runner: Runner) -> None:
     # 1.75 / 0.75 = 2.33; a left quarter of 2 gives 1.75 / (0.25 + 0.75) and no note.
     (note,) = runner.execute(job()).record.notes
     assert note == (
@@ -165,8 +165,8 @@ def test_without_the_hook_the_objective_is_the_lowest_loss_of_raw_pixels(runner:
 GATYS = {"iterations": 12, "init": "content", "style_layers": ["relu1_1"]}
 
 
-def test_gatys_has_the_same_loss_saved_and_raw_at_its_start(runner: Runner) -> None:
-    # It starts from the content, which has 8 bits.
+def test_the_initial_image_of_gatys_has_equal_saved_and_raw_losses(runner: Runner) -> None:
+    # The initial image is the content, which has 8 bits.
     outcome = runner.execute(job("gatys", **GATYS))
     first = outcome.trace[0]
     assert first.saved == pytest.approx(dict(first.losses), rel=1e-5)
@@ -176,21 +176,21 @@ def test_gatys_has_the_same_loss_saved_and_raw_at_its_start(runner: Runner) -> N
 def test_the_objective_of_gatys_is_that_of_the_stored_file(runner: Runner, tmp_path: Any) -> None:
     from harness.resources.images import read
 
-    given = job("gatys", **GATYS)
-    outcome = runner.execute(given)
+    single_job = job("gatys", **GATYS)
+    outcome = runner.execute(single_job)
     assert outcome.pixels is not None
     (tmp_path / "image.png").write_bytes(to_png(outcome.pixels))
     stored = to_tensor(np.asarray(read(tmp_path / "image.png")))
-    method = METHODS.build("gatys", given.cell.params)
-    context = runner.contexts.make(given.cell, runner.contexts.encoder(ENCODER), "x")
-    content, style = to_tensor(given.content), to_tensor(given.style)
+    method = METHODS.build("gatys", single_job.cell.params)
+    context = runner.contexts.make(single_job.cell, runner.contexts.encoder(ENCODER), "x")
+    content, style = to_tensor(single_job.content), to_tensor(single_job.style)
     found = method.objective(method.fit(style, context), content, context)(stored)
     assert outcome.record.objective == pytest.approx(found["total"], rel=1e-6)
 
 
-def test_cells_of_a_gatys_batch_have_the_losses_that_they_have_alone(runner: Runner) -> None:
+def test_cells_of_a_gatys_batch_have_the_same_losses_as_single_cells(runner: Runner) -> None:
     jobs = [dataclasses.replace(job("gatys", seed, **GATYS)) for seed in (0, 1)]
-    for outcome, given in zip(execute_batch(runner, jobs), jobs, strict=True):
-        alone = runner.execute(given).record
+    for outcome, single_job in zip(execute_batch(runner, jobs), jobs, strict=True):
+        alone = runner.execute(single_job).record
         assert outcome.record.objective == pytest.approx(alone.objective, rel=0.1)
         assert list(saved(outcome)) == [1, 2, 5, 10, 12]

@@ -63,15 +63,18 @@ def test_only_fresh_repeats_finished_and_interrupted_trainings(
     write_suite: Write, tmp_path: Path
 ) -> None:
     path = write_suite(SUITE.replace("{identity: }", "{johnson: {params: {steps: 2}}}"))
-    usual = prepared(path, tmp_path)
-    store, (cell,) = usual.store, usual.plan.cells
+    default = prepared(path, tmp_path)
+    store, (cell,) = default.store, default.plan.cells
     store.write_fit(cell, b"tensors", {})
     store.write_checkpoint(cell.fit_id, b"state")
-    for found, kept in ((usual, (b"tensors", {})), (prepared(path, tmp_path, fresh=True), None)):
+    for found, expected_fit in (
+        (default, (b"tensors", {})),
+        (prepared(path, tmp_path, fresh=True), None),
+    ):
         ((job,),) = found.batches()
-        assert job.kept == kept
+        assert job.kept == expected_fit
         found.drop_checkpoints()
-        assert store.checkpoint_path(cell.fit_id).exists() == bool(kept)
+        assert store.checkpoint_path(cell.fit_id).exists() == bool(expected_fit)
 
 
 def test_an_unreadable_image_skips_only_its_own_cells(write_suite: Write, tmp_path: Path) -> None:
@@ -112,7 +115,7 @@ def test_a_missing_gpu_is_reported(write_suite: Write, tmp_path: Path) -> None:
     import torch
 
     if torch.cuda.is_available():
-        pytest.skip("there is one")
+        pytest.skip("this machine has a GPU")
     with pytest.raises(UsageError, match="sees no CUDA device"):
         prepared(write_suite(SUITE), tmp_path, device="cuda")
 
@@ -136,7 +139,7 @@ def test_there_is_no_estimate_before_every_method_has_run(
     assert estimate.seconds() is None
     timing = Timing(4.0, False, 2.0, 1, 0.0, 0, None, None, "process")
     estimate.finished(Record(cells[0], "done", timing=timing))
-    # two cells are left, each with a fit of its own (another seed): 2 * (2 + 4) seconds
+    # Two cells remain, each with its own fit because of its seed: 2 * (2 + 4) seconds.
     assert estimate.seconds() == 12
 
 
@@ -149,12 +152,12 @@ def test_the_estimate_uses_an_earlier_run_until_this_one_has_times(
     ready = prepared(write_suite(SUITE + "seeds: [0, 1, 2]\n"), tmp_path)
     cells = ready.plan.cells
     assert list(ready.earlier_records()) == []
-    before = Timing(4.0, False, 2.0, 1, 0.0, 0, None, None, "process")
-    ready.store.write(Record(cells[0], "failed", timing=before), None, [])
+    earlier = Timing(4.0, False, 2.0, 1, 0.0, 0, None, None, "process")
+    ready.store.write(Record(cells[0], "failed", timing=earlier), None, [])
     estimate = Estimate(cells)
     for record in ready.earlier_records():
         estimate.learn(record)
     assert estimate.seconds() == 3 * (2 + 4)
-    now = dataclasses.replace(before, fit_seconds=1.0, stylize_seconds=0.5)
-    estimate.finished(Record(cells[0], "done", timing=now))
+    this_run = dataclasses.replace(earlier, fit_seconds=1.0, stylize_seconds=0.5)
+    estimate.finished(Record(cells[0], "done", timing=this_run))
     assert estimate.seconds() == 2 * (0.5 + 1)

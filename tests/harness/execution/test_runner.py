@@ -1,118 +1,28 @@
-"""Cell -> Outcome, with a method that fails in many ways."""
+"""The records and images of single cells, with a method that fails in many ways."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from harness import encoders
-from harness.errors import Diverged
-from harness.execution.batch_runner import execute_batch
-from harness.execution.jobs import Job, Outcome
-from harness.execution.machine import memory_estimate
 from harness.execution.runner import Runner
 from harness.metrics.ssim import Ssim
-from harness.plan import Resources
-from harness.protocols import Method, Step
-from harness.records import Cell, ImageUse
-from harness.registry import METHODS
-from harness.resources.downloads import Network
-from harness.resources.images import to_png
-from harness.resources.weights import WeightsStore
+from harness.resources.images import to_png, to_tensor
+from tests.helpers.faults.faulty_cells import FITS, job, pixels_of
 
-FITS: list[str] = []
-
-
-@dataclass(frozen=True, kw_only=True)
-class Faulty(Method):
-    """Behaves as its parameter says."""
-
-    version: ClassVar[int] = 1
-    how: str = "well"
-
-    def fit(self, style: Any, context: Any) -> Any:
-        FITS.append(self.how)
-        if self.how == "diverges in fit":
-            context.on_step(Step(1, 2, {"total": math.inf}))
-            raise Diverged(1, None)
-
-        def stylize(content: torch.Tensor, context: Any) -> torch.Tensor:
-            if self.how == "raises":
-                raise ValueError("no such brush")
-            if self.how == "returns nan":
-                return content * math.nan
-            if self.how == "returns another size":
-                return content[..., :-1]
-            if self.how == "runs out of memory":
-                raise torch.OutOfMemoryError("CUDA out of memory")
-            if self.how == "diverges":
-                context.on_step(Step(1, 2, {"total": 1.0}))
-                raise Diverged(2, content * 0.5)
-            if self.how == "warns":
-                import warnings
-
-                warnings.warn("mind the varnish", stacklevel=1)
-            return content * 2 - 0.25  # out of gamut: to be clamped
-
-        return stylize
-
-
-ENCODER, _ = encoders.find("random", WeightsStore(Network(offline=True), {}))
-
-
-@pytest.fixture(autouse=True)
-def _registered() -> Iterator[None]:
-    METHODS.names()
-    METHODS._classes["faulty"] = METHODS.register("faulty")(Faulty)
-    FITS.clear()
-    yield
-    del METHODS._classes["faulty"]
-
-
-@pytest.fixture(scope="module")
-def runner() -> Runner:
-    return Runner(
-        Resources(
-            encoder=ENCODER,
-            encoder_files={ENCODER.sha256: None},
-            device="cpu",
-            precision="float32",
-            metrics=(Ssim(),),
-        )
-    )
-
-
-def job(how: str, content: str = "c", **params: Any) -> Job:
-    rng = np.random.default_rng(0)
-    images = {n: ImageUse(n, f"sha-{n}", "here") for n in (content, "s")}
-    method = params.pop("method", "faulty")
-    given = params if method != "faulty" else {"how": how}
-    cell = Cell("s", "v", "v", method, 1, given, {}, images[content], images["s"], 32, 0,
-                ENCODER, "float32", "cpu")  # fmt: skip
-    pixels = rng.integers(0, 256, (24, 32, 3), dtype=np.uint8)
-    return Job(cell, pixels, pixels[::-1].copy())
-
-
-def pixels_of(outcome: Outcome) -> Any:
-    assert outcome.pixels is not None
-    return outcome.pixels
+pytestmark = pytest.mark.usefixtures("faulty")
 
 
 def test_the_saved_image_is_the_measured_one(runner: Runner) -> None:
-    given = job("well")
-    outcome = runner.execute(given)
-    expected = np.clip(np.round((given.content / 255 * 2 - 0.25) * 255), 0, 255)
+    single_job = job("well")
+    outcome = runner.execute(single_job)
+    expected = np.clip(np.round((single_job.content / 255 * 2 - 0.25) * 255), 0, 255)
     assert np.abs(pixels_of(outcome) - expected).max() <= 1  # float32 against float64 rounding
-    from harness.resources.images import to_tensor
-
-    content, saved = to_tensor(given.content), to_tensor(pixels_of(outcome))
+    content, saved = to_tensor(single_job.content), to_tensor(pixels_of(outcome))
     assert outcome.record.scores[0].value == Ssim()(saved, content, content, None)  # type: ignore[arg-type]
 
 
@@ -141,16 +51,16 @@ def test_only_unexpected_exceptions_keep_their_traceback(runner: Runner) -> None
     bug, plain = (runner.execute(job(how)).record.failure for how in ("raises", "returns nan"))
     assert bug is not None
     assert plain is not None
-    assert "test_runner.py" in bug.traceback
+    assert "faulty_cells.py" in bug.traceback
     assert plain.traceback == ""
 
 
 def test_a_diverged_cell_keeps_its_last_finite_image_its_scores_and_its_curve(
     runner: Runner,
 ) -> None:
-    given = job("diverges")
-    outcome = runner.execute(given)
-    assert np.abs(pixels_of(outcome) - given.content * 0.5).max() <= 1
+    single_job = job("diverges")
+    outcome = runner.execute(single_job)
+    assert np.abs(pixels_of(outcome) - single_job.content * 0.5).max() <= 1
     assert outcome.record.scores[0].value is not None
     assert [p.losses["total"] for p in outcome.trace] == [1.0]
 
@@ -177,8 +87,8 @@ def test_a_warning_becomes_a_note(runner: Runner) -> None:
 
 
 def test_passes_are_counted_and_timed(runner: Runner) -> None:
-    given = job("", method="gatys", iterations=12, optimizer="adam")
-    outcome = runner.execute(given)
+    single_job = job("", method="gatys", iterations=12, optimizer="adam")
+    outcome = runner.execute(single_job)
     timing = outcome.record.timing
     assert timing is not None
     assert timing.passes == len(outcome.trace) == 12
@@ -197,24 +107,24 @@ def test_a_quick_stylization_is_repeated_and_its_median_counts(runner: Runner) -
 
 
 def test_variants_see_the_same_noise(runner: Runner) -> None:
-    from harness.resources.images import to_tensor
-
     def start(optimizer: str) -> Any:
-        made = job(
+        single_job = job(
             "", method="gatys", iterations=1, init="noise", optimizer=optimizer, learning_rate=1e-12
         )
-        return to_tensor(pixels_of(runner.execute(made)))
+        return to_tensor(pixels_of(runner.execute(single_job)))
 
     assert torch.equal(start("adam"), start("lbfgs"))
 
 
 def test_a_stored_image_is_scored_again_without_stylizing(runner: Runner, tmp_path: Any) -> None:
-    given = job("well")
-    outcome = runner.execute(given)
+    single_job = job("well")
+    outcome = runner.execute(single_job)
     (tmp_path / "image.png").write_bytes(to_png(pixels_of(outcome)))
     FITS.clear()
     bare = dataclasses.replace(outcome.record, scores=())
-    again = runner.execute(dataclasses.replace(given, stored=bare, image=tmp_path / "image.png"))
+    again = runner.execute(
+        dataclasses.replace(single_job, stored=bare, image=tmp_path / "image.png")
+    )
     assert again.record.scores == outcome.record.scores
     assert again.pixels is None
     assert FITS == []
@@ -226,48 +136,15 @@ def test_a_stored_fit_is_restored_instead_of_trained(runner: Runner) -> None:
     resources = dataclasses.replace(
         runner.resources, training_files=(skimage_photograph("coffee"),)
     )
-    brief = {"method": "johnson", "steps": 2, "width": 0.25, "batch_size": 1, "crop": 32}
-    first = Runner(resources).execute(job("", **brief))
+    params = {"method": "johnson", "steps": 2, "width": 0.25, "batch_size": 1, "crop": 32}
+    first = Runner(resources).execute(job("", **params))
     assert first.fitted is not None
-    second = Runner(resources).execute(dataclasses.replace(job("", **brief), kept=first.fitted))
+    second = Runner(resources).execute(dataclasses.replace(job("", **params), kept=first.fitted))
     assert second.record.image_sha256 == first.record.image_sha256
     assert second.fitted is None
     assert second.record.timing is not None
     assert second.record.timing.fit_shared
     assert [p.losses for p in second.trace] == [p.losses for p in first.trace]
-
-
-def test_a_batch_gives_each_cell_its_own_record_and_an_even_share_of_the_seconds(
-    runner: Runner,
-) -> None:
-    jobs = [job("", content, method="gatys", iterations=3) for content in ("a", "b")]
-    jobs[1] = dataclasses.replace(jobs[1], content=jobs[1].content[:, ::-1].copy())
-    outcomes = execute_batch(runner, jobs)
-    timings = [outcome.record.timing for outcome in outcomes]
-    assert all(timing is not None for timing in timings)
-    assert [timing.shared_by for timing in timings if timing] == [2, 2]
-    assert timings[0] is not None
-    assert timings[1] is not None
-    assert timings[0].stylize_seconds == timings[1].stylize_seconds
-    assert timings[0].passes == timings[1].passes == 3
-    assert outcomes[0].record.cell.id != outcomes[1].record.cell.id
-    assert not np.array_equal(pixels_of(outcomes[0]), pixels_of(outcomes[1]))
-    for given, outcome in zip(jobs, outcomes, strict=True):
-        alone = runner.execute(given)
-        assert np.abs(pixels_of(alone).astype(int) - pixels_of(outcome)).mean() < 1
-
-
-def test_cells_of_a_failed_batch_run_alone_and_only_the_faulty_one_fails(
-    runner: Runner, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def stylize_batch(self: Faulty, stylizers: Any, contents: Any, contexts: Any) -> torch.Tensor:
-        raise RuntimeError("one cell of the batch is faulty")
-
-    monkeypatch.setattr(Faulty, "stylize_batch", stylize_batch, raising=False)
-    outcomes = execute_batch(runner, [job("well", "a"), job("raises", "b")])
-    assert [outcome.record.status for outcome in outcomes] == ["done", "failed"]
-    assert outcomes[0].record.timing is not None
-    assert outcomes[0].record.timing.shared_by == 1
 
 
 def test_times_come_with_the_calibration_and_the_background_load(
@@ -291,19 +168,19 @@ def test_the_gamut_is_measured_before_clamping_and_kept_on_rescoring(
 ) -> None:
     from harness.metrics.gamut import Gamut
 
-    given = job("well")
-    raw = given.content / 255 * 2 - 0.25
+    single_job = job("well")
+    raw = single_job.content / 255 * 2 - 0.25
     outside = ((raw < 0) | (raw > 1)).any(axis=-1).mean()
-    watching = Runner(dataclasses.replace(runner.resources, metrics=(Gamut(),)))
-    outcome = watching.execute(given)
+    gamut_runner = Runner(dataclasses.replace(runner.resources, metrics=(Gamut(),)))
+    outcome = gamut_runner.execute(single_job)
     (score,) = outcome.record.scores
     assert score.value == pytest.approx(outside)
 
     (tmp_path / "image.png").write_bytes(to_png(pixels_of(outcome)))
-    stored = dataclasses.replace(given, stored=outcome.record, image=tmp_path / "image.png")
-    assert watching.execute(stored).record.scores == (score,)  # measured before clamping
+    stored = dataclasses.replace(single_job, stored=outcome.record, image=tmp_path / "image.png")
+    assert gamut_runner.execute(stored).record.scores == (score,)  # measured before clamping
     bare = dataclasses.replace(outcome.record, scores=())
-    (late,) = watching.execute(dataclasses.replace(stored, stored=bare)).record.scores
+    (late,) = gamut_runner.execute(dataclasses.replace(stored, stored=bare)).record.scores
     assert late.value is None
     assert "--fresh" in late.why_missing
 
@@ -313,25 +190,14 @@ def test_snapshots_of_an_optimisation_approach_its_result(
 ) -> None:
     params = {"iterations": 12, "optimizer": "adam", "style_layers": ["relu1_1"]}
     outcome = runner.execute(job("", method="gatys", init="content", **params))
-    kept = outcome.snapshots
-    assert list(kept) == [1, 2, 5, 10]  # 20 comes after the end
-    assert (kept[1] == job("").content).all()  # the first pass evaluates the start
+    snapshots = outcome.snapshots
+    assert list(snapshots) == [1, 2, 5, 10]  # the run ends before pass 20
+    assert (snapshots[1] == job("").content).all()  # the first pass evaluates the initial image
 
-    def away(image: Any) -> float:
+    def distance(image: Any) -> float:
         return float(np.abs(image.astype(float) - pixels_of(outcome)).mean())
 
-    assert away(kept[1]) > away(kept[5]) > away(kept[10]) > 0
-
-
-def test_cells_of_a_batch_have_their_own_snapshots(runner: Runner) -> None:
-    params = {"iterations": 3, "optimizer": "adam", "style_layers": ["relu1_1"]}
-    both = [job("", name, method="gatys", init="noise", **params) for name in "cd"]
-    together = execute_batch(runner, both)
-    alone = [runner.execute(one) for one in both]
-    for one, other in zip(together, alone, strict=True):
-        assert list(one.snapshots) == [1, 2]
-        assert np.abs(one.snapshots[2].astype(int) - other.snapshots[2]).max() <= 1
-    assert (together[0].snapshots[1] != together[1].snapshots[1]).any()
+    assert distance(snapshots[1]) > distance(snapshots[5]) > distance(snapshots[10]) > 0
 
 
 def test_a_diverged_cell_keeps_its_snapshots(runner: Runner) -> None:
@@ -339,39 +205,3 @@ def test_a_diverged_cell_keeps_its_snapshots(runner: Runner) -> None:
     outcome = runner.execute(job("", method="gatys", style_layers=["relu1_1"], **params))
     assert outcome.record.status == "diverged"
     assert 1 in outcome.snapshots
-
-
-PER_PIXEL = (3 + 24) * 4
-"""Bytes: the input of the convolution, and 24 channels that the ReLU overwrites in place."""
-
-
-def test_the_memory_of_a_pass_is_proportional_to_pixels_and_batch(runner: Runner) -> None:
-    encoder = runner.contexts.encoder(ENCODER)
-    given = job("", method="gatys", style_layers=["relu1_1"], content_layers=[])
-    method = METHODS.build("gatys", given.cell.params)
-    need = memory_estimate.lower_bound(method, encoder, given.cell, torch.zeros(2, 3, 50, 40))
-    assert (need.batch, need.height, need.width) == (2, 50, 40)
-    assert need.bytes == pytest.approx(PER_PIXEL * 2 * 50 * 40, rel=1e-4)
-    trained = METHODS.build("johnson", {"batch_size": 3, "crop": 32, "style_layers": ["relu1_1"],
-                                        "content_layers": ["relu1_1"]})  # fmt: skip
-    need = memory_estimate.lower_bound(trained, encoder, given.cell, torch.zeros(1, 3, 500, 400))
-    assert need.bytes == pytest.approx(
-        PER_PIXEL * 3 * 32 * 32, rel=1e-4
-    )  # whatever the size of the contents
-
-
-def test_a_cell_that_is_too_large_is_skipped_with_the_numbers(
-    runner: Runner, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(memory_estimate, "MIN_CHECKED_BYTES", 0)
-    monkeypatch.setattr("harness.execution.machine.memory_limit.free", lambda: 10_000_000)
-    params = {"iterations": 1, "style_layers": ["relu1_1"], "content_layers": []}
-    assert runner.execute(job("", method="gatys", **params)).record.ok
-    monkeypatch.setattr(
-        "harness.execution.machine.memory_limit.free", lambda: 24 * 32 * PER_PIXEL - 1
-    )
-    record = runner.execute(job("", method="gatys", **params)).record
-    assert record.status == "skipped"
-    assert record.failure is not None
-    assert "1 × 24 × 32 pixels through random in float32" in record.failure.message
-    assert record.failure.traceback == ""

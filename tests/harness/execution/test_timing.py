@@ -11,7 +11,7 @@ from harness.execution.machine import timing
 @pytest.mark.parametrize(
     ("seconds", "runs"),
     [
-        ([1.0, 1.0, 1.0], 2),  # one run is no comparison
+        ([1.0, 1.0, 1.0], 2),  # one run has nothing to agree with
         ([1.0, 0.2, 0.19, 0.2], 3),  # 0.2 and 0.19 differ by a twentieth
         ([0.1, 0.2] * 8, 8),  # never steady: the limit of eight runs
         ([2.0, 1.0, 0.1, 0.1], 3),  # 3.1 s exceed the limit of 3.0 s

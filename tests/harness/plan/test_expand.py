@@ -1,4 +1,4 @@
-"""Which cells a suite has, how they are named, and which of them run again."""
+"""The cells of a suite: their combinations, names and ids, and whether they are reused."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Write = Callable[[str], Path]
 def resources(**changes: Any) -> plan.Resources:
     names = ("coffee", "rocket", "bricks", "grass")
     uses = {n: ImageUse(n, f"sha-{n}", "here", width=600, height=400) for n in names}
-    given: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "contents": {n: uses[n] for n in ("coffee", "rocket")},
         "styles": {n: uses[n] for n in ("bricks", "grass")},
         "encoder": EncoderUse("vgg19", "sha-w", "here", layers=ARCHITECTURES["vgg19"].layers),
@@ -37,7 +37,7 @@ def resources(**changes: Any) -> plan.Resources:
         "precision": "float32",
         "training": TrainingUse("scikit-image", 1, "sha-t"),
     }
-    return plan.Resources(**{**given, **changes})
+    return plan.Resources(**{**fields, **changes})
 
 
 def expand(path: Path, overrides: tuple[str, ...] = (), **changes: Any) -> list[Cell]:
@@ -57,12 +57,12 @@ def test_variants_are_the_product_of_the_axes(write_suite: Write) -> None:
     ]  # fmt: skip
 
 
-def test_one_at_a_time_has_every_level_and_names_what_differs(write_suite: Write) -> None:
+def test_one_at_a_time_has_every_level_and_names_only_the_difference(write_suite: Write) -> None:
     cells = expand(write_suite(SUITE), ("gatys.vary=one-at-a-time",))
     assert variants(cells) == ["identity", "gatys", "gatys[adam]", "gatys[tv_weight=1]"]
 
 
-def test_cells_come_pair_by_pair(write_suite: Write) -> None:
+def test_cells_are_ordered_by_pair(write_suite: Write) -> None:
     cells = expand(write_suite(SUITE))
     assert list(dict.fromkeys(cell.pair for cell in cells)) == [
         "coffee--bricks", "rocket--bricks", "coffee--grass", "rocket--grass",
@@ -91,7 +91,7 @@ def test_an_include_extends_matching_combinations_or_adds_one(write_suite: Write
     assert len(cells) == 20 + 2
 
 
-def test_an_id_is_the_hash_of_all_that_influences_the_result() -> None:
+def test_an_id_is_the_hash_of_everything_that_influences_the_result() -> None:
     import hashlib
     import json
 
@@ -130,11 +130,11 @@ def test_an_override_changes_only_cells_of_its_method(write_suite: Write) -> Non
     assert {c.label for c in after if c.id in before} == {"identity"}
 
 
-WANTED = [Score("ssim", None, "", "higher", "pixels", 1)]
+REQUESTED_SCORES = [Score("ssim", None, "", "higher", "pixels", 1)]
 
 
 def decide(cells: list[Cell], records: dict[str, Record], **more: Any) -> list[str]:
-    found = plan.decide(cells, [], records.get, WANTED, **more)
+    found = plan.decide(cells, [], records.get, REQUESTED_SCORES, **more)
     return [entry.action for entry in found.entries]
 
 
@@ -156,8 +156,8 @@ def test_a_new_version_of_a_metric_scores_the_stored_image_without_stylizing(
 
 def test_an_unavailable_score_does_not_prevent_reuse(write_suite: Write) -> None:
     cell = expand(write_suite(SUITE))[0]
-    wanted = [Score("lpips", None, "", "lower", "none", 1, "no trunk")]
-    found = plan.decide([cell], [], {cell.id: Record(cell, "done")}.get, wanted)
+    requested = [Score("lpips", None, "", "lower", "none", 1, "no trunk")]
+    found = plan.decide([cell], [], {cell.id: Record(cell, "done")}.get, requested)
     assert found.entries[0].action == "reuse"
 
 
@@ -188,7 +188,7 @@ def test_a_missing_layer_is_reported_before_anything_runs(write_suite: Write) ->
         expand(path, overrides, encoder=PARTIAL)
 
 
-def test_a_missing_layer_is_replaced_as_the_method_says(
+def test_a_missing_layer_is_replaced_by_the_stand_in_of_the_method(
     write_suite: Write,
 ) -> None:
     path = write_suite(SUITE)
@@ -207,9 +207,9 @@ exclude: [{method: gatys, optimizer: adam}, {method: gatys, tv_weight: 1.0}]
 
 def test_the_encoder_can_be_an_axis(write_suite: Write) -> None:
     text = ENCODERS.replace("axes: {", "axes: {encoder: [vgg19, compact], ")
-    judge = resources().encoder
+    vgg19 = resources().encoder
     small = EncoderUse("compact", "sha-c", "own", layers=ARCHITECTURES["compact"].layers)
-    cells = expand(write_suite(text), encoders={"vgg19": judge, "compact": small})
+    cells = expand(write_suite(text), encoders={"vgg19": vgg19, "compact": small})
     used = {cell.variant: cell.encoder.sha256 for cell in cells}
     assert used == {
         "identity": "sha-w",
@@ -256,8 +256,8 @@ def test_a_score_through_other_weights_is_measured_again(write_suite: Write) -> 
     old = Score("style_loss", 0.5, "", "lower", "vgg19", lens_sha256="a")
     record = Record(cells[0], "done", scores=(old,))
     for sha256, action in (("a", "reuse"), ("b", "score")):
-        wanted = dataclasses.replace(old, value=None, lens_sha256=sha256)
-        decided = plan.decide(cells, [], lambda _: record, [wanted])
+        requested = dataclasses.replace(old, value=None, lens_sha256=sha256)
+        decided = plan.decide(cells, [], lambda _: record, [requested])
         assert decided.entries[0].action == action
 
 

@@ -1,4 +1,4 @@
-"""The packaged encoder: what its file is, and that it sees styles."""
+"""The packaged encoder `compact`: its file, its features and its training."""
 
 import pytest
 import torch
@@ -19,8 +19,8 @@ MEGABYTE = 1_000_000
 def encoder_of(tensors):
     network = compact.build()
     network.load_state_dict(tensors, assign=True)
-    row = zip(compact.LAYERS, network.features.children(), strict=True)
-    return LayeredEncoder("compact", row, IMAGENET_MEAN, IMAGENET_STD)
+    layers = zip(compact.LAYERS, network.features.children(), strict=True)
+    return LayeredEncoder("compact", layers, IMAGENET_MEAN, IMAGENET_STD)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,8 @@ def encoder(tensors):
 @pytest.fixture(scope="module")
 def noise():
     generator = torch.Generator().manual_seed(0)
-    return torch.rand((1, 3, 48, 64), generator=generator) * 1.6 - 0.3  # as far as optimisers go
+    # Optimizers reach pixels from -0.3 to 1.3.
+    return torch.rand((1, 3, 48, 64), generator=generator) * 1.6 - 0.3
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def gram(features):
     return flat @ flat.mT / flat.shape[2]
 
 
-def apart(encoder, one, other, layer):
+def gram_distance(encoder, one, other, layer):
     a, b = (gram(encoder(image, [layer])[layer]) for image in (one, other))
     return float((a - b).square().sum() / (a.square().sum() * b.square().sum()).sqrt())
 
@@ -65,7 +66,7 @@ def test_the_weights_fit_the_network_exactly(tensors):
     assert not outcome.unexpected_keys
 
 
-def test_its_layers_are_those_of_vgg19_as_far_as_it_goes():
+def test_the_layers_of_compact_are_the_first_layers_of_vgg19():
     expected = (
         "conv1_1 relu1_1 conv1_2 relu1_2 pool1 conv2_1 relu2_1 conv2_2 relu2_2 pool2 conv3_1 "
         "relu3_1 conv3_2 relu3_2 conv3_3 relu3_3 conv3_4 relu3_4"
@@ -87,8 +88,8 @@ def test_the_same_image_gives_the_same_features(encoder, noise):
     assert torch.equal(first, second)
 
 
-def test_its_features_are_on_the_scale_of_vgg19(encoder, paintings):
-    # Root mean squares of VGG-19's features of this very study, scale "imagenet".
+def test_features_have_the_scale_of_vgg19(encoder, paintings):
+    # Root mean squares of VGG-19's features of this study, with the scale "imagenet".
     expected = {
         "relu1_1": 1.10, "relu1_2": 4.53, "relu2_1": 6.84, "relu2_2": 9.02,
         "relu3_1": 9.26, "relu3_2": 9.91, "relu3_3": 16.77, "relu3_4": 29.93,
@@ -102,16 +103,16 @@ def test_its_features_are_on_the_scale_of_vgg19(encoder, paintings):
 @pytest.mark.parametrize("layer", ["relu1_1", "relu2_1", "relu3_1", "relu3_4"])
 def test_two_paintings_are_further_apart_than_two_crops_of_one(encoder, paintings, layer):
     one, other = paintings
-    within = apart(encoder, one[..., :64], one[..., 64:], layer)
-    between = apart(encoder, one, other, layer)
-    # Halves of one are 0.02 to 0.04 apart; the two paintings 0.28 to 0.36 in the first two layers,
-    # 1.1 and 1.3 in the others (VGG-19: 0.03 to 0.05; 0.31 and 0.35; 1.3).
+    within = gram_distance(encoder, one[..., :64], one[..., 64:], layer)
+    between = gram_distance(encoder, one, other, layer)
+    # The distance of two halves is 0.02 to 0.04; that of the paintings is 0.28 to 0.36 in the first
+    # two layers, 1.1 and 1.3 in the others (VGG-19: 0.03 to 0.05; 0.31 and 0.35; 1.3).
     assert between > 5 * within
 
 
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory):
-    """VGG-19's shape to relu3_4 with random weights, drawn as wide as He et al. say."""
+    """VGG-19 up to relu3_4 with random weights of the variance of He et al."""
     generator = torch.Generator().manual_seed(0)
     features = ARCHITECTURES["vgg19"].build().features
     tensors = {}
@@ -135,19 +136,19 @@ def test_distillation_regresses_layer_by_layer_and_then_learns(tmp_path, teacher
     pictures = distill.Pictures(photographs, [], recipe.crop, recipe.seed)
     student, history = distill.distill(teacher, pictures, recipe, tmp_path / "out.safetensors")
     assert [tuple(losses) for losses in history] == [distill.RELUS] * 2
-    # conv1_1 has all the maps it needs; the others do what few maps can. 1 would be nothing at all.
+    # Only conv1_1 has enough maps for an exact result. A prediction of 0 has the error 1.
     assert history[0]["relu1_1"] < 1e-3
     assert all(error < 0.5 for error in history[0].values())
 
     student.save(tmp_path / "out.safetensors")
     crops = torch.cat([pictures.cut() for _ in range(4)])
     own = encoder_of(load_file(tmp_path / "out.safetensors"))
-    for layer, wanted in teacher(crops, distill.RELUS).items():
-        assert float(distill.relative(own(crops, [layer])[layer], wanted)) < 0.5, layer
+    for layer, expected in teacher(crops, distill.RELUS).items():
+        assert float(distill.relative(own(crops, [layer])[layer], expected)) < 0.5, layer
 
 
-def test_regression_finds_the_best_of_its_rank():
-    """Answers of rank 2 in a patch of 3 are found exactly by 2 maps, and not by 1."""
+def test_regression_finds_the_best_map_of_its_rank():
+    """Two maps reproduce targets of rank 2 exactly, and one map does not."""
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(50, 3, dtype=torch.float64, generator=generator)
     two = torch.randn(3, 2, dtype=torch.float64, generator=generator)
@@ -157,5 +158,5 @@ def test_regression_finds_the_best_of_its_rank():
     centred = y - y.mean(0)
     for rank, exact in ((2, True), (1, False)):
         few = directions[:, :rank]
-        got = (x - x.mean(0)) @ best[:-1] @ few @ few.mT
-        assert torch.allclose(got, centred, atol=1e-6) is exact
+        projected = (x - x.mean(0)) @ best[:-1] @ few @ few.mT
+        assert torch.allclose(projected, centred, atol=1e-6) is exact

@@ -34,7 +34,7 @@ def fetch(server: Web, target: Path, sha256: str = SHA256, network: Network | No
     return (network or Network()).fetch(f"{server.url}/a.png", target, sha256)
 
 
-def left_in(folder: Path) -> list[str]:
+def files_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
@@ -42,8 +42,8 @@ def test_a_file_is_downloaded_once(server: Web, tmp_path: Path) -> None:
     target = tmp_path / "cache" / "a.png"
     assert fetch(server, target).read_bytes() == CONTENT
     assert fetch(server, target) == target
-    assert server.asked == ["a.png"]
-    assert left_in(target.parent) == ["a.png"]
+    assert server.requests == ["a.png"]
+    assert files_in(target.parent) == ["a.png"]
 
 
 def test_the_leading_digits_of_a_hash_suffice(server: Web, tmp_path: Path) -> None:
@@ -53,10 +53,10 @@ def test_the_leading_digits_of_a_hash_suffice(server: Web, tmp_path: Path) -> No
 def test_a_wrong_hash_is_rejected_with_both_hashes_and_leaves_no_file(
     server: Web, tmp_path: Path
 ) -> None:
-    wanted = "0" * 64
-    with pytest.raises(HashError, match=rf"has SHA-256 {SHA256} instead of {wanted}"):
-        fetch(server, tmp_path / "cache" / "a", wanted)
-    assert left_in(tmp_path / "cache") == []
+    expected = "0" * 64
+    with pytest.raises(HashError, match=rf"has SHA-256 {SHA256} instead of {expected}"):
+        fetch(server, tmp_path / "cache" / "a", expected)
+    assert files_in(tmp_path / "cache") == []
 
 
 def test_an_existing_file_with_a_wrong_hash_is_kept_without_a_request(
@@ -68,7 +68,7 @@ def test_an_existing_file_with_a_wrong_hash_is_kept_without_a_request(
     with pytest.raises(HashError, match=f"{old} instead of {SHA256}"):
         fetch(server, target)
     assert target.read_bytes() == b"old"
-    assert server.asked == []
+    assert server.requests == []
 
 
 @pytest.mark.parametrize(("code", "attempts"), [(404, 1), (403, 1), (500, 3), (503, 3), (429, 3)])
@@ -79,14 +79,14 @@ def test_error_codes_are_reported_and_temporary_ones_are_retried_three_times(
     kind = AbsentError if code == 404 else SourceError
     with pytest.raises(kind, match=rf"a\.png cannot be fetched: 127\.0\.0\.1 answers {code}"):
         fetch(server, tmp_path / "cache" / "a")
-    assert len(server.asked) == attempts
-    assert left_in(tmp_path / "cache") == []
+    assert len(server.requests) == attempts
+    assert files_in(tmp_path / "cache") == []
 
 
 def test_a_temporary_error_does_not_fail_the_download(server: Web, tmp_path: Path) -> None:
-    def once(answer: web.Answer) -> None:
+    def once(request: web.Request) -> None:
         del server.faults["a.png"]
-        answer.send_error(503)
+        request.send_error(503)
 
     server.faults["a.png"] = once
     assert fetch(server, tmp_path / "a").read_bytes() == CONTENT
@@ -95,15 +95,15 @@ def test_a_temporary_error_does_not_fail_the_download(server: Web, tmp_path: Pat
 def test_an_interrupted_download_is_resumed(server: Web, tmp_path: Path) -> None:
     server.faults["a.png"] = web.cut(after=3000)
     assert fetch(server, tmp_path / "a").read_bytes() == CONTENT
-    assert server.asked == ["a.png", "a.png bytes=3000-"]
+    assert server.requests == ["a.png", "a.png bytes=3000-"]
 
 
 def test_a_server_without_range_requests_starts_the_download_again(
     server: Web, tmp_path: Path
 ) -> None:
-    def whole(answer: web.Answer) -> None:
-        answer.start = 0
-        web.cut(after=3000 if len(server.asked) == 1 else len(CONTENT))(answer)
+    def whole(request: web.Request) -> None:
+        request.start = 0
+        web.cut(after=3000 if len(server.requests) == 1 else len(CONTENT))(request)
 
     server.faults["a.png"] = whole
     assert fetch(server, tmp_path / "a").read_bytes() == CONTENT
@@ -119,8 +119,8 @@ def test_a_partial_file_is_not_used_and_the_next_call_resumes_it(
     assert not target.exists()
     server.faults.clear()
     assert fetch(server, target).read_bytes() == CONTENT
-    assert server.asked[-1] == "a.png bytes=3000-"
-    assert left_in(target.parent) == ["a"]
+    assert server.requests[-1] == "a.png bytes=3000-"
+    assert files_in(target.parent) == ["a"]
 
 
 def test_a_wrong_partial_file_is_discarded(server: Web, tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_an_unresponsive_server_gets_no_further_requests(server: Web, tmp_path: 
     for _ in range(2):
         with pytest.raises(SourceError, match=r"127\.0\.0\.1 does not answer"):
             fetch(server, tmp_path / "a", network=network)
-    assert len(server.asked) == downloads.ATTEMPTS
+    assert len(server.requests) == downloads.ATTEMPTS
 
 
 def test_a_slow_download_succeeds(
@@ -143,7 +143,7 @@ def test_a_slow_download_succeeds(
     monkeypatch.setattr(http_transfer, "MIN_BYTES_PER_SECOND", 1000)
     server.faults["a.png"] = web.trickle(500, 0.05)  # 10,000 bytes a second, for a second
     assert fetch(server, tmp_path / "a").read_bytes() == CONTENT
-    assert server.asked == ["a.png"]
+    assert server.requests == ["a.png"]
 
 
 def test_a_download_below_the_minimum_speed_fails(server: Web, tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_a_host_gets_no_request_after_a_failed_connection(tmp_path: Path) -> Non
 def test_offline_sends_no_request(server: Web, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="--offline was given"):
         fetch(server, tmp_path / "a", network=Network(offline=True))
-    assert server.asked == []
+    assert server.requests == []
 
 
 def test_the_error_names_a_folder_that_cannot_be_written(server: Web, tmp_path: Path) -> None:
@@ -192,8 +192,8 @@ def test_two_processes_download_a_file_once(server: Web, tmp_path: Path) -> None
     assert [done.get(timeout=60), done.get(timeout=60)] == [True, True]
     for process in both:
         process.join()
-    assert server.asked == ["a.png"]
-    assert left_in(tmp_path / "cache") == ["a"]
+    assert server.requests == ["a.png"]
+    assert files_in(tmp_path / "cache") == ["a"]
 
 
 def test_a_killed_download_releases_its_lock(server: Web, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def slim_vgg(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_convolution_layer_is_the_input_of_its_relu(random_encoder: Any, photograph: Any) -> None:
     found = random_encoder(photograph("coffee", 64), ["conv4_2", "relu4_2"])
-    assert found["conv4_2"].min() < 0  # torchvision's in-place ReLU would have made it relu4_2
+    assert found["conv4_2"].min() < 0  # an in-place ReLU would overwrite it with relu4_2
     assert torch.equal(found["conv4_2"].clamp(min=0), found["relu4_2"])
 
 
@@ -72,18 +72,18 @@ def test_average_pooling_changes_features_below_the_pool_and_none_above(
 ) -> None:
     image = photograph("coffee", 64)
     layers = ["relu1_2", "relu2_1"]
-    usual, averaged = (
+    default, averaged = (
         random_encoder(image, layers),
         random_encoder.with_options(pooling="avg")(image, layers),
     )
-    assert torch.equal(usual["relu1_2"], averaged["relu1_2"])
-    assert not torch.allclose(usual["relu2_1"], averaged["relu2_1"])
+    assert torch.equal(default["relu1_2"], averaged["relu1_2"])
+    assert not torch.allclose(default["relu2_1"], averaged["relu2_1"])
 
 
 def test_the_two_scales_differ_by_the_grey_levels_of_one_deviation(
     random_encoder: Any, photograph: Any
 ) -> None:
-    # Without biases the network is positively homogeneous: 57.6 in, 57.6 out.
+    # A network without biases passes on a factor of its input, here 57.6.
     image = photograph("coffee", 64)
     normal = random_encoder(image, ["relu3_1"])["relu3_1"]
     grey = random_encoder.with_options(scale="255")(image, ["relu3_1"])["relu3_1"]
@@ -95,9 +95,8 @@ def test_weights_for_grey_levels_give_features_on_the_same_two_scales(slim_vgg: 
     from safetensors.torch import load_file
 
     tensors = load_file(slim_vgg)
-    tensors["features.0.weight"] *= (
-        GREY_LEVELS  # as Oxford's weights, rescaled for normalised input
-    )
+    # Like Oxford's weights, rescaled for normalized input.
+    tensors["features.0.weight"] *= GREY_LEVELS
     folded = slim_vgg.with_name("folded.safetensors")
     save_file(tensors, folded)
     image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(1))
@@ -158,9 +157,9 @@ def test_truncated_weights_are_reported(slim_vgg: Path, tmp_path: Path, suffix: 
 
     path = tmp_path / f"cut{suffix}"
     torch.save(load_file(slim_vgg), path)
-    whole = slim_vgg.read_bytes() if suffix == ".safetensors" else path.read_bytes()
+    complete = slim_vgg.read_bytes() if suffix == ".safetensors" else path.read_bytes()
     for share in (0.0, 0.01, 0.5, 0.99):
-        path.write_bytes(whole[: int(len(whole) * share)])
+        path.write_bytes(complete[: int(len(complete) * share)])
         with pytest.raises(WeightsError, match=rf"cut\{suffix}"):
             encoders.find("vgg19", weights_store(vgg19=path))
 
@@ -245,8 +244,8 @@ def test_random_weights_depend_only_on_their_seed() -> None:
 
 
 @pytest.mark.parametrize("name", ["vgg19", "vgg16", "squeezenet1_1", "alexnet", "inception_v3"])
-def test_torchvisions_weights_would_fill_every_stage(name: str, tmp_path: Path) -> None:
-    """Check names and shapes with zeros: the real weights need a download."""
+def test_weights_of_torchvision_have_a_stage_for_every_layer(name: str, tmp_path: Path) -> None:
+    """Check names and shapes with zeros, because the real weights need a download."""
     network = ARCHITECTURES[name].build()
     tensors = {
         k: torch.zeros(v.shape) for k, v in network.state_dict().items() if "classifier" not in k

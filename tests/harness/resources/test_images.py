@@ -40,7 +40,7 @@ def test_saved_pixels_are_clamped_and_rounded() -> None:
         ("RGBA", (10, 20, 30, 255), (10, 20, 30)),
         ("LA", (0, 0), (255, 255, 255)),
         ("1", 1, (255, 255, 255)),
-        ("I;16", 257 * 100, (100, 100, 100)),  # 16 bits: 257 is one of 8
+        ("I;16", 257 * 100, (100, 100, 100)),  # 257 in 16 bits is 1 in 8 bits
     ],
 )
 def test_every_mode_becomes_rgb(tmp_path: Path, mode: str, color: Any, expected: Any) -> None:
@@ -71,9 +71,9 @@ def test_cmyk_is_converted_to_rgb(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["x.webp", "x.tiff", "x.bmp", "x.jpg", "x.png"])
 def test_every_usual_format_is_read(tmp_path: Path, name: str) -> None:
-    got = read(saved(tmp_path, Pillow.new("RGB", (16, 20), (200, 100, 50)), name))
-    assert got.size == (16, 20)
-    assert np.abs(np.asarray(got, int) - (200, 100, 50)).max() <= 3  # JPEG and WebP round
+    pixels_read = read(saved(tmp_path, Pillow.new("RGB", (16, 20), (200, 100, 50)), name))
+    assert pixels_read.size == (16, 20)
+    assert np.abs(np.asarray(pixels_read, int) - (200, 100, 50)).max() <= 3  # JPEG and WebP round
 
 
 def test_the_first_frame_of_an_animation_is_read(tmp_path: Path) -> None:
@@ -89,11 +89,11 @@ def test_floating_point_tiffs_keep_their_range(
     tmp_path: Path, values: list[float], expected: int
 ) -> None:
     rows = np.repeat(np.array(values, np.float32), 6)[None].repeat(18, 0)
-    rows[0, 0] = np.nan  # scanners write these
-    got = np.asarray(read(saved(tmp_path, Pillow.fromarray(rows), "x.tiff")))
-    assert got[5, 8].tolist() == [expected] * 3
-    assert got[5, 17].tolist() == [255] * 3
-    assert got[0, 0].tolist() == [0] * 3
+    rows[0, 0] = np.nan  # some scanners write NaN
+    pixels_read = np.asarray(read(saved(tmp_path, Pillow.fromarray(rows), "x.tiff")))
+    assert pixels_read[5, 8].tolist() == [expected] * 3
+    assert pixels_read[5, 17].tolist() == [255] * 3
+    assert pixels_read[0, 0].tolist() == [0] * 3
 
 
 def test_colours_with_a_profile_are_converted(tmp_path: Path) -> None:
@@ -104,8 +104,8 @@ def test_colours_with_a_profile_are_converted(tmp_path: Path) -> None:
     exchanged = srgb.replace(b"rXYZ", b"????").replace(b"gXYZ", b"rXYZ").replace(b"????", b"gXYZ")
     exchanged = exchanged.replace("sRGB".encode("utf-16-be"), "xRGB".encode("utf-16-be"))
     picture = Pillow.new("RGB", (16, 16), (255, 0, 0))
-    got = read(saved(tmp_path, picture, icc_profile=exchanged)).getpixel((1, 1))
-    assert np.abs(np.array(got) - (0, 255, 0)).max() <= 3  # 8 bits on the way through XYZ
+    pixels_read = read(saved(tmp_path, picture, icc_profile=exchanged)).getpixel((1, 1))
+    assert np.abs(np.array(pixels_read) - (0, 255, 0)).max() <= 3  # 8 bits on the way through XYZ
     for no_change in (srgb, b"no profile at all"):
         assert read(saved(tmp_path, picture, icc_profile=no_change)).getpixel((1, 1)) == (255, 0, 0)
 
@@ -114,11 +114,11 @@ def test_broken_files_are_named(tmp_path: Path) -> None:
     noise = Pillow.effect_noise((64, 64), 50).convert("RGB")
     files = {"text.jpg": b"hello", "empty.png": b""}
     for name in ("cut.png", "cut.jpg", "cut.webp", "cut.tiff", "cut.gif"):
-        whole = saved(tmp_path, noise, name).read_bytes()
-        files[name] = whole[: len(whole) // 2]
-        files[name.replace("cut", "head")] = whole[:20]
-    whole = saved(tmp_path, noise, "corrupt.png").read_bytes()
-    files["corrupt.png"] = whole[:200] + bytes(100) + whole[300:]
+        complete = saved(tmp_path, noise, name).read_bytes()
+        files[name] = complete[: len(complete) // 2]
+        files[name.replace("cut", "head")] = complete[:20]
+    complete = saved(tmp_path, noise, "corrupt.png").read_bytes()
+    files["corrupt.png"] = complete[:200] + bytes(100) + complete[300:]
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ImageError, match=rf"{name} cannot be read as an image"):
@@ -129,9 +129,9 @@ def test_any_corruption_gives_an_image_or_an_image_error(tmp_path: Path) -> None
     rng = np.random.default_rng(0)
     noise = Pillow.effect_noise((40, 40), 50).convert("RGB")
     for name in ("x.png", "x.jpg", "x.gif", "x.tiff", "x.webp", "x.bmp"):
-        whole = saved(tmp_path, noise, name).read_bytes()
+        complete = saved(tmp_path, noise, name).read_bytes()
         for _ in range(60):
-            content = bytearray(whole)
+            content = bytearray(complete)
             for at in rng.integers(0, len(content), 5):
                 content[at] = rng.integers(0, 256)
             (tmp_path / name).write_bytes(content)
@@ -157,13 +157,13 @@ def png_of(width: int, height: int) -> bytes:
 def test_a_huge_image_is_rejected_before_decoding(tmp_path: Path) -> None:
     import tracemalloc
 
-    for size, said in (
+    for size, message in (
         (20_000, "has more pixels than the maximum of 64,000,000"),
         (9000, "has 9000 x 9000 pixels"),
     ):
         (tmp_path / "bomb.png").write_bytes(png_of(size, size))
         tracemalloc.start()
-        with pytest.raises(ImageError, match=f"bomb.png {said}"):
+        with pytest.raises(ImageError, match=f"bomb.png {message}"):
             read(tmp_path / "bomb.png")
         assert tracemalloc.get_traced_memory()[1] < 2_000_000
         tracemalloc.stop()

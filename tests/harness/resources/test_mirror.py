@@ -93,11 +93,11 @@ def test_a_web_mirror_gets_one_request_and_its_copy_works_offline(server: Web) -
     server.files["copies/my paint.png"] = RED
     base = f"{server.url}/copies/"
     assert ImageStore(Network(), mirror_at(base)).find(source()).sha256 == sha(RED)
-    assert server.asked == ["copies/MANIFEST.json", "copies/my paint.png"]
+    assert server.requests == ["copies/MANIFEST.json", "copies/my paint.png"]
     closed = Network(offline=True)
     again = ImageStore(closed, mirror_at(base, closed)).find(source())
     assert (again.sha256, again.stand_in) == (sha(RED), None)
-    assert len(server.asked) == 2
+    assert len(server.requests) == 2
 
 
 def test_a_web_mirror_may_have_a_manifest(server: Web) -> None:
@@ -121,7 +121,7 @@ def test_a_web_mirror_with_a_wrong_hash_is_an_error(server: Web) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"),
+    ("fault", "message"),
     [
         (web.status(500), "answers 500"),
         (web.never, "does not answer"),
@@ -131,7 +131,7 @@ def test_a_web_mirror_with_a_wrong_hash_is_an_error(server: Web) -> None:
     ids=["500", "never", "slowly", "cut"],
 )
 def test_a_failing_web_mirror_sets_complaint_and_other_sources_are_used(
-    server: Web, fault: Any, said: str
+    server: Web, fault: Any, message: str
 ) -> None:
     import re
 
@@ -140,10 +140,10 @@ def test_a_failing_web_mirror_sets_complaint_and_other_sources_are_used(
     mirror = mirror_at(server.url)
     used = ImageStore(Network(), mirror).find(source(stand_in="seated-nude"))
     assert used.stand_in == "seated-nude"
-    assert re.search(rf"The mirror {server.url} failed: .*{said}", mirror.complaint)
+    assert re.search(rf"The mirror {server.url} failed: .*{message}", mirror.complaint)
 
 
-def test_weights_come_from_mirrors_too(
+def test_mirrors_provide_weights(
     server: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Mirrors have torchvision's file names; downloads go to TORCH_HOME."""

@@ -22,7 +22,7 @@ def test_auto_selects_bfloat16_if_the_processor_has_it(
     line: str, expected: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     cpuinfo = tmp_path / "cpuinfo"
-    cpuinfo.write_text(f"processor\t: 0\nmodel name\t: a bf16 of sorts\n{line}\n")
+    cpuinfo.write_text(f"processor\t: 0\nmodel name\t: with bf16 in its name\n{line}\n")
     monkeypatch.setattr(precision, "CPUINFO", cpuinfo)
     assert precision.resolve("auto", "cpu") == expected
 
@@ -34,6 +34,6 @@ def test_auto_selects_float32_for_an_unknown_processor(
     assert precision.resolve("auto", "cpu") == "float32"
 
 
-@pytest.mark.parametrize("asked", ["float32", "bfloat16"])
-def test_an_explicit_precision_is_used(asked: str) -> None:
-    assert precision.resolve(asked, "cpu") == asked
+@pytest.mark.parametrize("name", ["float32", "bfloat16"])
+def test_an_explicit_precision_is_used(name: str) -> None:
+    assert precision.resolve(name, "cpu") == name

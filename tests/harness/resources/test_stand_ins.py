@@ -6,8 +6,8 @@ import pytest
 from harness.errors import UnknownNameError
 from harness.resources.stand_ins import STUDIES, paint
 
-SIDE = 96  # a study costs the same 0.2 s from here down: as many strokes, only smaller
-QUICK = "composition-vii", "woman-with-a-hat"  # for what is up to the canvas, not to the study
+SIDE = 96  # smaller studies take the same 0.2 s, since the number of strokes is constant
+QUICK = "composition-vii", "woman-with-a-hat"  # for properties that do not depend on the study
 
 each_study = pytest.mark.parametrize("name", STUDIES)
 quick_studies = pytest.mark.parametrize("name", QUICK)
@@ -37,13 +37,13 @@ def test_same_arguments_give_same_pixels(name, pictures):
 @quick_studies
 def test_another_seed_gives_another_picture(name, pictures):
     apart = np.abs(pictures[name].astype(int) - paint(name, SIDE, SIDE, seed=1)).mean()
-    # Another weave alone (4 % of a mid grey of 128) is 2 / sqrt(pi) * 0.04 * 128 = 5.8 levels
-    # apart; other strokes in these two are 49 and 67 apart.
+    # Another weave alone (4 % of a mid grey of 128) changes 2 / sqrt(pi) * 0.04 * 128 = 5.8 levels;
+    # other strokes change 49 and 67 levels in these two studies.
     assert apart > 20
 
 
 @pytest.mark.parametrize(("width", "height"), [(67, 101), (131, 65)])
-def test_any_size_gives_that_size_in_plain_uint8(width, height):
+def test_a_picture_has_the_requested_size_in_writeable_uint8(width, height):
     picture = paint(QUICK[0], width, height)
     assert (height, width, 3) == picture.shape
     assert np.uint8 == picture.dtype
@@ -52,13 +52,13 @@ def test_any_size_gives_that_size_in_plain_uint8(width, height):
 
 
 @quick_studies
-def test_a_study_looks_alike_at_every_size(name, pictures):
+def test_a_study_has_the_same_strokes_at_every_size(name, pictures):
     half = SIDE // 2
     halved = pictures[name].reshape(half, 2, half, 2, 3).mean((1, 3))  # 2 x 2 pixels to one
-    alike = np.corrcoef(halved.ravel(), paint(name, half, half).ravel())[0, 1]
-    # The same strokes in the same places correlate by 0.90 and 0.97, since the finest are lost in
-    # half the pixels; those of two seeds by 0.07 and 0.42.
-    assert alike > 0.8
+    correlation = np.corrcoef(halved.ravel(), paint(name, half, half).ravel())[0, 1]
+    # The correlation is 0.90 and 0.97, because half the pixels lose the finest strokes; that of two
+    # seeds is 0.07 and 0.42.
+    assert correlation > 0.8
 
 
 @each_study
@@ -72,7 +72,7 @@ def test_every_ninth_of_a_study_has_fine_texture(name, pictures):
     grey = pictures[name].mean(-1)
     steps = ninths(np.abs(np.diff(grey, axis=0, append=grey[-1:])), np.mean)
     # A ramp over 100 levels down the ninth has steps of 100 / 32 = 3.1; noise of standard
-    # deviation 3 has steps of 3 * 2 / sqrt(pi) = 3.4. Brush-work must exceed either.
+    # deviation 3 has steps of 3 * 2 / sqrt(pi) = 3.4. Strokes must exceed both.
     assert steps.min() > 3.5
 
 
@@ -82,7 +82,7 @@ def test_palettes_are_pairwise_distinct(pictures):
         return np.bincount(coarse @ [16, 4, 1], minlength=64) / len(coarse)
 
     palettes = {name: palette(picture) for name, picture in pictures.items()}
-    apart = {  # half the sum of |differences|: 0 is the same palette, 1 has nothing in common
+    apart = {  # half the sum of |differences|: 0 for equal palettes, 1 for disjoint ones
         (one, two): np.abs(palettes[one] - palettes[two]).sum() / 2
         for one, two in combinations(palettes, 2)
     }

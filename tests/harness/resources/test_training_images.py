@@ -33,7 +33,7 @@ def test_crops_are_square_and_depend_on_the_generator(folder: Path) -> None:
 def test_crops_have_the_scale_of_the_suite_up_to_zoom_times_that(tmp_path: Path) -> None:
     ramp = np.tile(np.arange(240, dtype=np.uint8)[None, :, None], (160, 1, 3))
     Pillow.fromarray(ramp).save(tmp_path / "ramp.png")
-    crops = Crops([tmp_path / "ramp.png"], 32, 60)  # four pixels of the file to one of the suite
+    crops = Crops([tmp_path / "ramp.png"], 32, 60)  # one pixel of the suite is four of the file
     batch = next(crops.batches(64, torch.Generator().manual_seed(0))) * 255
     slopes = (batch[:, 0, 16, 28] - batch[:, 0, 16, 4]).abs() / 24
     assert 4 / ZOOM - 0.1 < float(slopes.min()) < 2.5
@@ -51,11 +51,11 @@ def test_photographs_that_are_too_small_are_enlarged(
     assert bool((batch[:, 0] == 1).all())
 
 
-def test_every_photograph_comes_equally_often(folder: Path) -> None:
+def test_every_photograph_is_used_equally_often(folder: Path) -> None:
     crops = Crops(TrainingSet.find(folder).files, 32, 40)
     batches = crops.batches(2, torch.Generator().manual_seed(0))
-    seen = [round(float(crop.mean() * 255)) for _ in range(5) for crop in next(batches)]
-    assert sorted(seen) == sorted([10, 20, 30, 40, 50] * 2)  # ten crops: each of five twice
+    levels = [round(float(crop.mean() * 255)) for _ in range(5) for crop in next(batches)]
+    assert sorted(levels) == sorted([10, 20, 30, 40, 50] * 2)  # ten crops of five photographs
 
 
 def test_a_training_set_is_identified_by_its_bytes(folder: Path) -> None:

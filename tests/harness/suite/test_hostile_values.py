@@ -29,7 +29,7 @@ def test_tags_are_rejected_everywhere(value: str, write_suite: Write) -> None:
     for old in ("good", "[64]", "3"):
         assert "is not a plain" in mistakes(write_suite(GOOD.replace(old, f"{value} ", 1)))
     assert ":10:3 " in mistakes(write_suite(f"{GOOD}? {value}\n: 1\n"))
-    assert "is not a plain" in mistakes(write_suite(GOOD), given=(f"sizes={value}",))
+    assert "is not a plain" in mistakes(write_suite(GOOD), overrides=(f"sizes={value}",))
 
 
 @pytest.mark.parametrize(
@@ -195,12 +195,12 @@ def test_a_downloaded_file_stays_in_its_folder(url: str, tmp_path: Path) -> None
 )  # fmt: skip
 def test_an_invalid_override_is_named(override: str, write_suite: Write) -> None:
     for text in (GOOD, GOOD.replace("methods:\n  gatys", "methods: 5\nprofiles")):
-        found = mistakes(write_suite(text), given=(override,))
+        found = mistakes(write_suite(text), overrides=(override,))
         assert f"--set {override[:200]}" in found
 
 
 def test_an_override_can_set_a_name_of_digits(write_suite: Write) -> None:
-    cells = plan_suite(write_suite(GOOD), given=("contents.2016={builtin: rocket}",))
+    cells = plan_suite(write_suite(GOOD), overrides=("contents.2016={builtin: rocket}",))
     assert [cell.content.name for cell in cells] == ["coffee", "2016"]
 
 

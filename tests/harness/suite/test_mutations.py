@@ -58,10 +58,8 @@ def test_every_mutation_gives_a_plan_or_a_message_with_its_position(
     kind: str, tmp_path: Path
 ) -> None:
     found = count_outcomes(kind, tmp_path, TRIALS[kind][1])
-    assert set(found) == {
-        "planned",
-        "rejected",
-    }  # else mutations are too weak or strong
+    # With only one outcome, the mutations would be too weak or too strong.
+    assert set(found) == {"planned", "rejected"}
 
 
 @pytest.mark.slow

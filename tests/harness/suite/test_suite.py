@@ -29,7 +29,7 @@ def problems(path: Path, **more: Any) -> list[str]:
     return [f"{p.where.removeprefix(str(path))} {p.what}" for p in caught.value.problems]
 
 
-def test_a_good_suite_loads(write_suite: Write) -> None:
+def test_a_valid_suite_loads(write_suite: Write) -> None:
     loaded = suite.load(write_suite(GOOD))
     assert loaded.pairs == [("coffee", "bricks")]
     assert loaded.methods[0].axes == {"optimizer": ["adam", "lbfgs"]}
@@ -66,7 +66,7 @@ metrics: [ssim, lpip]
         assert any(p.startswith(start) and p.endswith(end) for p in found), (start, found)
 
 
-def test_carets_mark_the_value(write_suite: Write) -> None:
+def test_carets_mark_the_invalid_value(write_suite: Write) -> None:
     path = write_suite(GOOD.replace("lbfgs", "lbgfs"))
     with pytest.raises(SuiteError) as caught:
         suite.load(path)

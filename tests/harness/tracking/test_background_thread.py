@@ -13,24 +13,14 @@ from mlflow import MlflowClient
 from PIL import Image as Pillow
 
 from harness.errors import TrackingError
-from harness.records import Cell, EncoderUse, ImageUse, Record, Run, Score, TracePoint
+from harness.records import Record, TracePoint
 from harness.resources.images import read, to_png
 from harness.store import Store
 from harness.tracking import background_thread, saved_views
 from harness.tracking import tracker as tracking
 from harness.tracking.background_thread import BackgroundTracker
 from harness.tracking.run_payload import RunPayload
-
-ENCODER = EncoderUse("e", "w", "o")
-
-
-def record(seed: int) -> Record:
-    image = ImageUse("x", "sha", "here")
-    cell = Cell(
-        "s", "v", "v", "gatys", 1, {"a": 1}, {}, image, image, 64, seed, ENCODER, "float32", "cpu"
-    )
-    scores = (Score("ssim", 0.5, "", "higher", "pixels"),)
-    return Record(cell, "done", scores, started="2026-01-01T00:00:00+00:00")
+from tests.helpers.tracking.tracked_store import record, run_of, runs
 
 
 @pytest.fixture
@@ -49,17 +39,6 @@ def store(tmp_path: Path) -> Store:
 @pytest.fixture
 def uri(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'mlflow.db'}"
-
-
-def runs(uri: str, experiment: str = "s") -> list[Any]:
-    client = MlflowClient(tracking_uri=uri)
-    found = client.get_experiment_by_name(experiment)
-    return list(client.search_runs([found.experiment_id])) if found else []
-
-
-def run_of(store: Store) -> Run:
-    cells = tuple(record(seed).cell.id for seed in range(5))
-    return Run("s", "", "", cells, (), ("ssim",), ENCODER, "cpu", "float32")
 
 
 def finish(tracker: BackgroundTracker, store: Store) -> None:
@@ -124,12 +103,12 @@ def test_stop_drops_pending_records_and_sync_sends_them(
     store: Store, uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started, go_on = threading.Event(), threading.Event()
-    honest = tracking.Tracker.cell
+    original = tracking.Tracker.cell
 
     def slow(self: tracking.Tracker, record: Record) -> None:
         started.set()
         go_on.wait(60)
-        honest(self, record)
+        original(self, record)
 
     monkeypatch.setattr(tracking.Tracker, "cell", slow)
     tracker = BackgroundTracker(store, uri, pytest.fail)
@@ -138,10 +117,8 @@ def test_stop_drops_pending_records_and_sync_sends_them(
     assert started.wait(60)
     threading.Timer(0.2, go_on.set).start()
     assert tracker.stop() == 4
-    assert [run.data.params["seed"] for run in runs(uri)] == [
-        "0"
-    ]  # the record that was being sent is complete
-    monkeypatch.setattr(tracking.Tracker, "cell", honest)
+    assert [run.data.params["seed"] for run in runs(uri)] == ["0"]  # the record that was being sent
+    monkeypatch.setattr(tracking.Tracker, "cell", original)
     again = tracking.Tracker(store, uri)
     for seed in range(5):
         again.cell(record(seed))
@@ -179,17 +156,17 @@ def test_images_have_the_same_names_and_previews_as_those_of_mlflow(
     run_id = client.create_run(experiment).info.run_id
     picture = Pillow.new("RGB", (300, 200), "red")
     client.log_image(run_id, picture, key="coffee--wave", step=3)
-    theirs = [Path(file.path) for file in client.list_artifacts(run_id, "images")]
+    reference = [Path(file.path) for file in client.list_artifacts(run_id, "images")]
     payload = RunPayload(tmp_path / "payload")
     payload.folder.mkdir()
     payload.image(picture, "coffee--wave", 3)
-    ours = list((payload.folder / "images").iterdir())
+    own = list((payload.folder / "images").iterdir())
 
     def shape(path: Path) -> tuple[str, ...]:
         key, step, number, timestamp, _, _, *rest = path.name.split("+")
         return (key, step, number, timestamp, *rest, path.suffix)
 
-    assert sorted(map(shape, ours)) == sorted(map(shape, theirs))
+    assert sorted(map(shape, own)) == sorted(map(shape, reference))
     assert payload.tags.items() <= client.get_run(run_id).data.tags.items()
 
     def sizes(folder: Path) -> list[tuple[int, int]]:
@@ -218,9 +195,8 @@ def test_cells_wait_for_the_connection_but_not_if_it_fails(
     tracker.wait_until_connected()
     assert {experiment.name for experiment in MlflowClient(uri).search_experiments()} >= {"s"}
     tracker.stop()
-    BackgroundTracker(
-        store, "", pytest.fail
-    ).wait_until_connected()  # without tracking it returns at once
+    without_tracking = BackgroundTracker(store, "", pytest.fail)
+    without_tracking.wait_until_connected()  # returns immediately
     warnings: list[str] = []
 
     def refused(uri: str) -> MlflowClient:
@@ -266,16 +242,15 @@ def test_errors_while_writing_views_are_logged_and_new_views_replace_only_ours(
         broken.setattr(MlflowClient, "set_experiment_tag", refuse)
         send()
     client = MlflowClient(tracking_uri=uri)
-    assert (
-        len(runs(uri, "s-summary")) == 2
-    )  # the variant, and the page that is sent after the views
+    # One run of the variant, and one of the page, which is sent after the views.
+    assert len(runs(uri, "s-summary")) == 2
     (message,) = [entry for entry in caplog.records if entry.name.startswith("harness")]
     assert message.levelno == logging.DEBUG
     assert "no tags today" in str(message.exc_info)
     assert views("s") == views("s-summary") == {}
 
     summary = client.get_experiment_by_name("s-summary").experiment_id
-    for key in ("1795", "nst-pairs-4"):  # a view of a user, and one of ours for more variants
+    for key in ("1795", "nst-pairs-4"):  # a view of a user, and one of nstbench for more variants
         tag = json.dumps({"name": "by hand", "createdAt": 1, "state": "{}"})
         client.set_experiment_tag(summary, saved_views.TAG + key, tag)
     for _ in range(2):

@@ -13,11 +13,19 @@ import pytest
 
 from harness.store import Store
 from harness.tracking import pull as mlflow_pull
-from tests.harness.tracking.test_pull import SEEDS, fill, pull, send
-from tests.harness.tracking.test_server_faults import assert_exactly_once
-from tests.helpers import postgres_server
 from tests.helpers.command_line import nstbench
-from tests.helpers.mlflow_server import Server, after, lose, proxied, serving, status, well
+from tests.helpers.tracking import postgres_server
+from tests.helpers.tracking.mlflow_server import (
+    Server,
+    after,
+    drop_request,
+    no_faults,
+    running_proxy,
+    running_server,
+    status,
+)
+from tests.helpers.tracking.shared_results import SEEDS, fill, pull, send
+from tests.helpers.tracking.tracked_store import assert_exactly_once
 
 SUITE = """\
 version: 1
@@ -38,16 +46,11 @@ RUNS_BEFORE_KILL = 6
 """Runs, of 28 in all, whose metrics the server has when it is killed."""
 
 
-@pytest.fixture(autouse=True)
-def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with (
         postgres_server.running() as backend,
-        serving(Server(tmp_path_factory.mktemp("server"), backend=backend)) as server,
+        running_server(Server(tmp_path_factory.mktemp("server"), backend=backend)) as server,
     ):
         yield server
 
@@ -94,18 +97,18 @@ def test_two_concurrent_runs_survive_a_killed_server_and_pull_rebuilds_both_stor
         assert "Traceback" not in output
     server.wait()
     for store in stores:
-        done = nstbench("sync", store.suite, "--out", store.root.parent, "--tracking-uri", uri)
-        assert done.returncode == 0, done.stderr
+        result = nstbench("sync", store.suite, "--out", store.root.parent, "--tracking-uri", uri)
+        assert result.returncode == 0, result.stderr
         records = store.all_records()
         assert len(records) == CELLS
         assert_exactly_once(uri, store, records)
 
     env, colleague = {"MLFLOW_TRACKING_URI": uri}, tmp_path / "colleague"
     for store in stores:
-        done = nstbench("pull", store.suite, "--out", colleague, env=env)
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert f"cells: {CELLS} copied, 0 already present; runs: 1 copied" in done.stdout
-        assert "new contents of a trained style train again" in done.stdout
+        result = nstbench("pull", store.suite, "--out", colleague, env=env)
+        assert result.returncode == 0, result.stdout + result.stderr
+        assert f"cells: {CELLS} copied, 0 already present; runs: 1 copied" in result.stdout
+        assert "new contents of a trained style train again" in result.stdout
         assert tree(colleague / store.suite) == tree(store.root)
     plan = nstbench("plan", tmp_path / "morning.yaml", "--out", colleague, "--offline")
     assert f"0 to run, {CELLS} reused" in plan.stdout
@@ -117,26 +120,29 @@ def test_an_interrupted_pull_keeps_what_it_copied_and_the_next_one_continues(
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     monkeypatch.setattr(mlflow_pull, "WORKERS", 1)  # one cell after another
-    theirs, ours = Store(tmp_path / "theirs", "artists"), Store(tmp_path / "ours", "artists")
-    fill(theirs, range(SEEDS), "2026-02-01T00:00:00+00:00")
-    send(theirs, f"http://127.0.0.1:{server.port}")
-    with proxied(server.port) as proxy:
-        proxy.plan = after(40, lose)  # of some ten for each cell
-        done = pull(tmp_path / "ours", proxy.url)
-        assert (done.exit_code, type(done.exception)) == (2, SystemExit), done.output
-        assert f"MLflow at {proxy.url}: " in done.stderr
-        stored = len(ours.all_records())
+    colleague, local = (
+        Store(tmp_path / "colleague", "artists"),
+        Store(tmp_path / "local", "artists"),
+    )
+    fill(colleague, range(SEEDS), "2026-02-01T00:00:00+00:00")
+    send(colleague, f"http://127.0.0.1:{server.port}")
+    with running_proxy(server.port) as proxy:
+        proxy.plan = after(40, drop_request)  # about ten requests per cell
+        result = pull(tmp_path / "local", proxy.url)
+        assert (result.exit_code, type(result.exception)) == (2, SystemExit), result.output
+        assert f"MLflow at {proxy.url}: " in result.stderr
+        stored = len(local.all_records())
         assert 0 < stored < SEEDS - 2  # the store keeps what was copied
         refused = iter([status(403)])
         proxy.plan = lambda _, request: next(refused, None) if "trace.csv" in request else None
-        done = pull(tmp_path / "ours", proxy.url)
-        assert done.exit_code == 3, done.output
-        assert f"cells: {SEEDS - stored - 1} copied, {stored} already present" in done.stdout
-        (line,) = (line for line in done.stdout.splitlines() if line.startswith("! left out"))
+        result = pull(tmp_path / "local", proxy.url)
+        assert result.exit_code == 3, result.output
+        assert f"cells: {SEEDS - stored - 1} copied, {stored} already present" in result.stdout
+        (line,) = (line for line in result.stdout.splitlines() if line.startswith("! left out"))
         assert "403" in line
-        proxy.plan = well
-        done = pull(tmp_path / "ours", proxy.url)
-        assert done.exit_code == 0, done.output
-        assert f"cells: 1 copied, {SEEDS - 1} already present; runs: 0 copied" in done.stdout
-        assert tree(ours.root).keys() == tree(theirs.root).keys()
+        proxy.plan = no_faults
+        result = pull(tmp_path / "local", proxy.url)
+        assert result.exit_code == 0, result.output
+        assert f"cells: 1 copied, {SEEDS - 1} already present; runs: 0 copied" in result.stdout
+        assert tree(local.root).keys() == tree(colleague.root).keys()
         assert proxy.writes == []  # a pull only reads

@@ -40,9 +40,8 @@ def state_of(view: View) -> dict[str, Any]:
     state: dict[str, Any] = json.loads(zlib.decompress(base64.b64decode(packed)))
     sections = {section["uuid"] for section in state["compareRunSections"]}
     charts = state["compareRunCharts"]
-    assert {
-        chart["metricSectionId"] for chart in charts
-    } == sections  # no section is empty, no chart without a section
+    # No section is empty, and every chart has a section.
+    assert {chart["metricSectionId"] for chart in charts} == sections
     assert len({chart["uuid"] for chart in charts}) == len(charts)
     return state
 

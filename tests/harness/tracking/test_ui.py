@@ -21,6 +21,7 @@ from harness.store import Store
 from harness.tracking import ui
 from harness.tracking.tracker import Tracker
 from tests.helpers.browser import launched
+from tests.helpers.tracking.mlflow_server import free_port
 
 PATIENCE = 60_000
 """Timeout in milliseconds for one step of the UI on a busy machine."""
@@ -28,10 +29,8 @@ PATIENCE = 60_000
 
 @pytest.fixture
 def port() -> int:
-    """Return a free port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A free port."""
+    return free_port()
 
 
 def test_a_missing_database_is_an_error_and_is_not_created(tmp_path: Path, port: int) -> None:
@@ -50,18 +49,19 @@ def test_a_port_in_use_is_an_error_that_suggests_another(tmp_path: Path) -> None
     database = tmp_path / "mlflow.db"
     database.touch()
     with socket.create_server(("127.0.0.1", 0)) as server:
-        taken = server.getsockname()[1]
+        used_port = server.getsockname()[1]
         with pytest.raises(
-            UsageError, match=rf"Port {taken} of 127\.0\.0\.1 .*`--port \d+` selects"
+            UsageError, match=rf"Port {used_port} of 127\.0\.0\.1 .*`--port \d+` selects"
         ):
-            ui.check(f"sqlite:///{database}", taken)
-    ui.check(f"sqlite:///{database}", taken)
-    assert len(list(ui.links(f"sqlite:///{database}", taken))) == 1  # no views: no tables
+            ui.check(f"sqlite:///{database}", used_port)
+    ui.check(f"sqlite:///{database}", used_port)
+    # The empty database has no views.
+    assert len(list(ui.links(f"sqlite:///{database}", used_port))) == 1
 
 
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
-    """Return a folder with two variants of two pairs, in a store and in MLflow."""
+    """A folder with two variants of two pairs, in a store and in MLflow."""
     store, records = Store(tmp_path, "s"), []
     style = ImageUse("wave", "w", "here")
     for variant, content in product(("adam", "lbfgs"), ("cat", "cup")):
@@ -132,4 +132,4 @@ def wait_for(url: str) -> None:
             time.sleep(0.5)
         else:
             return
-    pytest.fail(f"{url} does not answer")
+    pytest.fail(f"{url} does not respond")

@@ -1,1 +1,1 @@
-"""Other people's code, run as it is from a checkout of theirs: only paths and weights are ours."""
+"""Other projects' code, run unchanged from their checkouts, with our paths and weights."""

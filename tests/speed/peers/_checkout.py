@@ -1,4 +1,4 @@
-"""Importing a peer from its checkout, and giving it weights without a download."""
+"""Import the code of a peer from its checkout, and provide weights without a download."""
 
 from __future__ import annotations
 
@@ -15,28 +15,32 @@ import torch
 import torchvision
 
 
-def imported(folder: Path, module: str) -> Any:
-    """Import a peer's module, its folder first on the path; say what is missing.
+class BudgetReached(Exception):  # noqa: N818 - not an error
+    """Ends the loop of a peer, whose number of iterations is fixed in its code."""
+
+
+def import_from(folder: Path, module: str) -> Any:
+    """Import a module of a peer, with its folder first on the path.
 
     Raises:
-        SystemExit: The folder is no checkout of the peer, or something that it needs is missing.
+        SystemExit: The folder is not a checkout of the peer, or a package that it needs is missing.
     """
     sys.path.insert(0, str(folder))
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise SystemExit(
-            f"{folder} cannot be used: {error}. Give the root of a checkout with --peer; "
-            "gordicaleksa's needs opencv-python-headless and matplotlib besides."
+            f"{folder} cannot be used: {error}. Pass the root of a checkout to --peer; "
+            "gordicaleksa's also needs the packages opencv-python-headless and matplotlib."
         ) from None
     finally:
         sys.path.remove(str(folder))
 
 
-def give_weights(name: str, tensors: dict[str, torch.Tensor] | None) -> None:
-    """Have `torchvision.models.<name>` return a network with our tensors, whatever is asked.
+def replace_weights(name: str, tensors: dict[str, torch.Tensor] | None) -> None:
+    """Replace `torchvision.models.<name>` by a function that returns a network with `tensors`.
 
-    Without tensors its weights are random, drawn from seed 0: they take the same time.
+    Layers without a tensor have random weights from seed 0, which take the same time.
     """
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -47,7 +51,7 @@ def give_weights(name: str, tensors: dict[str, torch.Tensor] | None) -> None:
 
 
 @contextlib.contextmanager
-def silent() -> Iterator[None]:
-    """Let a peer print as it likes, into nothing: printing is part of its loop."""
-    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stdout(nowhere):
+def discarded_output() -> Iterator[None]:
+    """Discard what a peer prints; printing stays part of its time."""
+    with Path(os.devnull).open("w") as null, contextlib.redirect_stdout(null):
         yield

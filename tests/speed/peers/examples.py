@@ -1,7 +1,8 @@
-"""pytorch/examples @77f55b9, fast_neural_style: training and using a transformer net."""
+"""pytorch/examples @77f55b9, fast_neural_style: train and use a transformer net."""
 
 from __future__ import annotations
 
+import contextlib
 import time
 from argparse import Namespace
 from pathlib import Path
@@ -9,80 +10,81 @@ from typing import Any
 
 import torch
 
-from tests.speed.peers._checkout import give_weights, imported, silent
+from tests.speed.peers._checkout import (
+    BudgetReached,
+    discarded_output,
+    import_from,
+    replace_weights,
+)
 
 
-class _Enough(Exception):  # noqa: N818 - not an error
-    """Their training ends with its epochs. This ends it earlier."""
+class TrainingTrace:
+    """The parameters before and after a training, and the end times of its steps."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []  # of the performance counter, at the end of each step
+        self.start: list[torch.Tensor] = []
+        self.parameters: list[torch.Tensor] = []
 
 
 class Examples:
-    """Their scripts as they stand; training stops after so many steps.
+    """Their unchanged scripts.
 
     Args:
         checkout: Root of their repository, or its folder fast_neural_style.
-        weights: Of VGG-16, in torchvision's names; layers that are missing are random.
+        weights: Weights of VGG-16 with torchvision's names; missing layers are random.
     """
 
     def __init__(self, checkout: Path, weights: dict[str, torch.Tensor] | None = None) -> None:
-        give_weights("vgg16", weights)
+        replace_weights("vgg16", weights)
         scripts = sorted(checkout.glob("**/neural_style/neural_style.py"))
         folder = scripts[0].parent if scripts else checkout
-        self.script = imported(folder, "neural_style")
+        self.script = import_from(folder, "neural_style")
 
-    def train(self, photographs: Path, style: Path, size: int, steps: int, out: Path) -> Trained:
-        """Run their training from seed 42 for so many steps.
+    def train(
+        self, photographs: Path, style: Path, size: int, steps: int, out: Path
+    ) -> TrainingTrace:
+        """Run their training from seed 42 and stop it after `steps` steps.
 
         Args:
-            photographs: A folder with a folder of images in it.
+            photographs: A folder that contains a folder of images.
             style: An image file, used at its native size.
-            size: Of the training images, pixels.
-            steps: How many.
-            out: Where they may write.
+            size: Size of the training images in pixels.
+            steps: Number of steps.
+            out: Folder for files that they write.
         """
-        trained = Trained()
-        kept = self.script.Adam
+        trace = TrainingTrace()
+        adam = self.script.Adam
 
-        class Counting(kept):  # type: ignore[misc, valid-type]
+        class CountingAdam(adam):  # type: ignore[misc, valid-type]
             def __init__(self, parameters: Any, rate: float) -> None:
                 super().__init__(parameters, rate)
-                trained.parameters = self.param_groups[0]["params"]
-                trained.start = [one.detach().clone() for one in trained.parameters]
+                trace.parameters = self.param_groups[0]["params"]
+                trace.start = [one.detach().clone() for one in trace.parameters]
 
             def step(self, closure: Any = None) -> Any:
-                found = super().step(closure)
-                trained.seconds.append(time.perf_counter())
-                if len(trained.seconds) == steps:
-                    raise _Enough
-                return found
+                result = super().step(closure)
+                trace.seconds.append(time.perf_counter())
+                if len(trace.seconds) == steps:
+                    raise BudgetReached
+                return result
 
-        self.script.Adam = Counting
+        self.script.Adam = CountingAdam
         arguments = Namespace(
             accel=False, seed=42, image_size=size, dataset=str(photographs), batch_size=4, lr=1e-3,
             style_image=str(style), style_size=None, epochs=10_000, content_weight=1e5,
             style_weight=1e10, log_interval=500, checkpoint_model_dir=None, save_model_dir=str(out),
         )  # fmt: skip
         try:
-            with silent():
+            with discarded_output(), contextlib.suppress(BudgetReached):
                 self.script.train(arguments)
-        except _Enough:
-            pass
         finally:
-            self.script.Adam = kept
-        return trained
+            self.script.Adam = adam
+        return trace
 
     def network(self, parameters: list[torch.Tensor]) -> torch.nn.Module:
-        """Return their network with these parameters."""
+        """Return their network with the given parameters."""
         network: torch.nn.Module = self.script.TransformerNet()
         for own, given in zip(network.parameters(), parameters, strict=True):
             own.data.copy_(given)
         return network.eval().requires_grad_(False)
-
-
-class Trained:
-    """What their training began with, came to, and took."""
-
-    def __init__(self) -> None:
-        self.seconds: list[float] = []  # on the clock, at the end of each step
-        self.start: list[torch.Tensor] = []
-        self.parameters: list[torch.Tensor] = []

@@ -1,7 +1,8 @@
-"""gordicaleksa/pytorch-neural-style-transfer @a244dc6: optimising an image with L-BFGS."""
+"""gordicaleksa/pytorch-neural-style-transfer @a244dc6: optimize an image with L-BFGS."""
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,32 +11,34 @@ from typing import Any
 
 import torch
 
-from tests.speed.peers._checkout import give_weights, imported, silent
+from tests.speed.peers._checkout import (
+    BudgetReached,
+    discarded_output,
+    import_from,
+    replace_weights,
+)
 
 MEAN = (123.675, 116.28, 103.53)
-
-
-class _Enough(Exception):  # noqa: N818 - not an error
-    """Their budget is written into their loop: 1000 iterations. This ends it earlier."""
+"""Mean of ImageNet in grey levels, which their code subtracts."""
 
 
 @dataclass
 class Trace:
-    """What their loop went through."""
+    """The times and images of their loop, by closure."""
 
-    seconds: list[float] = field(default_factory=list)  # of each closure, from the first one on
-    images: dict[int, torch.Tensor] = field(default_factory=dict)  # closure -> (1, 3, H, W), [0, 1]
+    seconds: list[float] = field(default_factory=list)  # until the end of each closure
+    images: dict[int, torch.Tensor] = field(default_factory=dict)  # (1, 3, H, W), [0, 1]
 
 
 class Gordicaleksa:
-    """Their script as it stands, stopped after so many closures.
+    """Their unchanged script.
 
     Args:
         checkout: Root of their repository.
-        network: Takes the place of their VGG-19, which needs layers that are not to be had here:
-            called with an image it returns feature maps, those of `style` and that of `content`.
-        content: Index of the content's feature map.
-        style: Indices of the style's.
+        network: Replaces their VGG-19 if weights of all its layers are not available. It returns
+            a list of feature maps for an image.
+        content: Index of the feature map of the content.
+        style: Indices of the feature maps of the style.
     """
 
     def __init__(
@@ -45,8 +48,8 @@ class Gordicaleksa:
         content: int = 0,
         style: Sequence[int] = (),
     ) -> None:
-        give_weights("vgg19", None)
-        self.script = imported(checkout, "neural_style_transfer")
+        replace_weights("vgg19", None)
+        self.script = import_from(checkout, "neural_style_transfer")
         if network is not None:
             indices = ((content, "content"), (list(style), ["style"]))
             self.script.utils.prepare_model = lambda *_: (network, *indices)
@@ -55,31 +58,31 @@ class Gordicaleksa:
         self, folder: Path, content: Path, style: Path, height: int, closures: int,
         keep: Callable[[int], bool] = lambda index: False,
     ) -> Trace:  # fmt: skip
-        """Run their loop from the content image for so many closures.
+        """Run their loop from the content image and stop it after `closures` closures.
 
         Args:
-            folder: Where they may write.
+            folder: Folder for files that they write.
             content: An image file.
             style: An image file.
-            height: Of both, pixels.
-            closures: Forward and backward passes.
-            keep: Tells which closures' images to keep.
+            height: Height of both images in pixels.
+            closures: Number of forward and backward passes.
+            keep: Returns whether to keep the image of a closure, given its index from 0.
         """
-        trace, begun = Trace(), [0.0]
-        theirs = self.script.utils.save_and_maybe_display
+        trace, start = Trace(), 0.0
+        save = self.script.utils.save_and_maybe_display
 
-        def watched(
+        def save_and_record(
             image: torch.Tensor, path: Any, config: Any, index: int, *rest: Any, **more: Any
         ) -> None:
-            theirs(image, path, config, index, *rest, **more)  # a copy to the CPU, as they do
-            trace.seconds.append(time.perf_counter() - begun[0])
+            save(image, path, config, index, *rest, **more)  # copies the image to the CPU
+            trace.seconds.append(time.perf_counter() - start)
             if keep(index):
                 mean = torch.tensor(MEAN).view(3, 1, 1)
                 trace.images[index] = ((image.detach().cpu() + mean) / 255).clone()
             if index + 1 == closures:
-                raise _Enough
+                raise BudgetReached
 
-        self.script.utils.save_and_maybe_display = watched
+        self.script.utils.save_and_maybe_display = save_and_record
         config = {
             "content_images_dir": str(content.parent), "content_img_name": content.name,
             "style_images_dir": str(style.parent), "style_img_name": style.name,
@@ -87,12 +90,10 @@ class Gordicaleksa:
             "content_weight": 1e5, "style_weight": 3e4, "tv_weight": 1e0, "optimizer": "lbfgs",
             "model": "vgg19", "init_method": "content", "saving_freq": -1,
         }  # fmt: skip
-        begun[0] = time.perf_counter()
+        start = time.perf_counter()
         try:
-            with silent():
+            with discarded_output(), contextlib.suppress(BudgetReached):
                 self.script.neural_style_transfer(config)
-        except _Enough:
-            pass
         finally:
-            self.script.utils.save_and_maybe_display = theirs
+            self.script.utils.save_and_maybe_display = save
         return trace

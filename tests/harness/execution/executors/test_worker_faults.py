@@ -1,4 +1,4 @@
-"""Crashes, time-outs, Ctrl-C and kills of real processes: finished results stay, others run."""
+"""Crashes, time-outs, Ctrl-C and kills of real processes lose no finished result."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from harness.store.lock import lock_suite
-from tests.helpers.faulty_runs import ROOT, SLOW, Bench, site
+from tests.helpers.faults.faulty_runs import ROOT, SLOW, Bench, site
 
 __all__ = ["site"]
 
@@ -57,10 +57,9 @@ def test_a_faulty_method_affects_no_cell_but_its_own(tmp_path: Path, site: Path)
     assert "SIGSEGV" in (bench.store.root / "report.html").read_text(encoding="utf-8")
     segfault = found["segfaults coffee"]
     assert segfault.failure is not None
-    assert (
-        "trouble.py" in segfault.failure.traceback
-    )  # the place of the fault, from the worker's log
-    # A crashed cell runs once more, and a cell without memory too; all attempts are on record.
+    # The worker's log has the position of the fault.
+    assert "trouble.py" in segfault.failure.traceback
+    # A cell that crashes or runs out of memory runs once more; its record has all attempts.
     assert [a.kind for a in segfault.attempts] == ["Crashed"]
     assert [a.kind for a in found["crashes once coffee"].attempts] == ["Crashed"]
     assert [a.kind for a in found["allocates coffee"].attempts] == ["MemoryError"]
@@ -154,17 +153,16 @@ def alive(group: int) -> list[str]:
     return [row[2] for row in rows if int(row[0]) == group and not row[1].startswith("Z")]
 
 
-@pytest.mark.parametrize("many", [2, pytest.param(4, marks=pytest.mark.slow)])
-def test_concurrent_runs_run_each_cell_once(tmp_path: Path, site: Path, many: int) -> None:
-    methods = SLOW.format(
-        seconds=1.1, folder=tmp_path
-    )  # a quick stylization is repeated for its time
+@pytest.mark.parametrize("count", [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_concurrent_runs_run_each_cell_once(tmp_path: Path, site: Path, count: int) -> None:
+    # A faster stylization is repeated to measure its time.
+    methods = SLOW.format(seconds=1.1, folder=tmp_path)
     bench = Bench(tmp_path, site, methods, seeds="[0,1,2,3]")
-    processes = [bench.start() for _ in range(many)]
+    processes = [bench.start() for _ in range(count)]
     outputs = [process.communicate(timeout=200) for process in processes]
-    assert [process.returncode for process in processes] == [0] * many, outputs
+    assert [process.returncode for process in processes] == [0] * count, outputs
     waited = [out for out, _ in outputs if "runs this suite" in out]
-    assert len(waited) == many - 1
+    assert len(waited) == count - 1
     assert all("0 to run, 4 reused" in out for out in waited)
     assert len(bench.done()) == 4
 

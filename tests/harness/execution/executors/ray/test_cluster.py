@@ -47,7 +47,7 @@ def cluster_of(device: str, nodes: list[Node], **more: Any) -> Cluster:
 @pytest.mark.parametrize(
     ("device", "selected"),
     [
-        ("auto", "NVIDIA A100-SXM4-80GB"),  # eight of them, six of the other
+        ("auto", "NVIDIA A100-SXM4-80GB"),  # 8 A100 and 6 H100
         ("cuda", "NVIDIA A100-SXM4-80GB"),
         ("h100", "NVIDIA H100 80GB HBM3"),
         ("NVIDIA", "NVIDIA A100-SXM4-80GB"),
@@ -85,7 +85,7 @@ def test_cpu_workers_use_whole_nodes_unless_threads_are_limited(
 ) -> None:
     nodes = [node("a", cores=16), node("b", cores=40)]
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    # Equal threads on all nodes, or sums would differ in bits: b has room for two times 16.
+    # All workers have 16 threads, because sums depend on the number: b has room for two workers.
     assert [cluster_of("cpu", nodes).slots(n) for n in nodes] == [1, 2]
     monkeypatch.setenv("OMP_NUM_THREADS", "4")
     assert [cluster_of("cpu", nodes).slots(n) for n in nodes] == [4, 10]
@@ -97,7 +97,7 @@ def test_a_worker_has_a_whole_gpu_unless_a_share_is_set() -> None:
     assert cluster_of(h100, MIXED).worker_resources == {"num_cpus": 1, "num_gpus": 1.0}
     assert cluster_of(h100, MIXED).workers == 6
     assert cluster_of(h100, MIXED, share=0.25).workers == 24
-    assert cluster_of(h100, MIXED).threads == 8  # 16 cores for 2 GPUs, 48 for 4: the fewer
+    assert cluster_of(h100, MIXED).threads == 8  # h1 has 12 cores per GPU, h2 has 8: the minimum
 
 
 def test_a_node_that_joins_later_needs_the_same_device() -> None:
@@ -132,33 +132,33 @@ def test_invalid_options_fail_before_the_run(
     options: tuple[str, ...], message: str, tmp_path: Path
 ) -> None:
     pytest.importorskip("ray")
-    done = nstbench("run", SMOKE, "--out", tmp_path / "out", *options)
-    assert done.returncode == 2, done.stdout + done.stderr
-    assert re.search(message, done.stderr)
-    assert "Traceback" not in done.stderr
+    result = nstbench("run", SMOKE, "--out", tmp_path / "out", *options)
+    assert result.returncode == 2, result.stdout + result.stderr
+    assert re.search(message, result.stderr)
+    assert "Traceback" not in result.stderr
     assert not (tmp_path / "out").exists()
 
 
 def test_a_missing_ray_is_reported_with_the_install_command(tmp_path: Path) -> None:
     (tmp_path / "ray.py").write_text("raise ImportError")
     path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
-    done = nstbench("run", SMOKE, "--executor", "ray", env={"PYTHONPATH": path})
-    assert done.returncode == 2
-    assert "pip install 'ray>=2.60'" in done.stderr
+    result = nstbench("run", SMOKE, "--executor", "ray", env={"PYTHONPATH": path})
+    assert result.returncode == 2
+    assert "pip install 'ray>=2.60'" in result.stderr
 
 
 def test_a_terminal_shows_each_worker_and_the_time_left() -> None:
     written = io.StringIO()
-    shown = Display(Console(file=written, force_terminal=True, width=100, height=40))
+    display = Display(Console(file=written, force_terminal=True, width=100, height=40))
     cells = [replace(job().cell, seed=seed) for seed in range(5)]
     timing = Timing(0.0, False, 60.0, 1, 0.0, 0, None, None, "process")
-    shown.run_started(cells)
-    shown.staffed(["a#1", "a#2", "b#1"])
-    shown.progress(cells[0].id, "stylize", 3, 10, "a#2")
-    shown.cell_finished(Record(cells[1], "done", timing=timing))
-    shown.staffed(["a#2", "b#1"])
-    shown.run_ended()
-    last = written.getvalue().rpartition("cells ")[2]  # the frame that stays
+    display.run_started(cells)
+    display.staffed(["a#1", "a#2", "b#1"])
+    display.progress(cells[0].id, "stylize", 3, 10, "a#2")
+    display.cell_finished(Record(cells[1], "done", timing=timing))
+    display.staffed(["a#2", "b#1"])
+    display.run_ended()
+    last = written.getvalue().rpartition("cells ")[2]  # the final frame
     assert "a#2 stylizing v/a--style/s0" in last
     assert "b#1 starting" in last
     assert "a#1" not in last  # it was lost
@@ -168,10 +168,10 @@ def test_a_terminal_shows_each_worker_and_the_time_left() -> None:
 
 def test_workers_without_room_in_the_terminal_are_counted() -> None:
     written = io.StringIO()
-    shown = Display(Console(file=written, force_terminal=True, width=100, height=60))
-    shown.run_started([job().cell])
-    shown.staffed([f"n#{number}" for number in range(1, 17)])
-    shown.run_ended()
+    display = Display(Console(file=written, force_terminal=True, width=100, height=60))
+    display.run_started([job().cell])
+    display.staffed([f"n#{number}" for number in range(1, 17)])
+    display.run_ended()
     last = written.getvalue()
     assert f"{16 - MAX_LINES} more workers" in last
     assert "n#12 starting" in last

@@ -1,4 +1,4 @@
-"""Cells on a real Ray cluster: several nodes on this machine, CPU cores in place of GPUs.
+"""Cells on a real Ray cluster of several nodes on this machine, with CPU cores instead of GPUs.
 
 The faulty method writes a line for each completed stylization, on any node.
 """
@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.harness.execution.test_checkpoints import OFTEN
-from tests.helpers.faulty_runs import ROOT, SLOW, Bench, site
+from tests.harness.execution.test_checkpoints import FREQUENT_CHECKPOINTS
+from tests.helpers.faults.faulty_runs import ROOT, SLOW, Bench, site
 
 if TYPE_CHECKING:
     from ray.cluster_utils import Cluster
@@ -44,10 +44,10 @@ def cluster(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cl
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         from ray.cluster_utils import Cluster
 
-        made = Cluster()
-        made.add_node(num_cpus=0, object_store_memory=STORE_BYTES, include_dashboard=False)
-        yield made
-        made.shutdown()
+        cluster = Cluster()
+        cluster.add_node(num_cpus=0, object_store_memory=STORE_BYTES, include_dashboard=False)
+        yield cluster
+        cluster.shutdown()
 
 
 @pytest.fixture
@@ -57,8 +57,10 @@ def nodes(cluster: Cluster, tmp_path: Path) -> Iterator[Callable[[], Any]]:
 
     def add() -> Any:
         cache = str(tmp_path / f"cache-{len(added)}")
-        around = {"NSTBENCH_CACHE": cache, "NSTBENCH_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-        added.append(cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES, env_vars=around))
+        environment = {"NSTBENCH_CACHE": cache, "NSTBENCH_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+        added.append(
+            cluster.add_node(num_cpus=1, object_store_memory=STORE_BYTES, env_vars=environment)
+        )
         return added[-1]
 
     yield add
@@ -67,23 +69,23 @@ def nodes(cluster: Cluster, tmp_path: Path) -> Iterator[Callable[[], Any]]:
             cluster.remove_node(node, allow_graceful=False)
 
 
-def through_ray(cluster: Cluster) -> tuple[str, ...]:
+def ray_options(cluster: Cluster) -> tuple[str, ...]:
     return ("--executor", "ray", "--ray-address", cluster.address)
 
 
 ONCE = SLOW.replace("{seconds}", "1.1")
-"""Slow enough to run once: a quicker stylization is repeated for its time."""
+"""Slow enough to run once; a faster stylization is repeated to measure its time."""
 
-EVERYTHING = """\
+GATYS_AND_JOHNSON = """\
   gatys: {params: {iterations: 6}, axes: {optimizer: [lbfgs, adam]}}
   johnson: {params: {width: 0.25, steps: 4, batch_size: 2}, axes: {norm: [instance, batch]}}
 """
 
 
-def under_way(cluster: Cluster, folder: Path, site: Path) -> tuple[Bench, subprocess.Popen[str]]:
+def start_run(cluster: Cluster, folder: Path, site: Path) -> tuple[Bench, subprocess.Popen[str]]:
     """Start a run of twelve cells and wait until four are done."""
     bench = Bench(folder, site, ONCE.format(folder=folder), seeds=str(list(range(12))))
-    process = bench.start(*through_ray(cluster))
+    process = bench.start(*ray_options(cluster))
     bench.wait_for(process, lines=4)
     return bench, process
 
@@ -93,10 +95,10 @@ def test_a_cluster_gives_the_same_bits_as_one_machine(
 ) -> None:
     nodes(), nodes(), nodes()
     images = []
-    for name, where in (("local", ()), ("ray", through_ray(cluster))):
+    for name, where in (("local", ()), ("ray", ray_options(cluster))):
         (tmp_path / name).mkdir()
         bench = Bench(
-            tmp_path / name, site, EVERYTHING, metrics="[ssim, style_loss]",
+            tmp_path / name, site, GATYS_AND_JOHNSON, metrics="[ssim, style_loss]",
             contents="{coffee: {builtin: coffee}, moon: {builtin: moon}}",
             profiles="{}", training="{images: " + str(photographs(tmp_path)) + "}",
         )  # fmt: skip
@@ -128,18 +130,18 @@ def photographs(folder: Path) -> Path:
 def test_the_cells_of_a_lost_node_run_on_others(
     cluster: Cluster, nodes: Callable[[], Any], tmp_path: Path, site: Path
 ) -> None:
-    _, doomed = nodes(), nodes()
+    _, lost = nodes(), nodes()
     bench = Bench(tmp_path, site, ONCE.format(folder=tmp_path), seeds=str(list(range(16))))
-    process = bench.start(*through_ray(cluster))
+    process = bench.start(*ray_options(cluster))
     bench.wait_for(process, lines=5)
-    cluster.remove_node(doomed, allow_graceful=False)
+    cluster.remove_node(lost, allow_graceful=False)
     stdout, stderr = process.communicate(timeout=200)
     assert process.returncode == 0, stdout + stderr
     assert "lost the worker" in stdout
     assert "Traceback" not in stderr
     records = bench.store.all_records()
     assert Counter(r.status for r in records) == {"done": 16}
-    # The running cell was tried once more, and that is on record; no other cell ran twice.
+    # The running cell was tried once more, and its record has both attempts; no other ran twice.
     retried = [r for r in records if r.attempts]
     assert [a.kind for r in retried for a in r.attempts] == ["Lost"] * len(retried)
     assert len(retried) <= 1
@@ -155,7 +157,7 @@ def test_a_hanging_cell_is_killed_and_a_crash_affects_no_other_cell(
             "crashes once": "done"}  # fmt: skip
     methods = f"  trouble: {{params: {{folder: {tmp_path}}}, axes: {{way: {json.dumps([*ways])}}}}}"
     bench = Bench(tmp_path, site, methods)
-    bench.run("--timeout", "5", *through_ray(cluster), code=3)
+    bench.run("--timeout", "5", *ray_options(cluster), code=3)
     found = bench.records()
     assert {way: found[f"{way} coffee"].status for way in ways} == ways
     assert [a.kind for a in found["crashes once coffee"].attempts] == ["Crashed"]
@@ -168,28 +170,28 @@ def test_a_run_after_a_killed_driver_runs_only_the_remaining_cells(
     cluster: Cluster, nodes: Callable[[], Any], tmp_path: Path, site: Path
 ) -> None:
     nodes(), nodes()
-    bench, process = under_way(cluster, tmp_path, site)
+    bench, process = start_run(cluster, tmp_path, site)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    kept = {r.cell.id for r in bench.store.all_records() if r.ok}
+    finished = {r.cell.id for r in bench.store.all_records() if r.ok}
     time.sleep(2)  # the workers end with the driver
     before = len(bench.done())
-    bench.run(*through_ray(cluster))
+    bench.run(*ray_options(cluster))
     assert Counter(r.status for r in bench.store.all_records()) == {"done": 12}
-    assert len(bench.done()) - before == 12 - len(kept)
+    assert len(bench.done()) - before == 12 - len(finished)
 
 
 def test_ctrl_c_completes_the_running_cells(
     cluster: Cluster, nodes: Callable[[], Any], tmp_path: Path, site: Path
 ) -> None:
     nodes(), nodes()
-    bench, process = under_way(cluster, tmp_path, site)
+    bench, process = start_run(cluster, tmp_path, site)
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stdout + stderr
     assert "Traceback" not in stderr
     done = [r for r in bench.store.all_records() if r.ok]
-    assert len(done) == len(bench.done()) < 12  # every started cell was completed
+    assert len(done) == len(bench.done()) < 12  # every started cell is completed
 
 
 def test_a_training_resumes_on_another_node_from_its_last_checkpoint(
@@ -197,11 +199,11 @@ def test_a_training_resumes_on_another_node_from_its_last_checkpoint(
 ) -> None:
     added = [nodes(), nodes()]
     methods = "  johnson: {params: {width: 0.25, steps: 150, batch_size: 2, crop: 32}}\n"
-    (tmp_path / "whole").mkdir()
-    whole = Bench(tmp_path / "whole", site, methods)
-    whole.run()
+    (tmp_path / "uninterrupted_bench").mkdir()
+    uninterrupted_bench = Bench(tmp_path / "uninterrupted_bench", site, methods)
+    uninterrupted_bench.run()
     bench = Bench(tmp_path, site, methods)
-    process = bench.start(*through_ray(cluster), how=("-c", OFTEN))
+    process = bench.start(*ray_options(cluster), how=("-c", FREQUENT_CHECKPOINTS))
     deadline = time.monotonic() + 120
     while not list(bench.store.root.glob("checkpoints/*/state.safetensors")):
         assert process.poll() is None, process.communicate()
@@ -212,9 +214,12 @@ def test_a_training_resumes_on_another_node_from_its_last_checkpoint(
     cluster.remove_node(added[used.index(True)], allow_graceful=False)
     stdout, stderr = process.communicate(timeout=200)
     assert process.returncode == 0, stdout + stderr
-    (resumed,), (unbroken,) = bench.store.all_records(), whole.store.all_records()
+    (resumed,), (uninterrupted,) = (
+        bench.store.all_records(),
+        uninterrupted_bench.store.all_records(),
+    )
     assert any(note.startswith("The training was resumed at step") for note in resumed.notes)
-    assert resumed.image_sha256 == unbroken.image_sha256
+    assert resumed.image_sha256 == uninterrupted.image_sha256
 
 
 def test_a_node_that_joins_later_is_used(
@@ -222,7 +227,7 @@ def test_a_node_that_joins_later_is_used(
 ) -> None:
     nodes()
     bench = Bench(tmp_path, site, ONCE.format(folder=tmp_path), seeds=str(list(range(24))))
-    process = bench.start(*through_ray(cluster))
+    process = bench.start(*ray_options(cluster))
     bench.wait_for(process, lines=1)
     nodes()
     stdout, stderr = process.communicate(timeout=200)
@@ -240,7 +245,7 @@ def test_each_node_receives_every_file_once_under_its_hash(
         tmp_path, site, "  johnson: {params: {width: 0.25, steps: 2, batch_size: 2}}\n",
         seeds="[0, 1, 2, 3]", training="{images: " + str(photographs(tmp_path)) + "}",
     )  # fmt: skip
-    bench.run(*through_ray(cluster))
+    bench.run(*ray_options(cluster))
     for cache in ("cache-0", "cache-1"):
         files = list((tmp_path / cache / "transferred").glob("[!.]*"))
         suffixes = Counter(file.suffix for file in files)
@@ -255,10 +260,10 @@ def test_a_second_ctrl_c_ends_the_running_cells(
     nodes(), nodes()
     methods = "  identity:\n  trouble: {params: {way: sleeps}}\n"
     bench = Bench(tmp_path, site, methods, seeds="[0, 1]")
-    process = bench.start(*through_ray(cluster))
+    process = bench.start(*ray_options(cluster))
     deadline = time.monotonic() + 120
     while len(bench.store.all_records()) < 2 and time.monotonic() < deadline:
-        time.sleep(0.1)  # then identity is done, and both workers sleep
+        time.sleep(0.1)  # afterwards both workers sleep
     for _ in range(2):
         process.send_signal(signal.SIGINT)
         time.sleep(1)

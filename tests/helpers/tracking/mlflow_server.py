@@ -73,7 +73,7 @@ class Server:
 
 
 @contextmanager
-def serving(server: Server) -> Iterator[Server]:
+def running_server(server: Server) -> Iterator[Server]:
     """Start a server, wait until it responds, and kill it at the end of the block."""
     server.start()
     try:
@@ -89,26 +89,26 @@ class Proxy:
 
     port: int  # of the server
     plan: Plan = lambda number, request: None  # no faults
-    asked: list[str] = field(default_factory=list)  # `POST /api/2.0/mlflow/runs/create`
+    requests: list[str] = field(default_factory=list)  # `POST /api/2.0/mlflow/runs/create`
     closing: threading.Event = field(default_factory=threading.Event)
     _server: http.server.ThreadingHTTPServer | None = None
-    _own: int = 0
+    _own_port: int = 0
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self._own}"
+        return f"http://127.0.0.1:{self._own_port}"
 
     @property
     def writes(self) -> list[str]:
         """The requests that change data."""
-        return [text for text in self.asked if text.startswith("PUT") or text.endswith(WRITES)]
+        return [text for text in self.requests if text.startswith("PUT") or text.endswith(WRITES)]
 
     def up(self) -> None:
         """Listen, after `down` on the same port as before."""
-        handler = type("Handler", (Passing,), {"proxy": self})
+        handler = type("Handler", (ProxiedRequest,), {"proxy": self})
         self.closing = threading.Event()
-        self._server = _Listener(("127.0.0.1", self._own), handler)
-        self._own = self._server.server_port
+        self._server = _Listener(("127.0.0.1", self._own_port), handler)
+        self._own_port = self._server.server_port
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def down(self) -> None:
@@ -128,7 +128,7 @@ class _Listener(http.server.ThreadingHTTPServer):
         """Ignore clients that closed the connection."""
 
 
-class Passing(http.server.BaseHTTPRequestHandler):
+class ProxiedRequest(http.server.BaseHTTPRequestHandler):
     """One request."""
 
     proxy: Proxy
@@ -138,98 +138,99 @@ class Passing(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         request = f"{self.command} {self.path.partition('?')[0]}"
-        self.proxy.asked.append(request)
-        (self.proxy.plan(len(self.proxy.asked), request) or pass_on)(self)
+        self.proxy.requests.append(request)
+        (self.proxy.plan(len(self.proxy.requests), request) or forward)(self)
 
     do_POST = do_PUT = do_PATCH = do_DELETE = do_GET  # noqa: N815 - names that http.server calls
 
-    def answer(self) -> tuple[int, str, bytes]:
+    def response(self) -> tuple[int, str, bytes]:
         """Return the response of the server."""
         connection = http.client.HTTPConnection("127.0.0.1", self.proxy.port, timeout=60)
         try:
             headers = {k: v for k, v in self.headers.items() if k.lower() != "connection"}
             connection.request(self.command, self.path, self.body, headers)
-            got = connection.getresponse()
-            return got.status, got.getheader("Content-Type", "text/plain"), got.read()
+            response = connection.getresponse()
+            content_type = response.getheader("Content-Type", "text/plain")
+            return response.status, content_type, response.read()
         finally:
             connection.close()
 
-    def send(self, status: int, kind: str, body: bytes, most: int | None = None) -> None:
-        """Send a response, or only its first `most` bytes."""
+    def send(self, status: int, kind: str, body: bytes, limit: int | None = None) -> None:
+        """Send a response, or only its first `limit` bytes."""
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body[:most])
-        if most is not None:
+        self.wfile.write(body[:limit])
+        if limit is not None:
             self.close_connection = True
 
     def log_message(self, *_: object) -> None:
         pass
 
 
-Fault: TypeAlias = Callable[[Passing], None]
+Fault: TypeAlias = Callable[[ProxiedRequest], None]
 Plan: TypeAlias = Callable[[int, str], Fault | None]
 """Returns the fault for a request, given its number, from 1, and `POST /api/2.0/...`."""
 
 
-def well(number: int, request: str) -> Fault | None:
+def no_faults(number: int, request: str) -> Fault | None:
     """Plan no faults."""
 
 
-def after(most: int, fault: Fault) -> Plan:
-    """Plan a fault for every request after the first `most`."""
-    return lambda number, request: fault if number > most else None
+def after(count: int, fault: Fault) -> Plan:
+    """Plan a fault for every request after the first `count`."""
+    return lambda number, request: fault if number > count else None
 
 
-def some(fault: Fault, *which: str) -> Plan:
+def every_third(fault: Fault, *which: str) -> Plan:
     """Plan a fault for every third request of each kind in `which`."""
-    asked = Counter[str]()
+    requests = Counter[str]()
 
     def plan(number: int, request: str) -> Fault | None:
         kind = next((each for each in which if each in request), "")
-        asked[kind] += 1
-        return fault if kind and asked[kind] % 3 == 1 else None
+        requests[kind] += 1
+        return fault if kind and requests[kind] % 3 == 1 else None
 
     return plan
 
 
-def pass_on(request: Passing) -> None:
+def forward(request: ProxiedRequest) -> None:
     """Forward the request and its response."""
     try:
-        answer = request.answer()
+        response = request.response()
     except (OSError, http.client.HTTPException):
         request.close_connection = True  # behave like a server that is down
         return
-    request.send(*answer)
+    request.send(*response)
 
 
-def hang(request: Passing) -> None:
+def hang(request: ProxiedRequest) -> None:
     """Accept the request and do not respond until the proxy goes down."""
     request.close_connection = True
     request.proxy.closing.wait(600)
 
 
-def lose(request: Passing) -> None:
+def drop_request(request: ProxiedRequest) -> None:
     """Close the connection without forwarding the request."""
     request.close_connection = True
 
 
-def lose_answer(request: Passing) -> None:
+def drop_response(request: ProxiedRequest) -> None:
     """Forward the request, and close the connection without a response."""
-    request.answer()
+    request.response()
     request.close_connection = True
 
 
-def keep_answer(request: Passing) -> None:
+def withhold_response(request: ProxiedRequest) -> None:
     """Forward the request, and do not respond until the proxy goes down."""
-    request.answer()
+    request.response()
     hang(request)
 
 
-def cut_answer(request: Passing) -> None:
+def truncate_response(request: ProxiedRequest) -> None:
     """Forward the request, and close the connection in the middle of the response."""
-    status, kind, body = request.answer()
+    status, kind, body = request.response()
     request.send(status, kind, body, len(body) // 2)
 
 
@@ -238,42 +239,42 @@ def status(code: int) -> Fault:
     return lambda request: request.send(code, "text/plain", b"no")
 
 
-def kill(server: Server, when: str, *, anew: bool) -> Fault:
-    """Kill the server before, amid or after the request, and restart it if `anew`."""
+def kill(server: Server, when: str, *, restart: bool) -> Fault:
+    """Kill the server before, during or after the request, and start it again if `restart`."""
 
-    def fault(request: Passing) -> None:
+    def fault(request: ProxiedRequest) -> None:
         request.close_connection = True
-        if when == "amid":
+        if when == "during":
             threading.Timer(0.01, server.kill).start()
         if when != "before":
             with suppress(OSError, http.client.HTTPException):
-                request.answer()
-        while server.process is not None and when == "amid":
+                request.response()
+        while server.process is not None and when == "during":
             time.sleep(0.01)
         server.kill()
-        if anew:
+        if restart:
             server.start()
 
     return fault
 
 
-def say(body: bytes, kind: str = "text/html") -> Fault:
-    """Respond with `body`, as a different kind of server at this address would."""
+def respond_with(body: bytes, kind: str = "text/html") -> Fault:
+    """Respond with `body`, like a server of another kind."""
     return lambda request: request.send(200, kind, body)
 
 
-def late(seconds: float) -> Fault:
+def delayed(seconds: float) -> Fault:
     """Forward the request after a delay."""
 
-    def fault(request: Passing) -> None:
+    def fault(request: ProxiedRequest) -> None:
         request.proxy.closing.wait(seconds)
-        pass_on(request)
+        forward(request)
 
     return fault
 
 
 @contextmanager
-def proxied(port: int) -> Iterator[Proxy]:
+def running_proxy(port: int) -> Iterator[Proxy]:
     """Run a proxy in front of the server at a port."""
     proxy = Proxy(port)
     proxy.up()

@@ -1,4 +1,4 @@
-"""A real PostgreSQL server on this machine, of Debian's package, with a fresh database."""
+"""A PostgreSQL server of Debian's package on this machine, with an empty database."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from tests.helpers.browser import skip_or_fail
-from tests.helpers.mlflow_server import free_port
+from tests.helpers.tracking.mlflow_server import free_port
 
 PACKAGED = Path("/usr/lib/postgresql")
 USER = "nobody"
-"""Who runs it where we are root, which it refuses to be run by."""
+"""The user of the server if the tests run as root, which PostgreSQL refuses."""
 
 
 @contextmanager
 def running() -> Iterator[str]:
-    """Start a server on a free port of 127.0.0.1; yields the address of an empty database."""
-    bin_ = _programs()
-    # Not below pytest's folders: those are for their owner alone, and it may be another user's.
+    """Start a server on a free port of 127.0.0.1; yield the address of an empty database."""
+    programs = _programs()
+    # USER cannot open pytest's folders, which belong to root.
     with TemporaryDirectory(prefix="nstbench-postgres-") as folder:
         if os.geteuid() == 0:
             shutil.chown(folder, USER)
         data, port = Path(folder) / "data", free_port()
-        _run(bin_ / "initdb", "-D", data, "-U", "mlflow", "-A", "trust", "-N", "-E", "UTF8",
+        _run(programs / "initdb", "-D", data, "-U", "mlflow", "-A", "trust", "-N", "-E", "UTF8",
              "--locale=C", cwd=folder)  # fmt: skip
         options = f"-h 127.0.0.1 -p {port} -k {folder} -c fsync=off"
-        _run(bin_ / "pg_ctl", "-D", data, "-o", options, "-w", "-l", data / "log", "start",
+        _run(programs / "pg_ctl", "-D", data, "-o", options, "-w", "-l", data / "log", "start",
              cwd=folder)  # fmt: skip
         try:
             yield f"postgresql+psycopg2://mlflow@127.0.0.1:{port}/postgres"
         finally:
-            _run(bin_ / "pg_ctl", "-D", data, "-m", "immediate", "stop", cwd=folder)
+            _run(programs / "pg_ctl", "-D", data, "-m", "immediate", "stop", cwd=folder)
 
 
 def _programs() -> Path:
@@ -49,9 +49,9 @@ def _programs() -> Path:
 
 
 def _run(*command: str | Path, cwd: str) -> None:
-    become = ["setpriv", "--reuid", USER, "--clear-groups"] if os.geteuid() == 0 else []
-    done = subprocess.run(
-        [*become, *map(str, command)], cwd=cwd, capture_output=True, text=True, check=False,
+    prefix = ["setpriv", "--reuid", USER, "--clear-groups"] if os.geteuid() == 0 else []
+    result = subprocess.run(
+        [*prefix, *map(str, command)], cwd=cwd, capture_output=True, text=True, check=False,
         stdin=subprocess.DEVNULL,
     )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert result.returncode == 0, result.stdout + result.stderr

@@ -23,7 +23,7 @@ SLOW = "  trouble: {{params: {{way: well, seconds: {seconds}, folder: {folder}}}
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the faulty method is installed."""
     folder = tmp_path_factory.mktemp("site")
-    shutil.copy(ROOT / "tests" / "helpers" / "faulty_method.py", folder / "trouble.py")
+    shutil.copy(Path(__file__).with_name("faulty_method.py"), folder / "trouble.py")
     info = folder / "trouble-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: trouble\nVersion: 1.0\n")
