@@ -1,4 +1,4 @@
-"""Which package may import which, read off the source of every module."""
+"""Check the imports between packages in the source of every module."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 
 CONTRACTS = {"harness.protocols", "harness.records", "harness.registry", "harness.errors",
              "harness.resources.weights", "methods"}  # fmt: skip
-"""What a method may use: the same that a package of somebody else's would."""
+"""What a method may import: the same as a method of another package."""
 
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
@@ -42,7 +42,7 @@ MODULES = {
 
 @cache
 def imports(module: str) -> set[str]:
-    """Return the modules of ours that a module imports, at its top or inside a function."""
+    """Return the modules of this repository that a module imports, at its top or in a function."""
     found = set()
     for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -66,12 +66,12 @@ FLOOR = {package: height for height, floor in enumerate(FLOORS) for package in f
 def test_packages_import_from_lower_floors(module: str) -> None:
     package = package_of(module)
     if package == "harness":
-        return  # the face, which imports nothing
+        return  # an empty package file
     others = {package_of(name) for name in imports(module)} - {package, "harness"}
     assert {name for name in others if FLOOR[name] >= FLOOR[package]} == set()
 
 
-def test_no_modules_import_one_another_in_a_circle() -> None:
+def test_no_modules_import_each_other_in_a_circle() -> None:
     graph = {module: imports(module) - {module} for module in MODULES}
     try:
         TopologicalSorter(graph).prepare()
@@ -80,17 +80,17 @@ def test_no_modules_import_one_another_in_a_circle() -> None:
 
 
 @pytest.mark.parametrize("module", [name for name in MODULES if package_of(name) == "methods"])
-def test_methods_know_contracts_and_nothing_of_the_harness(module: str) -> None:
+def test_methods_import_only_the_shared_vocabulary(module: str) -> None:
     assert {
         name
         for name in imports(module)
-        if not any(name == known or name.startswith(f"{known}.") for known in CONTRACTS)
+        if not any(name == allowed or name.startswith(f"{allowed}.") for allowed in CONTRACTS)
     } == set()
 
 
 @pytest.mark.parametrize(
     "module", ["reports.page", "harness.cli.main", "harness.plan.expand", "methods.gatys"]
 )
-def test_what_must_start_in_a_blink_does_not_load_torch(module: str) -> None:
+def test_commands_that_need_no_torch_do_not_import_it(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules or 'mlflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

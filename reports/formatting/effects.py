@@ -91,3 +91,16 @@ def _condition(name: str, value: Any) -> str:
     if name == "budget":
         return str(value)
     return f"{value} px" if name == "size" else f"{name} {value}"
+
+
+class Footnotes:
+    """Unique texts, numbered in order of first use."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def mark(self, text: str) -> int:
+        """Return the number of a text, adding it if it is new."""
+        if text not in self.texts:
+            self.texts.append(text)
+        return self.texts.index(text) + 1

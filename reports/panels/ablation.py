@@ -17,8 +17,7 @@ from harness.analysis.claims.pairing import CONDITIONS, PARAM, chosen
 from harness.analysis.claims.rows import describe_factors
 from harness.records import Claim
 from reports.formatting import effects
-from reports.formatting.effects import Verdict
-from reports.formatting.footnotes import Footnotes
+from reports.formatting.effects import Footnotes, Verdict
 from reports.formatting.numbers import NONE, number
 from reports.panels.leaderboard import COSTS
 from reports.templating import fill

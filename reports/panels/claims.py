@@ -13,8 +13,7 @@ from harness.analysis.claims import ClaimRow, failed_controls
 from harness.records import Claim
 from reports.charts.forest import Axis, Place, axis
 from reports.formatting import effects
-from reports.formatting.effects import Verdict
-from reports.formatting.footnotes import Footnotes
+from reports.formatting.effects import Footnotes, Verdict
 from reports.templating import fill
 from reports.view_model import WORDS, View
 
