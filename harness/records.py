@@ -242,7 +242,7 @@ class TracePoint:
 
     phase: Literal["fit", "stylize"]
     index: int
-    seconds: float  # since the phase began
+    seconds: float  # since the start of the phase
     losses: Mapping[str, float]  # total, content, style, tv: weighted, as they enter the total
     saved: Mapping[str, float] = field(default_factory=dict)
     """Losses of the saved image (clamped, rounded to 8 bits), at snapshots and at the last pass."""

@@ -27,7 +27,7 @@ class ExistingRun:
 
 
 def process_tags() -> dict[str, str]:
-    """Return tags from which another process can tell whether a run is still being written."""
+    """Return tags that show other processes whether a run is still being written."""
     return {
         "nst.host": socket.gethostname(),
         "nst.pid": str(os.getpid()),
@@ -63,7 +63,7 @@ def complete_runs(client: Any, experiment: str) -> dict[str, ExistingRun]:
 
 
 def delete_orphans(client: Any, experiment: str) -> None:
-    """Delete open runs of this process; call it after all runs that it knows of are closed.
+    """Delete open runs of this process; call it after all its known runs are closed.
 
     They exist where MLflow created a run and the response was lost.
     """

@@ -9,7 +9,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from reports import aggregates, comparability
-from reports.formatting.footnotes import Footnotes
+from reports.formatting.effects import Footnotes
 from reports.formatting.numbers import NONE, number, spread
 from reports.templating import fill
 from reports.view_model import Column, Variant, View
