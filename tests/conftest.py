@@ -25,10 +25,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # one core for each parallel process an
 
 
 LONGEST_FIRST = [
-    "test_worker_faults", "test_run", "test_failing_runs", "test_claims", "test_server_faults",
-    "test_background_thread", "test_compare_dialog", "test_page_in_browser", "test_claims_panel",
-    "test_mutations", "test_kills", "test_determinism", "test_checkpoints", "test_pull",
-    "test_untrusted", "test_exactly_once",
+    "test_worker_faults", "test_run", "test_background_thread", "test_claims", "test_failing_runs",
+    "test_determinism", "test_checkpoints", "test_kills", "test_documentation", "test_conformance",
+    "test_page_in_browser", "test_stand_in_images", "test_mutations", "test_compare_dialog",
 ]  # fmt: skip
 
 

@@ -93,7 +93,7 @@ def _auto(weights: WeightsStore) -> tuple[EncoderUse, Path | None]:
     except MissingWeightsError as error:
         use, path = find("compact", weights)
         warning = (
-            "The encoder `compact` replaces VGG-19 and approximates its features up to relu3_4: "
+            "The encoder compact replaces VGG-19 and approximates its features up to relu3_4: "
             f"images are similar, losses are not comparable. {error}"
         )
         return replace(use, warning=warning), path

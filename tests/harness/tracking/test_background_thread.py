@@ -111,6 +111,7 @@ def test_stop_drops_pending_records_and_sync_sends_them(
         original(self, record)
 
     monkeypatch.setattr(tracking.Tracker, "cell", slow)
+    monkeypatch.setattr(background_thread, "STOP_SECONDS", 60.0)  # for a busy machine
     tracker = BackgroundTracker(store, uri, pytest.fail)
     for seed in range(5):
         tracker.cell(record(seed))
