@@ -48,11 +48,11 @@ class Step:
     of: int
     losses: Mapping[str, float | Tensor]
     image: Image | None = None
-    """(1, 3, H, W): the result if the optimization of an image stopped here. Copied immediately."""
+    """(1, 3, H, W): the result if the optimisation of an image stopped here. Copied immediately."""
 
 
 Scale: TypeAlias = Literal["imagenet", "255"]
-"""The input scale for which the weights of a recipe were tuned. `imagenet`: pixels normalized with
+"""The input scale for which the weights of a recipe were tuned. `imagenet`: pixels normalised with
 the mean and standard deviation of ImageNet. `255`: pixels from 0 to 255 minus their mean, as in
 Caffe. Features differ by a factor of about 57.6, content losses by its square, Gram losses by its
 fourth power, so weights are comparable only at the same scale."""
@@ -137,7 +137,7 @@ Stylizer: TypeAlias = Callable[[Image, Context], Image]
 
 
 Objective: TypeAlias = Callable[[Image], Mapping[str, float]]
-"""Maps an image to the weighted losses that a method minimizes, by name, including `total`."""
+"""Maps an image to the weighted losses that a method minimises, by name, including `total`."""
 
 
 class Method(ABC):
@@ -215,7 +215,7 @@ class SupportsExport(Protocol):
 
 @runtime_checkable
 class SupportsObjective(Protocol):
-    """A method that optimizes an image and can evaluate its losses on other images.
+    """A method that optimises an image and can evaluate its losses on other images.
 
     The harness evaluates the objective on the saved image, outside of the timed section. Losses of
     raw pixels are less informative: they may leave [0, 1], and saving clamps and rounds them.

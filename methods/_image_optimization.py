@@ -1,4 +1,4 @@
-"""Optimization of the pixels of an image, for `gatys`.
+"""Optimisation of the pixels of an image, for `gatys`.
 
 `ImageOptimization` is a fitted style. Calling it runs one of three loops (`_adam`, `_lbfgs`,
 `_strong_wolfe`), and each iteration of a loop evaluates the `Objective` once.
@@ -86,7 +86,7 @@ class Objective:
     """Weighted content, style and TV losses of a batch; counts and reports its passes.
 
     Args:
-        recipe: The weights and the normalization of the losses.
+        recipe: The weights and the normalisation of the losses.
         contents: (N, 3, H, W).
         grams: The style targets of each image, by layer.
         contexts: One for each image.
@@ -175,7 +175,7 @@ class Objective:
 
 
 def start(style: ImageOptimization, content: Image, context: Context) -> Image:
-    """Return the initial image of an optimization."""
+    """Return the initial image of an optimisation."""
     recipe = style.recipe
     if recipe.init == "content":
         return content.clone()
@@ -187,7 +187,7 @@ def start(style: ImageOptimization, content: Image, context: Context) -> Image:
 
 
 def _bounds(recipe: OptimizationRecipe) -> tuple[float, float]:
-    """Return the lowest and the highest value of a pixel during the optimization."""
+    """Return the lowest and the highest value of a pixel during the optimisation."""
     return (0.0, 1.0) if recipe.bounded else UNBOUNDED
 
 

@@ -36,7 +36,7 @@ UNBOUNDED = (-math.inf, math.inf)
 
 
 class LBFGS:
-    """Minimize `len(start)` functions with the same number of variables.
+    """Minimise `len(start)` functions with the same number of variables.
 
     Args:
         start: The initial points (N, numbers), float32.

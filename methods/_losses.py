@@ -1,6 +1,6 @@
 """The losses of style transfer, as functions of features and images.
 
-The normalization is always an argument: the literature has six of them, and a loss or a weight is
+The normalisation is always an argument: the literature has six of them, and a loss or a weight is
 meaningless without it.
 """
 

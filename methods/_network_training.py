@@ -28,7 +28,7 @@ averages of the squared gradient are too high for hundreds of steps.
 
 
 class FeedForward:
-    """A trained network in eval mode: batch normalization uses its running statistics."""
+    """A trained network in eval mode: batch normalisation uses its running statistics."""
 
     def __init__(self, network: TransformerNet) -> None:
         self.network = network.eval().requires_grad_(False)
@@ -71,7 +71,7 @@ def from_checkpoint(recipe: TrainingRecipe, context: Context) -> FeedForward:
         if dropped:
             context.note(
                 f"{Path(recipe.checkpoint).name}: {len(dropped)} unused entries of old instance "
-                f"normalization dropped ({dropped[0]} ...)."
+                f"normalisation dropped ({dropped[0]} ...)."
             )
     return FeedForward.restore(recipe, tensors, context)
 
@@ -130,7 +130,7 @@ def rate(recipe: TrainingRecipe, step: int) -> float:
 
 
 def _network(recipe: NetworkRecipe, context: Context) -> TransformerNet:
-    # torch initializes weights from the global generator. Seed it from the context's, so that
+    # torch initialises weights from the global generator. Seed it from the context's, so that
     # variants start with equal weights in equal layers.
     seed = int(torch.randint(2**31, (1,), generator=context.generator))
     with torch.random.fork_rng(devices=[]):

@@ -31,7 +31,7 @@ def _norm(kind: Norm, channels: int) -> nn.Module:
 
 
 class InstanceNorm(nn.InstanceNorm2d):
-    """Instance normalization as batch normalization of single images.
+    """Instance normalisation as batch normalisation of single images.
 
     The results are those of torch's own, which reshapes the batch to one image and thereby loses
     the channels_last layout. On two cores in bfloat16 this takes a third of the time, forward and
@@ -73,7 +73,7 @@ class LastConvolution(Convolution):
 
 
 class Block(nn.Module):
-    """Convolution, normalization, ReLU."""
+    """Convolution, normalisation, ReLU."""
 
     def __init__(self, convolution: nn.Module, norm: nn.Module) -> None:
         super().__init__()
@@ -150,7 +150,7 @@ class PixelShuffle(nn.Module):
 class TransformerNet(nn.Module):
     """Map images to stylized images; 1,679,235 parameters at width 1.
 
-    Parameters and normalization statistics are float32; everything else runs in `dtype`.
+    Parameters and normalisation statistics are float32; everything else runs in `dtype`.
     """
 
     def __init__(self, recipe: NetworkRecipe, dtype: torch.dtype = torch.float32) -> None:
@@ -223,7 +223,7 @@ def from_examples(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[s
     """Rename the tensors of a checkpoint of pytorch/examples to those of TransformerNet.
 
     Returns:
-        The tensors, and the names of dropped ones: before PyTorch 0.4 instance normalization had
+        The tensors, and the names of dropped ones: before PyTorch 0.4 instance normalisation had
         `running_*` statistics, which it did not use.
     """
     kept: dict[str, Tensor] = {}

@@ -1,4 +1,4 @@
-"""Style transfer by optimization of the image: Gatys, Ecker, Bethge, and later implementations.
+"""Style transfer by optimisation of the image: Gatys, Ecker, Bethge, and later implementations.
 
 Source: Gatys, Ecker, Bethge 2016, CVPR ("Image Style Transfer Using Convolutional Neural
     Networks"); arXiv 1508.06576. Each preset cites its code and commit.
@@ -107,7 +107,7 @@ GORDICALEKSA: dict[str, Any] = {
 @METHODS.register("gatys")
 @dataclass(frozen=True, kw_only=True)
 class Gatys(OptimizationRecipe, Method):
-    """Optimize pixels until their features match the content and their Gram matrices the style.
+    """Optimise pixels until their features match the content and their Gram matrices the style.
 
     By default each loss is relative to its target, so that one style weight suits every encoder and
     every style. The presets have the exact numbers of published recipes.
@@ -187,7 +187,7 @@ class Gatys(OptimizationRecipe, Method):
             "style_per_element": True,
             "optimizer": "adam",
             "learning_rate": 1e-3,
-            "pixel_scale": 1 / 0.226,  # the code optimizes the normalized tensor
+            "pixel_scale": 1 / 0.226,  # the code optimises the normalised tensor
             "content_weight": 1.0,
             "style_weight": 1e2,  # 0.1, 100 or 1e5, depending on the artist
             "iterations": 25_000,

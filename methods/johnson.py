@@ -1,6 +1,6 @@
 """Feed-forward style transfer: a network trained on one style, then one pass per image.
 
-Source: Johnson, Alahi, Fei-Fei 2016, ECCV (arXiv 1603.08155); instance normalization by Ulyanov,
+Source: Johnson, Alahi, Fei-Fei 2016, ECCV (arXiv 1603.08155); instance normalisation by Ulyanov,
     Vedaldi, Lempitsky 2016 (arXiv 1607.08022); upsample-conv by Odena et al. 2016
     (doi 10.23915/distill.00003). Each preset cites its code and commit.
 Deviations: - photographs are cropped at random, at 1 to 1.8 times the scale of the suite's images,
@@ -10,7 +10,7 @@ Deviations: - photographs are cropped at random, at 1 to 1.8 times the scale of 
     - `paper` pads every convolution, where the paper pads the input once by 40 pixels; its input is
       0..255, where the paper subtracts the mean
     - sizes that are not multiples of 4 are padded by reflection, and the result is cropped
-    - batch normalization stylizes with its running statistics (eval mode), as in deployment
+    - batch normalisation stylizes with its running statistics (eval mode), as in deployment
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 EXAMPLES: dict[str, Any] = {
     # pytorch/examples @77f55b9, fast_neural_style/neural_style/neural_style.py:36-127, 193-222:
-    # losses on /255 and ImageNet normalization, batch 4, two epochs of COCO: 41,391 steps.
+    # losses on /255 and ImageNet normalisation, batch 4, two epochs of COCO: 41,391 steps.
     "norm": "instance",
     "upsample": "upsample_conv",
     "padding": "reflect",
@@ -56,7 +56,7 @@ EXAMPLES: dict[str, Any] = {
 @METHODS.register("johnson")
 @dataclass(frozen=True, kw_only=True)
 class Johnson(TrainingRecipe, Method):
-    """Train a transformer net so that its output minimizes the losses of `gatys`.
+    """Train a transformer net so that its output minimises the losses of `gatys`.
 
     By default each loss is relative to its target, so that one style weight suits every encoder and
     every style, and the learning rate rises for a tenth of the steps and then falls to zero. The
@@ -67,7 +67,7 @@ class Johnson(TrainingRecipe, Method):
     trains: ClassVar[bool] = True
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "examples": EXAMPLES,
-        # The paper: batch normalization, stride-1/2 convolutions, scaled tanh, 40,000 steps.
+        # The paper: batch normalisation, stride-1/2 convolutions, scaled tanh, 40,000 steps.
         # jcjohnson/fast-neural-style @813c834, train.lua:20-57 has the weights 1 / 5 / 1e-6 and
         # relu3_3; this preset has relu2_2, as the arXiv text.
         "paper": {
@@ -96,7 +96,7 @@ class Johnson(TrainingRecipe, Method):
             "batch_size": 2,
         },
         # AryanChaturvedi/Fast-Neural-Style-Transfer @4e244cc: VGG-19, "all relu layers", instance
-        # normalization, L1 TV over both directions, under 5,000 steps. It does not give its weights
+        # normalisation, L1 TV over both directions, under 5,000 steps. It does not give its weights
         # and the rest of the recipe: this preset has those of pytorch/examples and a low TV weight.
         "chaturvedi": {
             **EXAMPLES,

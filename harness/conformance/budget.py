@@ -57,7 +57,7 @@ def compare(
             f"the saved image's style loss is {before.style_loss:.4g} after {budget} iterations "
             f"and {after.style_loss:.4g} after {larger}; at most {MAX_STYLE_LOSS_RATIO:g} times "
             "the first is allowed",
-            "Keep pixels in [0, 1] during the optimization, or lower the learning rate. Saving "
+            "Keep pixels in [0, 1] during the optimisation, or lower the learning rate. Saving "
             "clamps the image and rounds it to 8 bits.",
         )
     if not after.noise <= max_noise:
@@ -65,7 +65,7 @@ def compare(
             f"the saved image's noise is {after.noise:.1f} grey levels after {larger} iterations; "
             f"at most {max_noise:.1f} are allowed, the sum of content, style and "
             f"{MAX_ADDED_NOISE:g}",
-            "Keep pixels in [0, 1] during the optimization, or lower the learning rate.",
+            "Keep pixels in [0, 1] during the optimisation, or lower the learning rate.",
         )
 
 

@@ -1,4 +1,4 @@
-"""Base class of metrics with a network other than the one that methods minimize."""
+"""Base class of metrics with a network other than the one that methods minimise."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 CANDIDATES = ("alexnet", "squeezenet1_1", "inception_v3")
 """In order of preference. VGG networks are excluded: vgg16, vgg19 and compact (distilled from
-vgg19) are too similar for one to be independent of an optimization with another."""
+vgg19) are too similar for one to be independent of an optimisation with another."""
 
 MIN_EDGE = {"alexnet": 31, "squeezenet1_1": 17, "inception_v3": 43}
 """Pixels; smaller images have no features at the canonical layers."""

@@ -2,7 +2,7 @@
 
 Source: Gatys et al. 2016, equation 1, at one canonical layer of the suite's encoder (relu4_2, or
     the nearest available), divided by the loss of the style image, resized to the content's size.
-Blind to: whether the encoder is the network that the method minimized (then the score is marked as
+Blind to: whether the encoder is the network that the method minimised (then the score is marked as
     circular).
 """
 

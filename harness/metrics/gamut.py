@@ -23,7 +23,7 @@ ROUNDING = 1e-5
 @METRICS.register("gamut")
 @dataclass(frozen=True, kw_only=True)
 class Gamut(Metric):
-    """Share of pixels outside [0, 1] in any channel; often 5 to 11 % after an optimization."""
+    """Share of pixels outside [0, 1] in any channel; often 5 to 11 % after an optimisation."""
 
     version: ClassVar[int] = 1
     unit: ClassVar[str] = "share of pixels"

@@ -2,7 +2,7 @@
 
 Source: Zhang, Isola, Efros, Shechtman, Wang 2018 (arXiv 1801.03924), version 0.1 of the `lpips`
     package, on images in [-1, 1]; the heads are part of the package, the trunk is torchvision's.
-Blind to: style. `vgg` uses the network that most methods here minimize.
+Blind to: style. `vgg` uses the network that most methods here minimise.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Net: TypeAlias = Literal["alex", "squeeze", "vgg"]
 
 TRUNKS: dict[Net, str] = {"alex": "alexnet", "squeeze": "squeezenet1_1", "vgg": "vgg16"}
-"""In order of preference: alex as its authors recommend; vgg last, because methods minimize it."""
+"""In order of preference: alex as its authors recommend; vgg last, because methods minimise it."""
 
 
 @METRICS.register("lpips")

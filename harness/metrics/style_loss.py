@@ -3,7 +3,7 @@
 Source: Gatys et al. 2016, equations 3 to 5: squared Gram differences. Each layer is divided by the
     difference of the content image, so that layers have equal weight and styles can be averaged.
 Blind to: arrangement, because Gram matrices are; whether the encoder is the network that the method
-    minimized (then the score is marked as circular).
+    minimised (then the score is marked as circular).
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class Source:
 
     @property
     def project(self) -> str:
-        """The normalized name of the package, without its version."""
+        """The normalised name of the package, without its version."""
         return re.sub(r"[-_.]+", "-", self.package.partition(" ")[0]).lower()
 
     def defines(self, cls: type[Any]) -> bool:

@@ -111,7 +111,7 @@ def agreement() -> None:
 
 
 def gatys() -> None:
-    """Measure image optimization by size and optimizer."""
+    """Measure image optimisation by size and optimizer."""
     for size in SIZES:
         for optimizer in ("lbfgs", "adam"):
             clock = Clock()
@@ -144,7 +144,7 @@ def johnson() -> None:
 
 
 def profile() -> None:
-    """Write a profile of one short optimization to profile.txt."""
+    """Write a profile of one short optimisation to profile.txt."""
     if not CUDA:
         return
     from torch.profiler import ProfilerActivity

@@ -49,7 +49,7 @@ def make_results(
 
 
 def loss(style: str, content: str, *, norm: str = "batch", **rest: Any) -> float:
-    """Return a loss of about 0.4, and about half of it for instance normalization."""
+    """Return a loss of about 0.4, and about half of it for instance normalisation."""
     factor = 0.5 * (1 + deviation(style, content)) if norm == "instance" else 1.0
     return 0.4 * (1 + 5 * deviation(content, style)) * factor
 
@@ -63,7 +63,7 @@ def evaluate_one(
 
 
 def additive_score(style: str, content: str, norm: str, tv: float, **rest: Any) -> float:
-    """Return about 0.5, plus 0.2 for instance normalization, 0.1 for TV and 0.04 for both."""
+    """Return about 0.5, plus 0.2 for instance normalisation, 0.1 for TV and 0.04 for both."""
     instance, with_tv = norm == "instance", tv > 0
     effect = 0.2 * instance + 0.1 * with_tv + 0.04 * (instance and with_tv)
     return 0.5 + deviation(style, content) + effect

@@ -1,4 +1,4 @@
-"""Optimization by `gatys`: budgets, losses, initial images, batches, and rejected parameters."""
+"""Optimisation by `gatys`: budgets, losses, initial images, batches, and rejected parameters."""
 
 from __future__ import annotations
 

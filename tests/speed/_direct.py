@@ -68,9 +68,9 @@ def read(path: Path) -> Image:
 
 
 def load_weights(path: Path) -> dict[str, torch.Tensor]:
-    """Return weights whose activations on normalized pixels have the scale of torchvision's.
+    """Return weights whose activations on normalised pixels have the scale of torchvision's.
 
-    Oxford's weights, rescaled for normalized pixels, give activations in grey levels. Dividing the
+    Oxford's weights, rescaled for normalised pixels, give activations in grey levels. Dividing the
     first kernel and all biases by 57.6 divides every layer by it.
     """
     weights = load_tensors(path)

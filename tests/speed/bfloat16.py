@@ -1,4 +1,4 @@
-"""Compare image optimization in bfloat16 and in float32; the losses are computed in float32.
+"""Compare image optimisation in bfloat16 and in float32; the losses are computed in float32.
 
     python -m tests.speed.bfloat16 --weights vgg19.safetensors [--content FILE] [--style FILE ...]
 
@@ -31,7 +31,7 @@ SIDES = ("float32", "bfloat16", "float32 perturbed")
 
 
 def run(recipe: Gatys, weights: Any, side: str, content: Any, style: Any) -> tuple[Any, float]:
-    """Return the image and the seconds of one optimization."""
+    """Return the image and the seconds of one optimisation."""
     steps = _direct.StepRecorder()
     encoder = _direct.encoder("vgg19", getattr(torch, side.split()[0]), weights)
     context = _direct.context(encoder, content.shape[-1], steps)

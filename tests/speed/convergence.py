@@ -2,7 +2,7 @@
 
     python -m tests.speed.convergence --peer PATH --weights vgg19.safetensors
 
-gordicaleksa's loop runs a number of closures in float32 from the content image. nstbench minimizes
+gordicaleksa's loop runs a number of closures in float32 from the content image. nstbench minimises
 the same objective with the solver of `gatys` until its loss is within 2 % of the peer's. The loss
 is that of the saved image, which is clamped and rounded to 8 bits. The table also shows the loss
 of the raw pixels. Weights of VGG-19 may end at relu3_4: the style layers are relu1_1, relu2_1,

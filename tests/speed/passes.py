@@ -1,8 +1,8 @@
-"""Compare one pass of image optimization with gordicaleksa's, including the optimizer.
+"""Compare one pass of image optimisation with gordicaleksa's, including the optimizer.
 
     python -m tests.speed.passes --peer PATH
 
-Both minimize gordicaleksa's objective (VGG-19, five style layers to relu5_1, content relu4_2, TV)
+Both minimise gordicaleksa's objective (VGG-19, five style layers to relu5_1, content relu4_2, TV)
 from the content image, with random weights, which take the same time as pretrained ones. The time
 of a side is the median of its passes in a round.
 """

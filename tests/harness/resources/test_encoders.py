@@ -95,7 +95,7 @@ def test_weights_for_grey_levels_give_features_on_the_same_two_scales(slim_vgg: 
     from safetensors.torch import load_file
 
     tensors = load_file(slim_vgg)
-    # Like Oxford's weights, rescaled for normalized input.
+    # Like Oxford's weights, rescaled for normalised input.
     tensors["features.0.weight"] *= GREY_LEVELS
     folded = slim_vgg.with_name("folded.safetensors")
     save_file(tensors, folded)

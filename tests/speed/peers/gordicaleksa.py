@@ -1,4 +1,4 @@
-"""gordicaleksa/pytorch-neural-style-transfer @a244dc6: optimize an image with L-BFGS."""
+"""gordicaleksa/pytorch-neural-style-transfer @a244dc6: optimise an image with L-BFGS."""
 
 from __future__ import annotations
 
