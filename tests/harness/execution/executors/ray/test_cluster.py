@@ -100,6 +100,12 @@ def test_a_worker_has_a_whole_gpu_unless_a_share_is_set() -> None:
     assert cluster_of(h100, MIXED).threads == 8  # 16 cores for 2 GPUs, 48 for 4: the fewer
 
 
+def test_workers_spread_over_the_nodes() -> None:
+    places = cluster_of("NVIDIA H100 80GB HBM3", MIXED).places()
+    names = [f"{place.node.name}#{place.number}" for place in places]
+    assert names == ["h1#1", "h2#1", "h1#2", "h2#2", "h1#3", "h1#4"]
+
+
 def test_a_node_that_joins_later_needs_the_same_device() -> None:
     used = cluster_of("NVIDIA H100 80GB HBM3", MIXED)
     assert used.accepts(node("h3", "NVIDIA H100 80GB HBM3", 1, 8))
