@@ -228,6 +228,7 @@ class RayExecutor:
 
     def _handle_next(self, worker: WorkerHandle) -> Iterator[Outcome]:
         """Handle the next message of a worker, or its loss."""
+        node = worker.place.node
         try:
             if not worker.ready:
                 self._mark_ready(worker, ray.get(worker.started))
@@ -238,17 +239,15 @@ class RayExecutor:
         except RayTaskError as error:
             if not isinstance(error.cause, NstbenchError):
                 raise  # a bug of the harness
-            if worker.place.node in self._cluster.nodes:
-                self._cluster.nodes.remove(worker.place.node)
-            why = f"{error.cause} {worker.place.node.name} is excluded from this run."
+            self._cluster.nodes = [one for one in self._cluster.nodes if one is not node]
+            why = f"{error.cause} {node.name} is excluded from this run."
             yield from self._replace(worker, why)
         except RayError as error:
             self._refresh()
-            why = "its process ended."
-            if worker.place.node not in self._cluster.nodes:
-                why = f"{worker.place.node.name} left the cluster."
-            elif isinstance(error, ActorUnavailableError):
-                why = "it does not respond."
+            silent = isinstance(error, ActorUnavailableError)
+            why = "it does not respond." if silent else "its process ended."
+            if node not in self._cluster.nodes:
+                why = f"{node.name} left the cluster."
             yield from self._replace(worker, why, str(error))
         else:
             yield from self._handle(worker, *message)
@@ -277,11 +276,9 @@ class RayExecutor:
             cell = shard.batch(id_).pop(id_).cell
             self._deaths = 0
             self._batch_seconds[cell.variant], shard.started = now - shard.started, now
-            earlier = [shard.attempts[id_]] if id_ in shard.attempts else []
-            record = replace(
-                outcome.record, cell=cell, attempts=(*earlier, *outcome.record.attempts)
-            )
-            yield replace(outcome, record=record)
+            lost = [shard.attempts[id_]] if id_ in shard.attempts else []
+            attempts = (*lost, *outcome.record.attempts)
+            yield replace(outcome, record=replace(outcome.record, cell=cell, attempts=attempts))
 
     def _replace(self, worker: WorkerHandle, why: str, details: str = "") -> Iterator[Outcome]:
         """Queue the cells of a lost worker again; fail running cells that were lost before."""
