@@ -105,6 +105,7 @@ class _Progress:
     def of_batch(self, jobs: Sequence[Job]) -> Iterator[None]:
         """Report the start of a batch; limit its time."""
         self._cell_id, self._limit = jobs[0].cell.id, self._timeout * len(jobs)
+        self._phase = ""  # the parent must receive each start
         self("begin", 0, 1)
         try:
             yield
