@@ -85,7 +85,7 @@ class Cluster:
     @property
     def workers(self) -> int:
         """The number of workers that fit on all nodes."""
-        return len(self.places())
+        return sum(map(self.slots, self.nodes))
 
     @property
     def hardware(self) -> Hardware:

@@ -195,9 +195,9 @@ class RayExecutor:
     def _start_worker(self) -> bool:
         """Start a worker in the first free place; return False if there is none."""
         cluster, taken = self._cluster, {worker.place for worker in self._workers}
-        place = next((place for place in cluster.places() if place not in taken), None)
-        if place is None:
+        if len(taken) >= cluster.workers:
             return False
+        place = next(place for place in cluster.places() if place not in taken)
         # Four threads: two shards, and the methods that control the actor.
         options = {"max_concurrency": 4, **cluster.worker_resources}
         actor_class = on_node(place.node.id, WorkerActor, **options)
