@@ -7,6 +7,7 @@ import os
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -110,6 +111,16 @@ def test_a_node_that_joins_later_needs_the_same_device() -> None:
     used = cluster_of("NVIDIA H100 80GB HBM3", MIXED)
     assert used.accepts(node("h3", "NVIDIA H100 80GB HBM3", 1, 8))
     assert not used.accepts(node("a2", "NVIDIA A100-SXM4-80GB", 8, 96))
+
+
+def test_a_refresh_drops_lost_nodes_and_adds_those_of_the_same_device() -> None:
+    h100, problem = "NVIDIA H100 80GB HBM3", "old is excluded: it has nstbench 0.1"
+    joined = [node("h3", h100, 1, 8), node("a2", "NVIDIA A100-SXM4-80GB", 8, 96), problem]
+    used = cluster_of(h100, MIXED)
+    used.inspector = SimpleNamespace(alive={"h2", "h3", "a2"}, update=lambda: joined)  # type: ignore[assignment]
+    assert used.refresh() == [problem]
+    assert [n.name for n in used.nodes] == ["h2", "h3"]
+    assert used.workers == 3
 
 
 def test_bfloat16_is_used_if_it_is_fast_on_all_nodes() -> None:
