@@ -12,7 +12,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -29,9 +28,6 @@ from harness.records import Calibration
 if TYPE_CHECKING:
     from harness.execution.runner import Runner
 
-PROGRESS_SECONDS = 0.2
-"""Least time between two progress messages of a phase."""
-
 MAX_QUOTE_LENGTH = 200
 """Characters of a method's output that its record quotes."""
 
@@ -44,6 +40,7 @@ def start(
 ) -> None:
     """Initialise the worker process. It ignores Ctrl-C, which the parent handles."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # of the timeout; a parent may ignore it
     os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
     _end_with_parent()
     _redirect_output(log)
@@ -90,22 +87,20 @@ def calibrate() -> list[Calibration]:
 
 
 class _Progress:
-    """Sends the parent each new phase, and the progress of a phase a few times per second.
+    """Sends the parent the phase of the running batch and the progress of the phase.
 
     The timeout starts with the first fit of a batch: it excludes warm-up and calibration. At its
     end SIGALRM ends the process, even where a method holds Python's lock.
     """
 
     def __init__(self, messages: Connection, timeout: float) -> None:
-        self._messages, self._timeout, self._sent_at = messages, timeout, 0.0
-        self._cell_id, self._phase = "", ""
+        self._messages, self._timeout, self._cell_id = messages, timeout, ""
         self._limit = 0.0  # of the batch, seconds; 0 once the time runs
 
     @contextmanager
     def of_batch(self, jobs: Sequence[Job]) -> Iterator[None]:
         """Report the start of a batch; limit its time."""
         self._cell_id, self._limit = jobs[0].cell.id, self._timeout * len(jobs)
-        self._phase = ""  # the parent must receive each start
         self("begin", 0, 1)
         try:
             yield
@@ -116,11 +111,8 @@ class _Progress:
         if phase == "fit" and self._limit:
             signal.setitimer(signal.ITIMER_REAL, self._limit)
             self._limit = 0.0
-        now = time.monotonic()
-        if phase != self._phase or now - self._sent_at > PROGRESS_SECONDS:
-            self._sent_at, self._phase = now, phase
-            # A message is short enough for an atomic write: the worker may be killed at any time.
-            self._messages.send((self._cell_id, phase, index, of))
+        # A message is short enough for an atomic write: the worker may be killed at any time.
+        self._messages.send((self._cell_id, phase, index, of))
 
 
 class SideEffectCheck:
