@@ -17,8 +17,8 @@ from harness.records import Calibration, Cell, Failure, Record, Run
 from harness.store import Store
 
 if TYPE_CHECKING:
+    from harness.execution.executors.base import Watch
     from harness.execution.executors.ray.cluster import Cluster
-    from harness.execution.executors.ray.executor import Watch
     from harness.tracking.background_thread import BackgroundTracker
 
 

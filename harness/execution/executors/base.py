@@ -1,4 +1,7 @@
-"""The interface of executors. An executor runs jobs and yields outcomes; it interprets neither."""
+"""The interfaces of executors and of what receives their progress.
+
+An executor runs jobs and yields outcomes; it interprets neither.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,19 @@ from typing import Protocol
 
 from harness.execution.jobs import Job, Outcome
 from harness.records import Calibration, Cell
+
+
+class Watch(Protocol):
+    """Receives the progress of a run."""
+
+    def progress(self, cell_id: str, phase: str, index: int, of: int, place: str = "") -> None:
+        """Update the progress of a cell; `place` is the name of the worker."""
+
+    def staffed(self, places: Sequence[str]) -> None:
+        """Update the list of worker names."""
+
+    def warn(self, text: str) -> None:
+        """Show a warning."""
 
 
 class Executor(Protocol):

@@ -7,19 +7,16 @@ cells run alone; the parent stores and logs one result while the worker runs the
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 import tempfile
 import threading
-import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import wait
+from concurrent.futures import CancelledError
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
@@ -33,14 +30,11 @@ from harness.records import Calibration, Cell, Failure, Record, Status
 MAX_SCHEDULED = 3
 """Batches in the pool: the one that runs, and two so that the worker never waits."""
 
-CHECK_SECONDS = 0.5
-"""Interval of checks whether a cell exceeds its timeout or its worker has vanished."""
-
 MAX_LOG_CHARACTERS = 4000
 """Of the end of a crashed worker's log that the record of its cell keeps."""
 
 
-@dataclass
+@dataclass(eq=False)
 class _Batch:
     """The cells that run together, packed for the worker."""
 
@@ -50,14 +44,6 @@ class _Batch:
     attempts: tuple[Failure, ...] = ()  # how earlier attempts ended
     future: Any = None
 
-    @property
-    def id(self) -> str:
-        return self.cells[0].id
-
-    @property
-    def fit_id(self) -> str:
-        return self.cells[0].fit_id
-
     def split(self) -> list[_Batch]:
         """Return one batch for each cell."""
         return [
@@ -66,30 +52,13 @@ class _Batch:
         ]
 
 
-@dataclass(frozen=True)
-class _Position:
-    """What the worker last reported."""
-
-    pid: int = 0
-    cell_id: str = ""
-    phase: str = ""
-    since: float | None = None  # start of the fit: the timeout excludes warm-up and calibration
-
-    def advance(self, pid: int, cell_id: str, phase: str) -> _Position:
-        """Return the position after a report; the first report of every cell is `begin`."""
-        since = None if phase == "begin" else self.since
-        if since is None and phase == "fit":
-            since = time.monotonic()
-        return _Position(pid, cell_id, phase, since)
-
-
 class LocalExecutor:
     """Runs jobs in order. `on_progress(cell id, phase, index, of)` is called in another thread.
 
     Args:
         resources: What all cells share.
         on_progress: Receives the progress of the running cell.
-        timeout: Seconds that a cell may take, its fit included; then the worker is killed.
+        timeout: Seconds that a cell may take, its fit included; then the system kills the worker.
     """
 
     def __init__(
@@ -107,15 +76,14 @@ class LocalExecutor:
         self._log = Path(self._folder.name) / "worker.log"
         # Not a queue: its lock would stay locked if the worker is killed while it holds it.
         self._messages, self._worker_end = context.Pipe(duplex=False)
-        self._position = _Position()
-        self._scheduled: dict[str, _Batch] = {}  # by batch id
-        self._kill_reasons: dict[str, Exception] = {}  # of batches that were killed, by batch id
-        self._failed_checks = 0  # consecutive checks that did not find the worker
+        self._scheduled: tuple[_Batch, ...] = ()  # in the order of their outcomes
+        self._running: _Batch | None = None
+        self._phase = ""  # of the running batch
         self._bad_fits: dict[str, str] = {}  # fit id -> how its first cell ended
         self._pool = ProcessPool(
             max_workers=1,
             initializer=worker.start,
-            initargs=(resources, self._worker_end, self._log),
+            initargs=(resources, self._worker_end, self._log, timeout),
             context=context,
         )
         self._listener = threading.Thread(target=self._listen, daemon=True)
@@ -143,20 +111,20 @@ class LocalExecutor:
             WorkerError: No worker can be started.
         """
         packed = self._pack(batches)
-        queue: deque[_Batch] = deque()  # scheduled, in the order of their outcomes
         retries: list[_Batch] = []
         while True:
-            new = list(islice(packed, max(0, MAX_SCHEDULED - len(queue) - len(retries))))
+            room = max(0, MAX_SCHEDULED - len(self._scheduled) - len(retries))
+            new = list(islice(packed, room))
+            self._scheduled = (*retries, *self._scheduled, *new)
             for batch in [*retries, *new]:
-                self._scheduled[batch.id] = batch
-                vetoes = [self._veto("all"), self._veto(batch.fit_id)]
+                vetoes = [self._veto("all"), self._veto(batch.cells[0].fit_id)]
                 batch.future = self._pool.schedule(
                     worker.execute, args=[batch.packed, batch.target, vetoes]
                 )
-            queue = deque([*retries, *queue, *new])
-            if not queue:
+            if not self._scheduled:
                 return
-            outcomes, retries = self._receive(queue.popleft())
+            outcomes, retries = self._receive(self._scheduled[0])
+            self._scheduled = self._scheduled[1:]
             yield from outcomes
 
     def finish(self) -> None:
@@ -167,8 +135,8 @@ class LocalExecutor:
     @property
     def under_way(self) -> list[Cell]:
         """The cells that the worker runs."""
-        batch = self._scheduled.get(self._position.cell_id)
-        return list(batch.cells) if batch else []
+        batch = self._running
+        return list(batch.cells) if batch and batch in self._scheduled else []
 
     def calibrations(self) -> list[Calibration]:
         """Measure the machine's pace again at every size that ran; empty after a crash."""
@@ -205,15 +173,13 @@ class LocalExecutor:
     def _receive(self, batch: _Batch) -> tuple[Iterable[Outcome], list[_Batch]]:
         """Wait for a batch; return its outcomes and what has to run again."""
         try:
-            path = self._wait_for(batch)
+            path: Path | None = batch.future.result()
         except BrokenProcessPool:
             raise self._start_error() from None
-        except TimeoutError:
-            message = f"It did not end within {self._timeout:g} s; --timeout sets how many."
-            return self._retry_or_fail(batch, "timeout", Failure("Timeout", message))
         except ProcessExpired as error:
-            failure = _crash(error.exitcode, self._read_log())
-            return self._retry_or_fail(batch, "crashed", failure)
+            return self._retry_or_fail(batch, error.exitcode)
+        except CancelledError:  # by _listen
+            return self._retry_or_fail(batch, 0)
         if path is None:
             untried = () if self.finishing else map(self._untried, batch.cells)
             return list(untried), []
@@ -223,55 +189,20 @@ class LocalExecutor:
             for attempts in [(*batch.attempts, *outcome.record.attempts)]
         ], []
 
-    def _wait_for(self, batch: _Batch) -> Path | None:
-        """Wait for a batch and return its outcomes' file, or None if it was vetoed.
-
-        Meanwhile the running batch is supervised; after a crash it may be another one.
-        """
-        while wait([batch.future], CHECK_SECONDS).not_done:
-            running = self._scheduled.get(self._position.cell_id)
-            if running is not None and (reason := self._vanished(running) or self._late(running)):
-                self._kill_reasons[running.id] = reason
-                running.future.cancel()  # kills the worker if it still exists
-        del self._scheduled[batch.id]
-        if batch.future.cancelled():
-            raise self._kill_reasons.pop(batch.id)
-        path: Path | None = batch.future.result()
-        return path
-
-    def _late(self, batch: _Batch) -> Exception | None:
-        """Return an error if the running batch exceeds its timeout."""
-        since = self._position.since
-        if not self._timeout or since is None:
-            return None
-        late = time.monotonic() - since > self._timeout * len(batch.cells)
-        return TimeoutError() if late else None
-
-    def _vanished(self, batch: _Batch) -> Exception | None:
-        """Return an error if the worker exited with code 0, which the pool overlooks."""
-        try:
-            os.kill(self._position.pid, 0)
-            self._failed_checks = 0
-        except ProcessLookupError:
-            self._failed_checks += 1  # after the first one the pool may still report it itself
-        if self._failed_checks < 2 or batch.future.done():
-            return None
-        return cast("Exception", ProcessExpired("vanished", 0))  # type: ignore[no-untyped-call]
-
-    def _retry_or_fail(
-        self, batch: _Batch, status: Status, failure: Failure
-    ) -> tuple[list[Outcome], list[_Batch]]:
+    def _retry_or_fail(self, batch: _Batch, code: int) -> tuple[list[Outcome], list[_Batch]]:
         """Run the cells of a batch again one by one, and a crashed cell once more."""
-        retries = []
+        status: Status = "crashed"
+        how, log = _describe_exit(code), self._read_log()
+        failure = Failure("Crashed", f"The worker process died with {how}.", log)
+        if code == -signal.SIGALRM and self._timeout:
+            message = f"It did not end within {self._timeout:g} s; --timeout sets how many."
+            status, failure = "timeout", Failure("Timeout", message)
         if len(batch.cells) > 1:
-            retries = batch.split()
-        elif status == "crashed" and not batch.attempts and not self.finishing:
-            retries = [replace(batch, attempts=(failure,))]
-        if retries:
-            self._position = _Position()  # of the new worker
-            return [], retries
+            return [], batch.split()
+        if status == "crashed" and not batch.attempts and not self.finishing:
+            return [], [replace(batch, attempts=(failure,))]
         (cell,) = batch.cells
-        if self._position == replace(self._position, cell_id=cell.id, phase="fit"):
+        if self._running is batch and self._phase == "fit":
             self._bad_fits[cell.fit_id] = f"{status} for {cell.name}"
             self._veto(cell.fit_id).touch()
         return [Outcome(Record(cell, status, failure=failure, attempts=batch.attempts))], []
@@ -293,12 +224,17 @@ class LocalExecutor:
 
     def _listen(self) -> None:
         while (message := self._messages.recv()) is not None:
-            if isinstance(message, dict):
+            if isinstance(message, dict):  # from a worker that starts
                 self.environment = message
-            else:
-                pid, cell_id, phase, index, of = message
-                self._position = self._position.advance(pid, cell_id, phase)
-                self._on_progress(cell_id, phase, index, of)
+                if self._running is not None and not self._running.future.done():
+                    self._running.future.cancel()  # the pool ignores workers that exit with code 0
+                continue
+            cell_id, phase, index, of = message
+            if phase == "begin":
+                ids = {batch.cells[0].id: batch for batch in self._scheduled}
+                self._running = ids.get(cell_id)
+            self._phase = phase
+            self._on_progress(cell_id, phase, index, of)
 
 
 def temporary_folder() -> tempfile.TemporaryDirectory[str]:
@@ -315,6 +251,5 @@ def temporary_folder() -> tempfile.TemporaryDirectory[str]:
         ) from error
 
 
-def _crash(code: int, log: str) -> Failure:
-    how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-    return Failure("Crashed", f"The worker process died with {how}.", log)
+def _describe_exit(code: int) -> str:
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"

@@ -12,24 +12,21 @@ import os
 import signal
 import sys
 import threading
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.execution.executors.ipc import unpack, write
-from harness.execution.jobs import Outcome
+from harness.execution.jobs import Job, Outcome
 from harness.execution.machine import memory_limit
 from harness.plan import Resources
 from harness.records import Calibration
 
 if TYPE_CHECKING:
     from harness.execution.runner import Runner
-
-PROGRESS_SECONDS = 0.2
-"""Least time between two progress messages of a phase."""
 
 MAX_QUOTE_LENGTH = 200
 """Characters of a method's output that its record quotes."""
@@ -38,9 +35,12 @@ _runner: Runner | None = None
 _progress: _Progress | None = None
 
 
-def start(resources: Resources, messages: Connection, log: Path) -> None:
+def start(
+    resources: Resources, messages: Connection, log: Path, timeout: float | None = None
+) -> None:
     """Initialise the worker process. It ignores Ctrl-C, which the parent handles."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # of the timeout; a parent may ignore it
     os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
     _end_with_parent()
     _redirect_output(log)
@@ -52,7 +52,7 @@ def start(resources: Resources, messages: Connection, log: Path) -> None:
         determinism.enable()
     facts = {**resources.environment, **environment.of_torch(resources.device)}
     messages.send(facts)
-    _progress = _Progress(messages)
+    _progress = _Progress(messages, timeout or 0.0)
     _runner = Runner(replace(resources, environment=facts), _progress)
     if resources.device == "cpu":
         memory_limit.limit_to_free_memory()
@@ -65,15 +65,15 @@ def execute(packed: Sequence[bytes], target: Path, vetoes: Sequence[Path]) -> Pa
     assert _runner is not None
     assert _progress is not None
     jobs = [unpack(one) for one in packed]
-    _progress.start_cell(jobs[0].cell.id)
     side_effects = SideEffectCheck()
-    if len(jobs) == 1:
-        outcomes = [_runner.execute(jobs[0])]
-    else:
-        from harness.execution.batch_runner import execute_batch
+    with _progress.of_batch(jobs):
+        if len(jobs) == 1:
+            outcomes = [_runner.execute(jobs[0])]
+        else:
+            from harness.execution.batch_runner import execute_batch
 
-        outcomes = execute_batch(_runner, jobs)
-    return write([_add_notes(outcome, side_effects.notes()) for outcome in outcomes], target)
+            outcomes = execute_batch(_runner, jobs)
+        return write([_add_notes(outcome, side_effects.notes()) for outcome in outcomes], target)
 
 
 def do_nothing() -> None:
@@ -87,23 +87,32 @@ def calibrate() -> list[Calibration]:
 
 
 class _Progress:
-    """Sends the parent each new phase, and the progress of a phase a few times per second."""
+    """Sends the parent the phase of the running batch and the progress of the phase.
 
-    def __init__(self, messages: Connection) -> None:
-        self._messages, self._sent_at = messages, 0.0
-        self._cell_id, self._phase = "", ""
+    The timeout starts with the first fit of a batch: it excludes warm-up and calibration. At its
+    end SIGALRM ends the process, even where a method holds Python's lock.
+    """
 
-    def start_cell(self, cell_id: str) -> None:
-        """Report the start of another cell."""
-        self._cell_id = cell_id
+    def __init__(self, messages: Connection, timeout: float) -> None:
+        self._messages, self._timeout, self._cell_id = messages, timeout, ""
+        self._limit = 0.0  # of the batch, seconds; 0 once the time runs
+
+    @contextmanager
+    def of_batch(self, jobs: Sequence[Job]) -> Iterator[None]:
+        """Report the start of a batch; limit its time."""
+        self._cell_id, self._limit = jobs[0].cell.id, self._timeout * len(jobs)
         self("begin", 0, 1)
+        try:
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
 
     def __call__(self, phase: str, index: int, of: int) -> None:
-        now = time.monotonic()
-        if phase != self._phase or now - self._sent_at > PROGRESS_SECONDS:
-            self._sent_at, self._phase = now, phase
-            # A message is short enough for an atomic write: the worker may be killed at any time.
-            self._messages.send((os.getpid(), self._cell_id, phase, index, of))
+        if phase == "fit" and self._limit:
+            signal.setitimer(signal.ITIMER_REAL, self._limit)
+            self._limit = 0.0
+        # A message is short enough for an atomic write: the worker may be killed at any time.
+        self._messages.send((self._cell_id, phase, index, of))
 
 
 class SideEffectCheck:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import queue
 import socket
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +18,7 @@ from typing import Any, TypeAlias
 
 import ray
 
-from harness.execution.executors.local import LocalExecutor
+from harness.execution.executors.local import LocalExecutor, temporary_folder
 from harness.execution.executors.ray.object_transfer import (
     NodeCache,
     Package,
@@ -71,7 +70,7 @@ class WorkerActor:
         os.environ["OMP_NUM_THREADS"] = str(threads)  # for the worker; Ray sets its own value
         self._source, self._timeout = source, timeout
         self._cache = NodeCache(self._read)
-        self._scratch = tempfile.TemporaryDirectory(prefix="nstbench-", ignore_cleanup_errors=True)
+        self._scratch = temporary_folder()
         self._store = Store(Path(self._scratch.name), "checkpoints")
         self._messages: queue.SimpleQueue[Any] = queue.SimpleQueue()  # of the running shard
         self._running = threading.Lock()  # held by the running shard; the next one waits for it
@@ -178,12 +177,9 @@ class WorkerActor:
 
 def _resolved(job: Job) -> Job:
     """Return a job with its images and fitted tensors in place of Ray's references."""
-    references: dict[str, Any] = {
-        name: reference
-        for name in ("content", "style", "kept")
-        if (reference := getattr(job, name)) is not None
-    }
-    return replace(job, **{name: ray.get(reference) for name, reference in references.items()})
+    get: Any = ray.get  # a job's types are those of its contents
+    kept = job.kept and get(job.kept)
+    return replace(job, content=get(job.content), style=get(job.style), kept=kept)
 
 
 def _encoded(outcome: Outcome) -> Outcome:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import socket
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.errors import UsageError
 from harness.resources import precision, software
@@ -39,17 +36,31 @@ class Node:
     versions: Mapping[str, str] = field(hash=False)
 
 
-@dataclass(frozen=True)
+class Place(NamedTuple):
+    """A place for a worker."""
+
+    node: Node
+    number: int  # on the node, from 1
+
+
+@dataclass
 class Cluster:
     """The nodes for a run: all of one device, because the device is part of a cell's id."""
 
     inspector: NodeInspector  # finds nodes that join later
     device: str
-    nodes: tuple[Node, ...]
+    nodes: list[Node]
     threads: int  # per worker
     share: float = 1.0  # of a GPU per worker
     others: tuple[Node, ...] = ()  # of other devices: not used
     problems: tuple[str, ...] = ()  # of nodes that cannot be used
+
+    def refresh(self) -> list[str]:
+        """Drop lost nodes, add those that joined; return messages on nodes that cannot be used."""
+        results = self.inspector.update()
+        joined = [node for node in results if isinstance(node, Node) and self.accepts(node)]
+        self.nodes = [node for node in [*self.nodes, *joined] if node.id in self.inspector.alive]
+        return [problem for problem in results if isinstance(problem, str)]
 
     def accepts(self, node: Node) -> bool:
         """Return whether a node that joined later has the run's device and room for a worker."""
@@ -65,6 +76,11 @@ class Cluster:
     def slots(self, node: Node) -> int:
         """Return the number of workers that fit on a node."""
         return node.cores // self.threads if self.device == "cpu" else int(node.gpus / self.share)
+
+    def places(self) -> list[Place]:
+        """Return the places on all nodes: the first of each node, then the second of each."""
+        places = [Place(node, i + 1) for node in self.nodes for i in range(self.slots(node))]
+        return sorted(places, key=lambda place: place.number)
 
     @property
     def workers(self) -> int:
@@ -144,8 +160,7 @@ def select_nodes(ray: Any, device: str, share: float = 1.0) -> Cluster:
         UsageError: No node has such a device.
     """
     inspector = NodeInspector(ray)
-    inspector.alive()
-    results = list(inspector.results(INSPECTION_SECONDS))
+    results = inspector.update(INSPECTION_SECONDS)
     nodes = [result for result in results if isinstance(result, Node)]
     problems = tuple(result for result in results if isinstance(result, str))
     if not nodes:
@@ -155,7 +170,7 @@ def select_nodes(ray: Any, device: str, share: float = 1.0) -> Cluster:
     return Cluster(
         inspector=inspector,
         device=chosen_device,
-        nodes=tuple(chosen),
+        nodes=chosen,
         threads=_threads(chosen, chosen_device),
         share=share,
         others=tuple(node for node in nodes if node not in chosen),
@@ -192,81 +207,63 @@ class NodeInspector:
 
     def __init__(self, ray: Any) -> None:
         self._ray = ray
+        self.alive: set[str] = set()
+        """Ids of the nodes that were alive at the last update."""
         self._known: set[str] = set()
         self._pending: dict[Any, Mapping[str, Any]] = {}  # task -> Ray's description of the node
         self._names: Counter[str] = Counter()  # host names may repeat
 
-    def alive(self) -> set[str]:
-        """Return the ids of the nodes that are alive, and start to inspect new ones."""
-        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-        nodes = {node["NodeID"]: node for node in self._ray.nodes() if node["Alive"]}
-        inspect = self._ray.remote(num_cpus=0, max_retries=0)(inspect_node)
-        for id_ in nodes.keys() - self._known:
-            affinity = NodeAffinitySchedulingStrategy(id_, soft=False)
-            self._pending[inspect.options(scheduling_strategy=affinity).remote()] = nodes[id_]
-        self._known |= nodes.keys()
-        return set(nodes)
-
-    def results(self, seconds: float = 0.0) -> Iterator[Node | str]:
-        """Yield each inspected node, or a message if it cannot be used.
+    def update(self, seconds: float = 0.0) -> list[Node | str]:
+        """Start to inspect new nodes; return inspected nodes, and messages on unusable ones.
 
         Args:
             seconds: Time to wait; after it, nodes that have not responded are reported.
         """
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        nodes = {node["NodeID"]: node for node in self._ray.nodes() if node["Alive"]}
+        self.alive = set(nodes)
+        inspect = self._ray.remote(num_cpus=0, max_retries=0, max_calls=1)(describe_node)
+        for id_ in self.alive - self._known:
+            affinity = NodeAffinitySchedulingStrategy(id_, soft=False)
+            self._pending[inspect.options(scheduling_strategy=affinity).remote()] = nodes[id_]
+        self._known |= self.alive
+        if not self._pending:
+            return []
         tasks = list(self._pending)
-        if not tasks:
-            return
         done, silent = self._ray.wait(tasks, num_returns=len(tasks), timeout=seconds)
-        for task in done:
-            facts = self._pending.pop(task)
-            name = facts["NodeManagerHostname"]
-            try:
-                node = self._node(facts, self._ray.get(task))
-            except self._ray.exceptions.RayTaskError as error:
-                yield f"{name} is excluded: {str(error).strip().splitlines()[-1]}"
-            except self._ray.exceptions.RayError:
-                continue  # the node left in the meantime
-            else:
-                version = node.versions["nstbench"]
-                other = f"{name} is excluded: it has nstbench {version}, not {_LOCAL_VERSION}"
-                yield node if version == _LOCAL_VERSION else other
+        results = [self._result(task, self._pending.pop(task)) for task in done]
         if seconds:
-            yield from (
-                f"{self._pending[task]['NodeManagerHostname']} does not respond" for task in silent
-            )
+            names = (self._pending[task]["NodeManagerHostname"] for task in silent)
+            results += [f"{name} does not respond" for name in names]
+        return [result for result in results if result is not None]
 
-    def _node(self, facts: Mapping[str, Any], described: Mapping[str, Any]) -> Node:
-        resources, name = facts["Resources"], described["name"]
-        self._names[name] += 1
-        return Node(
-            id=facts["NodeID"],
-            name=name if self._names[name] == 1 else f"{name}-{self._names[name]}",
-            device=described["device"],
-            gpus=int(resources.get("GPU", 0)) if described["device"] != "cpu" else 0,
-            cores=int(resources.get("CPU", 0)),
-            bfloat16=described["bfloat16"],
-            versions=described["versions"],
-        )
+    def _result(self, task: Any, facts: Mapping[str, Any]) -> Node | str | None:
+        """Return an inspected node, a message if it cannot be used, or None if it has left."""
+        name, resources = facts["NodeManagerHostname"], facts["Resources"]
+        try:
+            described = self._ray.get(task)
+        except self._ray.exceptions.RayTaskError as error:
+            return f"{name} is excluded: {str(error).strip().splitlines()[-1]}"
+        except self._ray.exceptions.RayError:
+            return None
+        if (version := described["versions"]["nstbench"]) != _LOCAL_VERSION:
+            return f"{name} is excluded: it has nstbench {version}, not {_LOCAL_VERSION}"
+        self._names[described["name"]] += 1
+        repeated = self._names[described["name"]]
+        if repeated > 1:
+            described["name"] += f"-{repeated}"
+        has_gpu = described["device"] != "cpu"
+        gpus, cores = int(has_gpu and resources.get("GPU", 0)), int(resources.get("CPU", 0))
+        return Node(facts["NodeID"], gpus=gpus, cores=cores, **described)
 
 
-def inspect_node() -> dict[str, Any]:
-    """Return the description of the node that runs this task.
+def describe_node() -> dict[str, Any]:
+    """Return the name, device, bfloat16 support and versions of the node that runs this task.
 
-    It uses a subprocess, because Ray hides the GPUs from a task without GPU resources, and because
-    torch would keep GPU memory in a process that Ray reuses.
+    Its process must end with the task, because torch keeps GPU memory.
     """
-    code = f"import json, {__name__} as module; print(json.dumps(module.describe_machine()))"
-    environment = {k: v for k, v in os.environ.items() if k != "CUDA_VISIBLE_DEVICES"}
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
-    )
-    described: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return described
-
-
-def describe_machine() -> dict[str, Any]:
-    """Return this machine's name, device, bfloat16 support and versions."""
+    os.environ.pop("CUDA_VISIBLE_DEVICES", None)  # Ray hides GPUs from a task that reserves none
     device = find_device("auto")
     return {
         "name": socket.gethostname(),

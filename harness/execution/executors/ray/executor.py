@@ -6,32 +6,38 @@ decides what runs where and what is tried again, and it alone writes the store a
 
 from __future__ import annotations
 
+import random
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from itertools import groupby
 from math import inf
-from typing import Any, Protocol
+from typing import Any
 
 import ray
 from ray.exceptions import ActorUnavailableError, RayError, RayTaskError
 
 from harness.errors import NstbenchError, WorkerError
-from harness.execution.executors.ray.cluster import Cluster
-from harness.execution.executors.ray.worker_pool import (
-    REFRESH_SECONDS,
+from harness.execution.executors.base import Watch
+from harness.execution.executors.ray.actor import FileSource, WorkerActor
+from harness.execution.executors.ray.assignment import (
     Shard,
     WorkerHandle,
-    WorkerPool,
+    on_node,
+    pack_shards,
 )
+from harness.execution.executors.ray.cluster import Cluster
+from harness.execution.executors.ray.object_transfer import Packer
 from harness.execution.jobs import Job, Outcome
 from harness.plan import Resources
 from harness.records import Calibration, Cell, Failure, Record
 
 POLL_SECONDS = 0.5
 """Longest wait for a message before the executor checks the nodes and the end of the run."""
+
+REFRESH_SECONDS = 5.0
+"""Interval between two checks of which nodes are alive."""
 
 QUICK_SECONDS = 5.0
 """A worker receives its next shard ahead of time where a batch of the variant takes less. Where it
@@ -40,18 +46,11 @@ takes more, the transfer time is negligible, and another worker may be free soon
 MAX_WORKER_DEATHS = 3
 """The run ends when this many workers on live nodes die in a row without an outcome."""
 
+START_WARNING_SECONDS = 30.0
+"""The executor warns when no worker is ready after this time."""
 
-class Watch(Protocol):
-    """Receives the progress of a run."""
-
-    def progress(self, cell_id: str, phase: str, index: int, of: int, place: str = "") -> None:
-        """Update the progress of a cell; `place` is the name of the worker."""
-
-    def staffed(self, places: Sequence[str]) -> None:
-        """Update the list of worker names."""
-
-    def warn(self, text: str) -> None:
-        """Show a warning."""
+CLOSE_SECONDS, CLOSE_NOW_SECONDS = 10.0, 2.0
+"""Time for the workers to close before they are killed."""
 
 
 class RayExecutor:
@@ -68,29 +67,35 @@ class RayExecutor:
         self, cluster: Cluster, resources: Resources, watch: Watch, timeout: float | None = None
     ) -> None:
         self.finishing = False
-        self._watch, self._store = watch, resources.store
+        self._cluster, self._watch, self._timeout = cluster, watch, timeout
+        self._store, self._environment = resources.store, dict(resources.environment)
+        self._packer = Packer(ray.put)
         with _cluster_errors():
-            self._pool = WorkerPool(cluster, resources, timeout, watch.warn)
+            here = ray.get_runtime_context().get_node_id()
+            self._source = on_node(here, FileSource, num_cpus=0).remote()
+            self._resources = self._packer.pack_resources(replace(resources, store=None))
+        self._workers: list[WorkerHandle] = []
         self._waiting: deque[Shard] = deque()
         self._finish_sent = False
         self._deaths = 0  # in a row, on live nodes
         self._batch_seconds: dict[str, float] = {}  # of the latest batch, by variant
-        self._offset = 0  # of the stream to poll first
+        self._max_ready, self._used_nodes = 0, set[str]()
+        self._created = self._refreshed = time.monotonic()
 
     @property
     def environment(self) -> Mapping[str, str]:
-        """The environment of the first worker, and the number of workers."""
-        return {**self._pool.environment, "workers": self._pool.size}
+        """The environment of the first worker; the largest number of workers at a time."""
+        workers = f"{self._max_ready} on {len(self._used_nodes)} of Ray's nodes"
+        return {**self._environment, "workers": workers}
 
     @property
     def under_way(self) -> list[Cell]:
         """The running cells."""
-        return [cell for worker in self._pool.workers for cell in worker.under_way]
+        return [cell for worker in self._workers for cell in worker.under_way]
 
     def start(self) -> None:
         """Start one worker; `run` starts more as there is work for them."""
-        self._pool.refresh()
-        self._pool.start_worker()
+        self._start_worker()
 
     def run(self, batches: Iterable[Sequence[Job]]) -> Iterator[Outcome]:
         """Yield the outcome of every job as it arrives; the jobs of a batch run together.
@@ -98,17 +103,17 @@ class RayExecutor:
         Raises:
             WorkerError: No worker can be started, or no node is left.
         """
-        upcoming = self._shards(batches)
+        upcoming = pack_shards(batches, self._packer)
         with _cluster_errors():
             while True:
-                self._pool.refresh(REFRESH_SECONDS)
+                if time.monotonic() - self._refreshed > REFRESH_SECONDS:
+                    self._refresh()
                 if self.finishing:
                     self._finish_workers()
                 self._assign(upcoming)
-                if not self._waiting and not any(worker.shards for worker in self._pool.workers):
+                if not self._waiting and not any(worker.shards for worker in self._workers):
                     return
-                for worker, shard in self._poll():
-                    yield from self._receive(worker, shard)
+                yield from self._receive()
 
     def finish(self) -> None:
         """Complete the running cells and start no others. Safe to call from a signal handler."""
@@ -116,36 +121,61 @@ class RayExecutor:
 
     def calibrations(self) -> list[Calibration]:
         """Measure the speed of all workers again; return the largest drift for each size."""
-        return self._pool.calibrations()
+        measured: list[Calibration] = []
+        for reference in [worker.actor.calibrations.remote() for worker in self._ready]:
+            with suppress(RayError):
+                measured += ray.get(reference)
+        worst = {one.size: one for one in sorted(measured, key=lambda one: one.drift)}
+        return [worst[size] for size in sorted(worst)]
 
     def close(self, *, now: bool = False) -> None:
         """Close all workers, including those that run a cell."""
-        self._pool.close(now=now)
+        if closing := [worker.actor.close.remote() for worker in self._ready]:
+            seconds = CLOSE_NOW_SECONDS if now else CLOSE_SECONDS
+            ray.wait(closing, num_returns=len(closing), timeout=seconds)
+        for actor in [*(worker.actor for worker in self._workers), self._source]:
+            ray.kill(actor)
+        self._workers.clear()
 
-    def _shards(self, batches: Iterable[Sequence[Job]]) -> Iterator[Shard]:
-        """Group batches that share a training; each other batch is a shard."""
-        for _, group in groupby(enumerate(batches), key=_shard_key):
-            jobs = [batch for _, batch in group]
-            cells = [[job.cell for job in batch] for batch in jobs]
-            yield Shard(self._pool.packer.pack_jobs(jobs), cells)
+    @property
+    def _ready(self) -> list[WorkerHandle]:
+        """The workers that accept shards."""
+        return [worker for worker in self._workers if worker.ready]
+
+    def _refresh(self) -> None:
+        """Update the nodes.
+
+        Raises:
+            WorkerError: No node is left.
+        """
+        self._refreshed = time.monotonic()
+        for problem in self._cluster.refresh():
+            self._watch.warn(problem)
+        if not self._cluster.nodes:
+            raise WorkerError("No node of the cluster is left. Run the same command to resume.")
+        if not self._used_nodes and self._refreshed - self._created > START_WARNING_SECONDS:
+            self._created = inf  # warn once
+            self._watch.warn(
+                "no worker is ready yet; `ray status` shows what else uses the cluster"
+            )
 
     def _finish_workers(self) -> None:
         """Drop waiting shards and ask each worker once to finish."""
         self._waiting.clear()
         if not self._finish_sent:
             self._finish_sent = True
-            for worker in self._pool.ready:
+            for worker in self._ready:
                 worker.actor.finish.remote()
 
     def _assign(self, upcoming: Iterator[Shard]) -> None:
         """Send shards to idle workers; if none is idle, start a worker for each waiting shard."""
         while not self.finishing and self._queue(upcoming, 1):
-            starting = sum(not worker.ready for worker in self._pool.workers)
-            if idle := next((one for one in self._pool.ready if not one.shards), None):
+            starting = sum(not worker.ready for worker in self._workers)
+            if idle := next((one for one in self._ready if not one.shards), None):
                 self._send(idle)
-            elif self._queue(upcoming, 1 + starting) and self._pool.start_worker():
+            elif self._queue(upcoming, 1 + starting) and self._start_worker():
                 continue
-            elif soon_idle := next(filter(self._is_quick, self._pool.ready), None):
+            elif soon_idle := next(filter(self._is_quick, self._ready), None):
                 self._send(soon_idle)
             else:
                 return
@@ -160,60 +190,78 @@ class RayExecutor:
         """Return whether a worker's only shard is of a variant whose latest batch was quick."""
         if len(worker.shards) != 1:
             return False
-        return self._batch_seconds.get(worker.shards[0].variant, inf) < QUICK_SECONDS
+        return self._batch_seconds.get(worker.shards[0].first.variant, inf) < QUICK_SECONDS
+
+    def _start_worker(self) -> bool:
+        """Start a worker in the first free place; return False if there is none."""
+        cluster, taken = self._cluster, {worker.place for worker in self._workers}
+        if len(taken) >= cluster.workers:
+            return False
+        place = next(place for place in cluster.places() if place not in taken)
+        # Four threads: two shards, and the methods that control the actor.
+        options = {"max_concurrency": 4, **cluster.worker_resources}
+        actor_class = on_node(place.node.id, WorkerActor, **options)
+        actor = actor_class.remote(self._source, cluster.threads, self._timeout)
+        self._workers.append(WorkerHandle(actor, place, actor.start.remote(self._resources)))
+        return True
 
     def _send(self, worker: WorkerHandle) -> None:
         shard = self._waiting.popleft()
-        path = self._store.checkpoint_path(shard.fit_id) if self._store else None
+        path = self._store.checkpoint_path(shard.first.fit_id) if self._store else None
         checkpoint = path.read_bytes() if path and path.exists() else None
         run = worker.actor.run.options(num_returns="streaming")
-        shard.messages, shard.started = run.remote(shard.rest(), checkpoint), time.monotonic()
+        shard.messages, shard.started = run.remote(shard.package, checkpoint), time.monotonic()
         worker.shards.append(shard)
 
-    def _poll(self) -> list[tuple[WorkerHandle, Shard | None]]:
-        """Wait for a worker that started (no shard) or for a message about a shard."""
-        workers = self._pool.workers
-        sources: dict[Any, tuple[WorkerHandle, Shard | None]] = {
-            **{worker.started: (worker, None) for worker in workers if not worker.ready},
-            **{shard.messages: (worker, shard) for worker in workers for shard in worker.shards},
-        }
+    def _receive(self) -> Iterator[Outcome]:
+        """Wait for a message of any worker and handle it."""
+        sources = {worker.next_message: worker for worker in self._workers}
+        sources.pop(None, None)  # of idle workers
         if not sources:
             time.sleep(POLL_SECONDS)
-            return []
-        # Rotate: Ray returns the first of the list that is available.
-        self._offset = (self._offset + 1) % len(sources)
-        order = [*sources][self._offset :] + [*sources][: self._offset]
+            return
+        # Shuffle: Ray returns the first of the list that is available.
+        order = random.sample([*sources], len(sources))
         available, _ = ray.wait(order, num_returns=1, timeout=POLL_SECONDS)
-        return [sources[one] for one in available]
+        for source in available:
+            yield from self._handle_next(sources[source])
 
-    def _receive(self, worker: WorkerHandle, shard: Shard | None) -> Iterator[Outcome]:
+    def _handle_next(self, worker: WorkerHandle) -> Iterator[Outcome]:
+        """Handle the next message of a worker, or its loss."""
+        node = worker.place.node
         try:
-            if shard is None:
-                self._pool.mark_ready(worker)
-                self._show_workers()
+            if not worker.ready:
+                self._mark_ready(worker, ray.get(worker.started))
                 return
-            message = ray.get(next(shard.messages))
+            message = ray.get(next(worker.shards[0].messages))
         except StopIteration:
-            worker.shards = [one for one in worker.shards if one is not shard]
+            del worker.shards[0]
         except RayTaskError as error:
             if not isinstance(error.cause, NstbenchError):
                 raise  # a bug of the harness
-            why = f"{error.cause} {worker.node.name} is excluded from this run."
-            yield from self._replace(worker, why, exclude_node=True)
+            self._cluster.nodes = [one for one in self._cluster.nodes if one is not node]
+            why = f"{error.cause} {node.name} is excluded from this run."
+            yield from self._replace(worker, why)
         except RayError as error:
-            self._pool.refresh()
+            self._refresh()
             silent = isinstance(error, ActorUnavailableError)
-            why = "its process ended" if not silent else "it does not respond"
-            why = (
-                why if self._pool.is_usable(worker.node) else f"{worker.node.name} left the cluster"
-            )
-            yield from self._replace(worker, f"{why}.", str(error))
+            why = "it does not respond." if silent else "its process ended."
+            if node not in self._cluster.nodes:
+                why = f"{node.name} left the cluster."
+            yield from self._replace(worker, why, str(error))
         else:
-            yield from self._handle(worker, shard, *message)
+            yield from self._handle(worker, *message)
 
-    def _handle(
-        self, worker: WorkerHandle, shard: Shard, kind: str, *content: Any
-    ) -> Iterator[Outcome]:
+    def _mark_ready(self, worker: WorkerHandle, environment: Mapping[str, str]) -> None:
+        if not self._used_nodes:
+            self._environment = {k: v for k, v in environment.items() if k != "node"}
+        worker.ready = True
+        self._used_nodes.add(worker.place.node.id)
+        self._max_ready = max(self._max_ready, len(self._ready))
+        self._show_workers()
+
+    def _handle(self, worker: WorkerHandle, kind: str, *content: Any) -> Iterator[Outcome]:
+        """Handle a message about the running shard."""
         if kind == "progress":
             worker.cell_id, phase, index, of = content
             self._watch.progress(worker.cell_id, phase, index, of, worker.name)
@@ -223,39 +271,38 @@ class RayExecutor:
                 self._store.write_checkpoint(*content)
         else:
             (outcome,) = content
-            record, now = outcome.record, time.monotonic()
-            self._deaths = 0
-            self._batch_seconds[record.cell.variant], shard.started = now - shard.started, now
-            earlier = shard.attempts.get(record.cell.id, ())
+            shard, id_, now = worker.shards[0], outcome.record.cell.id, time.monotonic()
             # The worker's copy of the cell may name files of its node.
-            cell = shard.left.pop(record.cell.id)
-            record = replace(record, cell=cell, attempts=(*earlier, *record.attempts))
-            yield replace(outcome, record=record)
+            cell = shard.batch(id_).pop(id_).cell
+            self._deaths = 0
+            self._batch_seconds[cell.variant], shard.started = now - shard.started, now
+            lost = [shard.attempts[id_]] if id_ in shard.attempts else []
+            attempts = (*lost, *outcome.record.attempts)
+            yield replace(outcome, record=replace(outcome.record, cell=cell, attempts=attempts))
 
-    def _replace(
-        self, worker: WorkerHandle, why: str, details: str = "", *, exclude_node: bool = False
-    ) -> Iterator[Outcome]:
+    def _replace(self, worker: WorkerHandle, why: str, details: str = "") -> Iterator[Outcome]:
         """Queue the cells of a lost worker again; fail running cells that were lost before."""
         under_way, shards = worker.under_way, worker.shards
-        self._pool.remove(worker, exclude_node=exclude_node)
+        with suppress(RayError):
+            ray.kill(worker.actor)
+        self._workers.remove(worker)
         self._show_workers()
-        number = sum(len(shard.left) for shard in shards)
+        number = sum(shard.left for shard in shards)
         moved = f" {number} of its cells run on other workers." if number else ""
         self._watch.warn(f"lost the worker {worker.name}: {why}{'' if self.finishing else moved}")
-        self._deaths += self._pool.is_usable(worker.node)
+        self._deaths += worker.place.node in self._cluster.nodes
         if self._deaths >= MAX_WORKER_DEATHS:
             raise WorkerError(f"{self._deaths} workers died in a row. The last one: {why}")
         failure = Failure("Lost", f"The worker {worker.name} was lost: {why}", details)
         for cell in under_way:
-            if earlier := shards[0].attempts.get(cell.id):
-                del shards[0].left[cell.id]
-                yield Outcome(Record(cell, "crashed", failure=failure, attempts=earlier))
-            else:
-                shards[0].attempts[cell.id] = (failure,)
+            earlier = shards[0].attempts.setdefault(cell.id, failure)
+            if earlier is not failure:
+                del shards[0].batch(cell.id)[cell.id]
+                yield Outcome(Record(cell, "crashed", failure=failure, attempts=(earlier,)))
         self._waiting.extendleft(reversed([shard for shard in shards if shard.left]))
 
     def _show_workers(self) -> None:
-        self._watch.staffed([worker.name for worker in self._pool.ready])
+        self._watch.staffed([worker.name for worker in self._ready])
 
 
 @contextmanager
@@ -269,9 +316,3 @@ def _cluster_errors() -> Iterator[None]:
         why = str(error).strip().splitlines()[0]
         message = f"The cluster failed: {why} Run the same command to resume."
         raise WorkerError(message) from error
-
-
-def _shard_key(numbered: tuple[int, Sequence[Job]]) -> str:
-    number, jobs = numbered
-    trains = jobs[0].cell.training and not jobs[0].stored
-    return jobs[0].cell.fit_id if trains else str(number)

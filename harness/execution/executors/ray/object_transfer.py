@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,13 @@ class SourceFile:
     name: str  # SHA-256 and suffix: loaders choose the format by the suffix
     size: int  # bytes
 
+    @classmethod
+    def describe(cls, path: str) -> SourceFile:
+        """Return the description of a file of this machine."""
+        file = Path(path)
+        name = f"{file_sha256(file)}{file.suffix}"
+        return cls(path, str(file.resolve()), name, file.stat().st_size)
+
 
 @dataclass(frozen=True)
 class Package:
@@ -57,7 +65,7 @@ class Packer:
     def __init__(self, put: Callable[[Any], Any]) -> None:
         self._put = put
         self._images: dict[Any, Any] = {}  # (SHA-256, size) -> reference
-        self._files: dict[str, SourceFile] = {}
+        self._source_file = cache(SourceFile.describe)
 
     def pack_resources(self, resources: Resources) -> Package:
         """Package resources with their weights and photographs."""
@@ -90,13 +98,7 @@ class Packer:
         return references[key]
 
     def _describe(self, paths: Iterable[str]) -> tuple[SourceFile, ...]:
-        for path in paths:
-            if path not in self._files:
-                file = Path(path)
-                name = f"{file_sha256(file)}{file.suffix}"
-                size = file.stat().st_size
-                self._files[path] = SourceFile(path, str(file.resolve()), name, size)
-        return tuple(self._files[path] for path in dict.fromkeys(paths))
+        return tuple(map(self._source_file, dict.fromkeys(paths)))
 
 
 class NodeCache:
@@ -124,30 +126,26 @@ class NodeCache:
             with filesystem.writing(self._folder, CACHE_REMEDY):
                 self._folder.mkdir(parents=True, exist_ok=True)
                 with FileLock(self._folder / ".lock"):
-                    self._copy(files)
+                    for bundle in bundles(files):
+                        if not all(map(self._has, bundle)):
+                            self._copy(bundle)
         copies = {file.path: str(self._folder / file.name) for file in files}
         return copies.__getitem__
 
-    def _copy(self, files: Sequence[SourceFile]) -> None:
-        for bundle in bundles(files):
-            if all(map(self._has, bundle)):
-                continue
-            contents = self._read([file.absolute for file in bundle])
-            for file, data in zip(bundle, contents, strict=True):
-                self._write(file, data)
+    def _copy(self, bundle: Sequence[SourceFile]) -> None:
+        contents = self._read([file.absolute for file in bundle])
+        for file, data in zip(bundle, contents, strict=True):
+            sha256 = hashlib.sha256(data).hexdigest()
+            if not file.name.startswith(sha256):
+                raise HashError(f"A file of SHA-256 {file.name[:64]} arrived with {sha256}.")
+            with filesystem.replacing(self._folder / file.name) as temporary:
+                temporary.write_bytes(data)
 
     def _has(self, file: SourceFile) -> bool:
         try:
             return (self._folder / file.name).stat().st_size == file.size
         except FileNotFoundError:
             return False
-
-    def _write(self, file: SourceFile, data: bytes) -> None:
-        sha256 = hashlib.sha256(data).hexdigest()
-        if not file.name.startswith(sha256):
-            raise HashError(f"A file of SHA-256 {file.name[:64]} arrived with {sha256}.")
-        with filesystem.replacing(self._folder / file.name) as temporary:
-            temporary.write_bytes(data)
 
 
 def bundles(files: Iterable[SourceFile]) -> list[list[SourceFile]]:

@@ -7,6 +7,7 @@ import os
 import re
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -100,10 +101,26 @@ def test_a_worker_has_a_whole_gpu_unless_a_share_is_set() -> None:
     assert cluster_of(h100, MIXED).threads == 8  # h1 has 12 cores per GPU, h2 has 8: the minimum
 
 
+def test_workers_spread_over_the_nodes() -> None:
+    places = cluster_of("NVIDIA H100 80GB HBM3", MIXED).places()
+    names = [f"{place.node.name}#{place.number}" for place in places]
+    assert names == ["h1#1", "h2#1", "h1#2", "h2#2", "h1#3", "h1#4"]
+
+
 def test_a_node_that_joins_later_needs_the_same_device() -> None:
     used = cluster_of("NVIDIA H100 80GB HBM3", MIXED)
     assert used.accepts(node("h3", "NVIDIA H100 80GB HBM3", 1, 8))
     assert not used.accepts(node("a2", "NVIDIA A100-SXM4-80GB", 8, 96))
+
+
+def test_a_refresh_drops_lost_nodes_and_adds_those_of_the_same_device() -> None:
+    h100, problem = "NVIDIA H100 80GB HBM3", "old is excluded: it has nstbench 0.1"
+    joined = [node("h3", h100, 1, 8), node("a2", "NVIDIA A100-SXM4-80GB", 8, 96), problem]
+    used = cluster_of(h100, MIXED)
+    used.inspector = SimpleNamespace(alive={"h2", "h3", "a2"}, update=lambda: joined)  # type: ignore[assignment]
+    assert used.refresh() == [problem]
+    assert [n.name for n in used.nodes] == ["h2", "h3"]
+    assert used.workers == 3
 
 
 def test_bfloat16_is_used_if_it_is_fast_on_all_nodes() -> None:
