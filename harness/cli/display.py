@@ -84,7 +84,7 @@ class Display(RunObserver):
                 line, description=text, completed=index, total=of, of=f"{index}/{of}"
             )
 
-    def staffed(self, places: Sequence[str]) -> None:
+    def workers_changed(self, places: Sequence[str]) -> None:
         """Show a line for each worker, at most MAX_LINES of them."""
         for gone in self._lines.keys() - set(places):
             self._progress.remove_task(self._lines.pop(gone))
@@ -112,11 +112,11 @@ class Display(RunObserver):
         if record.failure is not None:
             self._say(f"    [{color}]{escape(record.failure.message)}[/]")
 
-    def waits(self, holder: str) -> None:
+    def waiting_for_lock(self, holder: str) -> None:
         """Print which process runs the suite at the moment."""
         self._say(f"[yellow]! waiting: {escape(holder)} runs this suite[/]")
 
-    def stops(self) -> None:
+    def interrupt_received(self) -> None:
         """Print the effect of the first Ctrl-C."""
         self._say("[yellow]stopping after this cell; press Ctrl-C again to stop now[/]")
 
@@ -126,7 +126,7 @@ class Display(RunObserver):
         if left_out:
             self._say(f"MLflow lacks {left_out} records. To send them, run `nstbench sync`.")
 
-    def gave_up(self, failed: int) -> None:
+    def failure_limit_reached(self, failed: int) -> None:
         """Print that the run ends because too many cells have failed."""
         self._say(f"[red]The run ends: {failed} cells failed, the limit of --max-failures.[/]")
 

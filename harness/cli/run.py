@@ -138,7 +138,7 @@ def _ready_run(
 
     ready = prepare()
     display = Display(opts.console())
-    with lock_suite(ready.store.root, display.waits) as waited:
+    with lock_suite(ready.store.root, display.waiting_for_lock) as waited:
         if waited:
             ready = prepare()  # the other run has finished cells of this plan
         display.announce(ready, cluster)
@@ -165,7 +165,7 @@ def _run_and_show(
     ready.store.begin()
     tracker, console = BackgroundTracker(ready.store, uri, display.warn), display.console
     try:
-        with InterruptHandler(display.stops) as interrupts:
+        with InterruptHandler(display.interrupt_received) as interrupts:
             run = ready.run_record(command=_command(), started=environment.now(), tracking=uri)
             executor = partial(run_loop.make_executor, ready, display, cluster)
             observers = [run_loop.MlflowObserver(tracker), display]

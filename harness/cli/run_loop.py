@@ -39,7 +39,7 @@ class RunObserver:
     def cell_finished(self, record: Record) -> None:
         """Called after a record has been stored."""
 
-    def gave_up(self, failed: int) -> None:
+    def failure_limit_reached(self, failed: int) -> None:
         """Called once if too many cells failed: the run ends after the running cells."""
 
     def run_ended(self) -> None:
@@ -108,7 +108,7 @@ def run_cells(
             for observer in observers:
                 observer.cell_finished(outcome.record)
                 if gives_up:
-                    observer.gave_up(failed)
+                    observer.failure_limit_reached(failed)
             if gives_up:
                 executor.finish()
         calibrations = () if executor.finishing else tuple(executor.calibrations())

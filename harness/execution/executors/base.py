@@ -18,7 +18,7 @@ class Watch(Protocol):
     def progress(self, cell_id: str, phase: str, index: int, of: int, place: str = "") -> None:
         """Update the progress of a cell; `place` is the name of the worker."""
 
-    def staffed(self, places: Sequence[str]) -> None:
+    def workers_changed(self, places: Sequence[str]) -> None:
         """Update the list of worker names."""
 
     def warn(self, text: str) -> None:

@@ -302,7 +302,7 @@ class RayExecutor:
         self._waiting.extendleft(reversed([shard for shard in shards if shard.left]))
 
     def _show_workers(self) -> None:
-        self._watch.staffed([worker.name for worker in self._ready])
+        self._watch.workers_changed([worker.name for worker in self._ready])
 
 
 @contextmanager

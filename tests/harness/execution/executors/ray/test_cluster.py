@@ -170,10 +170,10 @@ def test_a_terminal_shows_each_worker_and_the_time_left() -> None:
     cells = [replace(job().cell, seed=seed) for seed in range(5)]
     timing = Timing(0.0, False, 60.0, 1, 0.0, 0, None, None, "process")
     display.run_started(cells)
-    display.staffed(["a#1", "a#2", "b#1"])
+    display.workers_changed(["a#1", "a#2", "b#1"])
     display.progress(cells[0].id, "stylize", 3, 10, "a#2")
     display.cell_finished(Record(cells[1], "done", timing=timing))
-    display.staffed(["a#2", "b#1"])
+    display.workers_changed(["a#2", "b#1"])
     display.run_ended()
     last = written.getvalue().rpartition("cells ")[2]  # the final frame
     assert "a#2 stylizing v/a--style/s0" in last
@@ -187,7 +187,7 @@ def test_workers_without_room_in_the_terminal_are_counted() -> None:
     written = io.StringIO()
     display = Display(Console(file=written, force_terminal=True, width=100, height=60))
     display.run_started([job().cell])
-    display.staffed([f"n#{number}" for number in range(1, 17)])
+    display.workers_changed([f"n#{number}" for number in range(1, 17)])
     display.run_ended()
     last = written.getvalue()
     assert f"{16 - MAX_LINES} more workers" in last
