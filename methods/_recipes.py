@@ -116,6 +116,16 @@ class OptimizationRecipe(LossRecipe):
             )
 
 
+CHANNELS = (32, 64, 128)
+"""Of the transformer net at width 1: after the first convolution, and after each stride."""
+
+
+def channels(width: float) -> tuple[int, int, int]:
+    """Return the channels of a transformer net."""
+    narrow, middle, wide = (max(1, round(c * width)) for c in CHANNELS)
+    return narrow, middle, wide
+
+
 @dataclass(frozen=True, kw_only=True)
 class NetworkRecipe:
     """Structure of the transformer net."""

@@ -140,7 +140,7 @@ class Runner:
         fitted = None
         if not fit.kept and not fit.served and isinstance(method, SupportsExport):
             facts = {**to_json(fit), "deterministic": self.resources.deterministic}
-            fitted = (pack_tensors(method, fit), facts)
+            fitted = (pack_tensors(method, fit, job.cell), facts)
         fit.served = True
         return Outcome(record, trace=points, fitted=fitted, pixels=pixels, snapshots=snapshots)
 
