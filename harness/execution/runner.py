@@ -96,7 +96,7 @@ class Runner:
 
         again = None if trace.steps else stylize_again
         timed = self.timer.finish(timed, watch.seconds, again, background)
-        check_image(image, content)
+        check_image(image, content, cell.precision)
 
         self.progress("measure", 0, 1)
         pixels = to_pixels(image)
