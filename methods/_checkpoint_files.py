@@ -77,6 +77,11 @@ def inspect(path: Path) -> NetworkFile:
     """
     named, recipe = describe_tensors(path)
     shapes = {name.removeprefix("module."): shape for name, shape in named.items()}
+    if "state" in recipe:
+        raise WeightsError(
+            f"{path.name} is the state of an unfinished training; use the model.safetensors that "
+            "a finished run writes into its folder fits."
+        )
     if any(name in shapes for name in OTHER_LAYOUTS):
         raise _unknown_layout(path, shapes)
     if "deconv3.conv2d.weight" in shapes:
@@ -125,13 +130,16 @@ def _structure_by_shapes(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> d
 
 
 def _width(path: Path, found: list[int]) -> float:
-    width = found[0] / CHANNELS[0]
-    if not width or tuple(found) != channels(width):
-        raise WeightsError(
-            f"{path.name} has {'-'.join(map(str, found))} channels; johnson's networks have "
-            f"{'-'.join(map(str, CHANNELS))} times one width."
-        )
-    return width
+    """Return a width with these channels."""
+    bounds = [((c - 0.5) / of, (c + 0.5) / of) for c, of in zip(found, CHANNELS, strict=True)]
+    middle = (max(low for low, _ in bounds) + min(high for _, high in bounds)) / 2
+    for width in (found[0] / CHANNELS[0], round(middle, 4)):
+        if width > 0 and channels(width) == tuple(found):
+            return width
+    raise WeightsError(
+        f"{path.name} has {'-'.join(map(str, found))} channels; johnson's networks have "
+        f"{'-'.join(map(str, CHANNELS))} times one width."
+    )
 
 
 def resolve(recipe: R, given: Collection[str]) -> R:
@@ -154,12 +162,15 @@ def resolve(recipe: R, given: Collection[str]) -> R:
             f"{path.name} does not state {listed(missing)}: an earlier version of nstbench wrote "
             f"it. Set the values of the suite that trained it, for example params: {{{example}}}."
         )
-    return dataclasses.replace(recipe, **found.structure)
+    decided = {name: value for name, value in found.structure.items() if name not in given}
+    return dataclasses.replace(recipe, **decided)
 
 
 def check(recipe: TrainingRecipe, found: NetworkFile, given: Collection[str] = STRUCTURE) -> None:
     """Raise WeightsError if a file contradicts one of the `given` parameters."""
     wrong = {k: v for k, v in found.structure.items() if k in given and getattr(recipe, k) != v}
+    if "width" in wrong and channels(wrong["width"]) == channels(recipe.width):
+        del wrong["width"]  # several widths have these channels
     if not wrong:
         return
     has = ", ".join(f"{name}: {value}" for name, value in wrong.items())

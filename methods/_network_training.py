@@ -71,8 +71,8 @@ def from_checkpoint(recipe: TrainingRecipe, context: Context) -> FeedForward:
     tensors, dropped = _checkpoint_files.tensors_of(path)
     if dropped:
         context.note(
-            f"{path.name}: {len(dropped)} unused entries of old instance normalisation dropped "
-            f"({dropped[0]} ...)."
+            f"{path.name}: unused entries of old instance normalisation dropped "
+            f"({len(dropped)}: {dropped[0]} ...)."
         )
     return FeedForward.restore(recipe, tensors, context)
 

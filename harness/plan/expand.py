@@ -137,12 +137,12 @@ class _CellMaker:
         try:
             method = method.resolve({*spec.params, *own})
         except SourceError as error:
-            self._report(spec, f"{name}: {error}")
+            self._report(spec, str(error) if name == spec.label else f"{name}: {error}")
             return None
         return _Built(method, _jsonable(asdict(method)), hashes, replace(encoder, layers=()))
 
     def _located(self, method: Any) -> Any:
-        """Return a method with usable paths: in a suite, they are relative to its folder."""
+        """Return a method with usable paths: those of a suite are relative to its folder."""
         parameters = {field.name for field in fields(method)}
         paths: dict[str, str] = {}
         for name, path in method.files.items():

@@ -122,7 +122,7 @@ def test_an_old_checkpoint_loads_with_a_note_on_dropped_entries(
     stylizer = recipe.fit(
         torch.rand(1, 3, 32, 32), dataclasses.replace(context(), note=notes.append)
     )
-    assert "2 unused entries" in notes[0]
+    assert "(2: in1.running_mean ...)" in notes[0]
     image = torch.rand(1, 3, 32, 32)
     reference = examples_forward(examples_state(0), image * 255) / 255
     assert torch.allclose(stylizer(image, context()), reference, rtol=1e-4, atol=1e-4)
@@ -242,6 +242,18 @@ def test_names_and_shapes_state_norm_upsampling_and_width(
     assert planned(write_suite, method).params.items() >= {"width": 0.5, **structure}.items()
 
 
+@pytest.mark.parametrize("given", ["", ", width: 0.3"])
+def test_the_channels_of_a_file_without_recipe_give_its_width(
+    given: str, own: Callable[..., Path], write_suite: Write, image: torch.Tensor, context: Any
+) -> None:
+    path = own(width=0.3)  # 10, 19 and 38 channels
+    save_file(load_file(path), path)
+    stated = f"output: centered, padding: reflect, interpolation: nearest{given}"
+    cell = planned(write_suite, f"{{use: johnson, params: {{checkpoint: {path}, {stated}}}}}")
+    assert stylize(cell, image, context).shape == image.shape
+    assert not given or cell.params["width"] == 0.3
+
+
 @pytest.mark.parametrize(
     ("names", "project"),
     [
@@ -261,6 +273,13 @@ def test_networks_of_other_projects_are_refused_in_one_sentence(
     what = caught.value.problems[0].what
     assert "johnson loads networks of nstbench and of pytorch/examples" in what
     assert len(what) < 250
+
+
+def test_the_state_of_an_unfinished_training_is_refused(tmp_path: Path, write_suite: Write) -> None:
+    path = tmp_path / "state.safetensors"
+    save_file({"0": torch.zeros(3)}, path, {"nstbench": json.dumps({"format": 1, "state": {}})})
+    with pytest.raises(SuiteError, match=r"unfinished training; use the model\.safetensors"):
+        planned(write_suite, f"{{use: johnson, params: {{checkpoint: {path}}}}}")
 
 
 def test_a_recipe_with_unknown_values_is_refused(
