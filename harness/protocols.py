@@ -9,7 +9,7 @@ This module imports torch for type checkers only, so that commands without torch
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import (
@@ -177,6 +177,19 @@ class Method(ABC):
     def files(self) -> Mapping[str, str]:
         """Paths of files that the method reads, by parameter; their hashes enter the cell id."""
         return {}
+
+    def resolve(self, given: Collection[str]) -> Self:
+        """Return the method with the parameters that its files determine.
+
+        The plan calls it, so that the identity and the record of a cell have these parameters.
+
+        Args:
+            given: Names of the parameters that the suite sets, directly or by a preset or an axis.
+
+        Raises:
+            SourceError: A file cannot be used, or contradicts a given parameter.
+        """
+        return self
 
     @abstractmethod
     def fit(self, style: Image, context: Context) -> Stylizer:

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from harness.errors import Diverged, WeightsError
 from harness.protocols import Context, Image, Step
-from harness.resources.weights import load_tensors
+from methods import _checkpoint_files
 from methods._losses import content_targets, gram, style_targets, total_variation
 from methods._recipes import NetworkRecipe, TrainingRecipe
-from methods._transformer_net import TransformerNet, from_examples, is_from_examples
+from methods._transformer_net import TransformerNet
 
 CHECK_EVERY = 25
 """Number of steps between reads of the loss: each read waits for the device."""
@@ -60,19 +60,20 @@ class FeedForward:
 
 
 def from_checkpoint(recipe: TrainingRecipe, context: Context) -> FeedForward:
-    """Load `checkpoint`, which nstbench or pytorch/examples has written.
+    """Load `checkpoint`; its unused statistics are dropped with a note.
 
-    Unused statistics in files of pytorch/examples are dropped with a note.
+    Raises:
+        WeightsError: It is not a network of nstbench or pytorch/examples, or contradicts the
+            recipe.
     """
-    assert recipe.checkpoint is not None
-    tensors = load_tensors(Path(recipe.checkpoint))
-    if is_from_examples(tensors):
-        tensors, dropped = from_examples(tensors)
-        if dropped:
-            context.note(
-                f"{Path(recipe.checkpoint).name}: {len(dropped)} unused entries of old instance "
-                f"normalisation dropped ({dropped[0]} ...)."
-            )
+    path = Path(recipe.checkpoint or "")
+    _checkpoint_files.check(recipe, _checkpoint_files.inspect(path))
+    tensors, dropped = _checkpoint_files.tensors_of(path)
+    if dropped:
+        context.note(
+            f"{path.name}: unused entries of old instance normalisation dropped "
+            f"({len(dropped)}: {dropped[0]} ...)."
+        )
     return FeedForward.restore(recipe, tensors, context)
 
 

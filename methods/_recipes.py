@@ -66,8 +66,29 @@ class LossRecipe:
     pixel_scale: Annotated[float, Field(gt=0)] = 1.0  # unit of TV, and of Adam's rate on pixels
 
     def __post_init__(self) -> None:
-        """Raise ValueError unless there is one weight per layer."""
+        """Raise ValueError unless there is one weight per layer and a loss to minimise."""
         _check_layer_weights("style", self.style_layers, self.style_layer_weights)
+        if self.optimises and not any(self.loss_weights.values()):
+            zero = ", ".join(f"{name} 0" for name in self.loss_weights)
+            raise ValueError(
+                f"there is no loss to minimise ({zero}, layer weights included); give one of them "
+                "a positive weight and, unless it is tv_weight, a layer"
+            )
+
+    @property
+    def optimises(self) -> bool:
+        """Whether the method minimises the losses."""
+        return True
+
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """The weight of each loss; 0 if it has no layers or only layers of weight 0."""
+        style = self.style_layers if self.style_layer_weights is None else self.style_layer_weights
+        return {
+            "content_weight": self.content_weight if self.content_layers else 0,
+            "style_weight": self.style_weight if any(style) else 0,
+            "tv_weight": self.tv_weight,
+        }
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -115,6 +136,22 @@ class OptimizationRecipe(LossRecipe):
                 "style_layers and content_layers are both empty; name a layer in one of them"
             )
 
+    @property
+    def loss_weights(self) -> dict[str, float]:
+        """The weight of each loss; 0 if it has no layers or only layers of weight 0."""
+        weights, layers = super().loss_weights, self.content_layer_weights
+        return weights if layers is None or any(layers) else {**weights, "content_weight": 0}
+
+
+CHANNELS = (32, 64, 128)
+"""Of the transformer net at width 1: after the first convolution, and after each stride."""
+
+
+def channels(width: float) -> tuple[int, int, int]:
+    """Return the channels of a transformer net."""
+    narrow, middle, wide = (max(1, round(c * width)) for c in CHANNELS)
+    return narrow, middle, wide
+
 
 @dataclass(frozen=True, kw_only=True)
 class NetworkRecipe:
@@ -147,6 +184,26 @@ class TrainingRecipe(LossRecipe, NetworkRecipe):
     warm_up: Annotated[float, Field(ge=0, lt=1)] = 0.1  # share of the steps with a rising rate
 
     checkpoint: str | None = None  # a trained network: .safetensors, or pytorch/examples' .pth
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a training without content or style layers."""
+        super().__post_init__()
+        for kind, layers in (("content", self.content_layers), ("style", self.style_layers)):
+            if self.optimises and not layers:
+                raise ValueError(
+                    f"{kind}_layers is empty; name a layer, and set {kind}_weight: 0 to train "
+                    f"without the {kind} loss"
+                )
+
+    @property
+    def optimises(self) -> bool:
+        """Whether the network is trained, and neither loaded nor left as it is."""
+        return self.checkpoint is None and self.steps > 0
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The encoder layers of the losses; a loaded network needs none."""
+        return super().layers if self.optimises else ()
 
 
 def _check_layer_weights(kind: str, layers: Sequence[str], weights: Sequence[float] | None) -> None:

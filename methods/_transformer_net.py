@@ -6,8 +6,6 @@ Source: Johnson, Alahi, Fei-Fei 2016 (arXiv 1603.08155), supplementary material;
 
 from __future__ import annotations
 
-import re
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -15,7 +13,7 @@ from torch import Tensor, nn
 from harness.protocols import Image
 from methods._deterministic_padding import reflected
 from methods._fast_convolutions import convolve_to_few, enlarge_and_convolve
-from methods._recipes import NetworkRecipe, Norm, Padding
+from methods._recipes import NetworkRecipe, Norm, Padding, channels
 
 KERNELS = {"conv_transpose": 3, "conv_transpose_k4": 4, "conv_transpose_k2": 2}
 STRIDE = 4
@@ -156,7 +154,7 @@ class TransformerNet(nn.Module):
     def __init__(self, recipe: NetworkRecipe, dtype: torch.dtype = torch.float32) -> None:
         super().__init__()
         self.dtype = dtype
-        narrow, middle, wide = (max(1, round(c * recipe.width)) for c in (32, 64, 128))
+        narrow, middle, wide = channels(recipe.width)
         pad, kind = recipe.padding, recipe.norm
 
         def up(inward: int, out: int) -> nn.Module:
@@ -203,42 +201,3 @@ def _like(x: Tensor, module: nn.Conv2d | nn.ConvTranspose2d) -> tuple[Tensor, Te
 def _pad_to_stride(image: Image) -> Image:
     down, right = -image.shape[-2] % STRIDE, -image.shape[-1] % STRIDE
     return F.pad(image, (0, right, 0, down), mode="reflect") if down or right else image
-
-
-EXAMPLES_NAMES = (
-    # names in pytorch/examples -> names in TransformerNet
-    (r"^conv([123])\.conv2d\.", r"down\1.convolution.conv."),
-    (r"^in([123])\.", r"down\1.norm."),
-    (r"^res(\d)\.conv1\.conv2d\.", lambda m: f"residuals.{int(m[1]) - 1}.first.convolution.conv."),
-    (r"^res(\d)\.in1\.", lambda m: f"residuals.{int(m[1]) - 1}.first.norm."),
-    (r"^res(\d)\.conv2\.conv2d\.", lambda m: f"residuals.{int(m[1]) - 1}.second.conv."),
-    (r"^res(\d)\.in2\.", lambda m: f"residuals.{int(m[1]) - 1}.norm."),
-    (r"^deconv([12])\.conv2d\.", r"up\1.convolution.convolution.conv."),
-    (r"^in([45])\.", lambda m: f"up{int(m[1]) - 3}.norm."),
-    (r"^deconv3\.conv2d\.", r"out.conv."),
-)
-
-
-def from_examples(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """Rename the tensors of a checkpoint of pytorch/examples to those of TransformerNet.
-
-    Returns:
-        The tensors, and the names of dropped ones: before PyTorch 0.4 instance normalisation had
-        `running_*` statistics, which it did not use.
-    """
-    kept: dict[str, Tensor] = {}
-    dropped: list[str] = []
-    for name, tensor in tensors.items():
-        name = name.removeprefix("module.")
-        if re.search(r"running_(mean|var)$|num_batches_tracked$", name):
-            dropped.append(name)
-            continue
-        for pattern, replacement in EXAMPLES_NAMES:
-            name = re.sub(pattern, replacement, name)
-        kept[name] = tensor
-    return kept, dropped
-
-
-def is_from_examples(tensors: dict[str, Tensor]) -> bool:
-    """Return whether a checkpoint has the names of pytorch/examples."""
-    return any(name.removeprefix("module.").startswith("deconv3.") for name in tensors)

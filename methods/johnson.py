@@ -15,7 +15,7 @@ Deviations: - photographs are cropped at random, at 1 to 1.8 times the scale of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -116,6 +116,12 @@ class Johnson(TrainingRecipe, Method):
     def files(self) -> dict[str, str]:
         """The checkpoint, if there is one; its hash becomes part of the cell id."""
         return {"checkpoint": self.checkpoint} if self.checkpoint else {}
+
+    def resolve(self, given: Collection[str]) -> Johnson:
+        """Return the method with the network that the checkpoint has."""
+        from methods import _checkpoint_files
+
+        return _checkpoint_files.resolve(self, given) if self.checkpoint else self
 
     def fit(self, style: Image, context: Context) -> Stylizer:
         """Train a network on the context's photographs, or load the checkpoint."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.encoders import compact
+from harness.encoders import compact, conventions
 from harness.encoders.architectures import ARCHITECTURES, RANDOM_RECIPE, random_vgg, stages
 from harness.errors import MissingWeightsError, UnknownNameError, WeightsError, nearest, quoted
 from harness.records import EncoderUse
@@ -61,20 +61,50 @@ def find(spec: str, weights: WeightsStore) -> tuple[EncoderUse, Path | None]:
         sha256 = file_sha256(compact.WEIGHTS)
         return EncoderUse(name, sha256, "comes with nstbench", "", compact.LAYERS), compact.WEIGHTS
     file = weights.find(name)
-    layers = tuple(_layers(name, file).split())
-    return EncoderUse(name, file.sha256, file.origin, layers=layers), file.path
+    layers, convention = _inspect(name, file)
+    use = EncoderUse(name, file.sha256, file.origin, layers=tuple(layers))
+    if convention == conventions.TORCHVISION.name:
+        return use, file.path
+    # The features differ from those of the same file without the conversion, so the hash does too.
+    recipe = f"{file.sha256} converted from {convention}, version 1"
+    sha256 = hashlib.sha256(recipe.encode()).hexdigest()
+    return replace(
+        use, sha256=sha256, origin=f"{file.origin}, converted from {convention}"
+    ), file.path
 
 
-def _layers(name: str, file: WeightsFile) -> str:
-    """Return the layers that a file has weights for, separated by spaces, cached."""
+def converted(use: EncoderUse, path: Path) -> bool:
+    """Return True if `load` converts the first kernel of a file to torchvision's convention."""
+    return use.sha256 != file_sha256(path)
 
-    def read_layers(path: Path) -> str:
-        return " ".join(layer for layer, _ in _present_stages(name, load_tensors(path), path.name))
 
-    # The result depends on the file and on the layer names of this version.
+def _inspect(name: str, file: WeightsFile) -> tuple[list[str], str]:
+    """Return the layers that a file has weights for, and its input convention; both are cached."""
+
+    def inspect(path: Path) -> str:
+        row, convention = _read(name, path)
+        return f"{' '.join(layer for layer, _ in row)}|{convention.name}"
+
+    # The result depends on the file, on the layer names and on the conventions of this version.
     known_layers = " ".join(ARCHITECTURES[name].layers)
-    question = f"layers of {name} in {file.sha256} among {known_layers}"
-    return recall([file.path], question, read_layers)[0]
+    question = f"layers and convention of {name} in {file.sha256} among {known_layers}"
+    layers, convention = recall([file.path], question, inspect)[0].split("|")
+    return layers.split(), convention
+
+
+def _read(
+    name: str, path: Path
+) -> tuple[list[tuple[str, torch.nn.Module]], conventions.Convention]:
+    """Load the stages of a network, the first one for normalised RGB input."""
+    row = _present_stages(name, load_tensors(path), path.name)
+    first = row[0][1].state_dict()
+    if name not in conventions.FIRST_BIASES or not first:
+        return row, conventions.TORCHVISION
+    convention = conventions.recognise(name, file_sha256(path), first, path.name)
+    if convention != conventions.TORCHVISION:
+        first["weight"] = convention.convert(first["weight"].float())
+        row[0][1].load_state_dict(first, assign=True)
+    return row, convention
 
 
 def check(spec: str) -> None:
@@ -124,15 +154,17 @@ def load(
     from harness.encoders import feature_extractor
 
     inception = ARCHITECTURES[use.name].inception_range
+    mean = feature_extractor.INCEPTION_MEAN if inception else feature_extractor.IMAGENET_MEAN
     if path is None:
         network = random_vgg(int(use.origin.removeprefix("seed ")))
         row = [(layer, module) for layer, _, module in stages(use.name, network)]
     else:
-        row = _present_stages(use.name, load_tensors(path), path.name)
+        row, convention = _read(use.name, path)
+        mean = mean if inception else convention.mean
     return feature_extractor.LayeredEncoder(
         use.name,
         row,
-        feature_extractor.INCEPTION_MEAN if inception else feature_extractor.IMAGENET_MEAN,
+        mean,
         feature_extractor.INCEPTION_STD if inception else feature_extractor.IMAGENET_STD,
         device=device,
         dtype=getattr(torch, precision),

@@ -65,7 +65,7 @@ def _run_batch(runner: Runner, jobs: Sequence[Job]) -> list[Outcome]:
         images = stylize([trace.on_step for trace in traces])
     again = None if traces[0].steps else lambda: stylize([ignore_step] * len(jobs))
     timed = runner.timer.finish(timed, watch.seconds, again, background)
-    check_image(images, contents)
+    check_image(images, contents, cells[0].precision)
 
     runner.progress("measure", 0, 1)
     outcomes = []

@@ -17,8 +17,10 @@ from harness.protocols import Image
 from harness.records import Failure, Record, Status
 from harness.resources.images import to_pixels
 
+PRECISION_HINT = " Rounding to bfloat16 can cause this: run it with --precision float32."
 
-def check_image(stylized: Image, content: Image) -> None:
+
+def check_image(stylized: Image, content: Image, precision: str) -> None:
     """Raise NstbenchError if an image has another shape than its content, or is not finite."""
     if stylized.shape != content.shape:
         raise NstbenchError(
@@ -26,7 +28,8 @@ def check_image(stylized: Image, content: Image) -> None:
             f"of {tuple(content.shape)}."
         )
     if not math.isfinite(float(stylized.detach().cpu().numpy().sum())):
-        raise NstbenchError("The method returned an image with values that are not finite.")
+        hint = PRECISION_HINT if precision == "bfloat16" else ""
+        raise NstbenchError(f"The method returned an image with values that are not finite.{hint}")
 
 
 def failed_outcome(
@@ -36,7 +39,7 @@ def failed_outcome(
 
     A cell that diverged keeps its curve and its last finite image, which is scored.
     """
-    record = replace(blank, status=status_of(error), failure=describe(error))
+    record = replace(blank, status=status_of(error), failure=describe(error, job.cell.precision))
     if not isinstance(error, Diverged):
         return Outcome(record)
     points = [point for trace in traces for point in trace.points()]
@@ -66,8 +69,9 @@ def is_out_of_memory(error: BaseException) -> bool:
     return plain or isinstance(error, (MemoryError, torch.OutOfMemoryError))
 
 
-def describe(error: BaseException) -> Failure:
+def describe(error: BaseException, precision: str) -> Failure:
     """Return the message of an exception, with the traceback if it may be a bug of the method."""
+    hint = PRECISION_HINT if isinstance(error, Diverged) and precision == "bfloat16" else ""
     expected = isinstance(error, NstbenchError)
     lines = "" if expected else "".join(traceback.format_exception(error))
-    return Failure(type(error).__name__, str(error) or type(error).__name__, lines)
+    return Failure(type(error).__name__, (str(error) or type(error).__name__) + hint, lines)

@@ -10,7 +10,8 @@ from typing import Any
 from harness.execution.machine.background_load import BackgroundLoad
 from harness.execution.machine.timing import PeakMemory, Trace, synchronise
 from harness.protocols import Context, Stylizer
-from harness.records import TracePoint
+from harness.records import Cell, TracePoint
+from harness.resources.weights import pack_recipe
 
 
 @dataclass
@@ -68,11 +69,12 @@ class FitInProgress:
         )
 
 
-def pack_tensors(method: Any, fit: Fit) -> bytes:
-    """Return a fit's tensors as the bytes of a safetensors file."""
+def pack_tensors(method: Any, fit: Fit, cell: Cell) -> bytes:
+    """Return a fit's tensors as the bytes of a safetensors file, whose metadata has its recipe."""
     import safetensors.torch
 
-    return safetensors.torch.save(method.export(fit.stylizer))
+    recipe = {name: value for name, value in cell.components.items() if name != "content"}
+    return safetensors.torch.save(method.export(fit.stylizer), pack_recipe(recipe))
 
 
 def to_json(stats: FitStats) -> dict[str, Any]:

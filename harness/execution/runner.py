@@ -96,7 +96,7 @@ class Runner:
 
         again = None if trace.steps else stylize_again
         timed = self.timer.finish(timed, watch.seconds, again, background)
-        check_image(image, content)
+        check_image(image, content, cell.precision)
 
         self.progress("measure", 0, 1)
         pixels = to_pixels(image)
@@ -140,7 +140,7 @@ class Runner:
         fitted = None
         if not fit.kept and not fit.served and isinstance(method, SupportsExport):
             facts = {**to_json(fit), "deterministic": self.resources.deterministic}
-            fitted = (pack_tensors(method, fit), facts)
+            fitted = (pack_tensors(method, fit, job.cell), facts)
         fit.served = True
         return Outcome(record, trace=points, fitted=fitted, pixels=pixels, snapshots=snapshots)
 

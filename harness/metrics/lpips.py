@@ -65,6 +65,9 @@ class Lpips(Metric):
             except MissingWeightsError as error:
                 reasons.append(str(error))
                 continue
+            if path and encoders.converted(trunk, path):
+                reasons.append(f"{trunk.name} is {trunk.origin}; LPIPS needs torchvision's.")
+                continue
             if encoders.whole(trunk):
                 return replace(self, net=net, network_file=str(path), lens_sha256=trunk.sha256)
             reasons.append(f"{trunk.name} ({trunk.origin}) ends at {trunk.layers[-1]}.")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os.path
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from harness import encoders
-from harness.errors import Problem, Problems, SuiteError, nearest
+from harness.errors import Problem, Problems, SourceError, SuiteError, nearest
 from harness.plan.combinations import Combination, check_size, combinations
 from harness.plan.naming import variant_name
 from harness.plan.resources import Resources
@@ -129,10 +130,26 @@ class _CellMaker:
             ends = _describe_last_layer(encoder, missing[0])
             self._report(spec, f"{name} asks for {', '.join(missing)}, {ends}")
             return None
+        method = self._located(method)
         hashes = self._hash_files(spec, method.files)
         if hashes is None:
             return None
+        try:
+            method = method.resolve({*spec.params, *own})
+        except SourceError as error:
+            self._report(spec, str(error) if name == spec.label else f"{name}: {error}")
+            return None
         return _Built(method, _jsonable(asdict(method)), hashes, replace(encoder, layers=()))
+
+    def _located(self, method: Any) -> Any:
+        """Return a method with usable paths: those of a suite are relative to its folder."""
+        parameters = {field.name for field in fields(method)}
+        paths: dict[str, str] = {}
+        for name, path in method.files.items():
+            if name in parameters:
+                with suppress(RuntimeError):  # `~name` of an unknown user: there is no such file
+                    paths[name] = str(self.suite.folder / Path(path).expanduser())
+        return replace(method, **paths)
 
     def _hash_files(self, spec: MethodSpec, files: Mapping[str, Any]) -> dict[str, str] | None:
         """Return parameter -> SHA-256 of its file, or report files that cannot be read."""

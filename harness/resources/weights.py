@@ -6,16 +6,18 @@ which builds only tensors.
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from harness.errors import HashError, MissingWeightsError, SourceError, WeightsError, nearest
 from harness.resources.downloads import Network, file_sha256
+from harness.resources.hash_cache import recall
 
 if TYPE_CHECKING:
     import torch
@@ -31,6 +33,9 @@ TORCHVISION = {
     "inception_v3": ("inception_v3_google-0cc3c7bd.pth", 104),
 }
 """IMAGENET1K_V1 weights of torchvision."""
+
+RECIPE_KEY = "nstbench"
+"""Entry in the metadata of stored fits."""
 
 STORE = "https://download.pytorch.org/models/"
 
@@ -128,6 +133,43 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
             f"{path} has tensors larger than the file (strides of 0). Save contiguous tensors."
         )
     return dict(tensors)
+
+
+def describe_tensors(path: Path) -> tuple[dict[str, tuple[int, ...]], dict[str, Any]]:
+    """Return the shapes of a file's tensors by name, and the recipe that `pack_recipe` was given.
+
+    Cached: a later call does not read the file. Other files than stored fits have an empty recipe.
+
+    Raises:
+        WeightsError: As `load_tensors`.
+    """
+    answer = recall([path], "shapes of tensors and recipe, version 1", _describe_tensors)[0]
+    shapes, recipe = json.loads(answer)
+    return {name: tuple(shape) for name, shape in shapes.items()}, recipe
+
+
+def _describe_tensors(path: Path) -> str:
+    shapes = {name: list(tensor.shape) for name, tensor in load_tensors(path).items()}
+    return json.dumps([shapes, _load_recipe(path)])
+
+
+def _load_recipe(path: Path) -> dict[str, Any]:
+    import safetensors
+
+    if path.suffix != ".safetensors":
+        return {}
+    with safetensors.safe_open(path, "pt") as file:
+        text = (file.metadata() or {}).get(RECIPE_KEY, "{}")
+    try:
+        recipe = json.loads(text)
+    except ValueError:
+        return {}
+    return recipe if isinstance(recipe, dict) else {}
+
+
+def pack_recipe(recipe: Mapping[str, Any]) -> dict[str, str]:
+    """Return the metadata of a safetensors file that states how its tensors were made."""
+    return {RECIPE_KEY: json.dumps(recipe, sort_keys=True)}
 
 
 def _check_unpacked(path: Path) -> None:

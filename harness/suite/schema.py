@@ -206,6 +206,7 @@ class Suite:
     training_folder: Path | None
     claims: Sequence[Claim]
     file: str  # name of the suite file
+    folder: Path  # of the suite file: paths are relative to it
     data: Mapping[str, Any]  # the file with the profile and --set applied
     source: Source  # for errors that later stages find
 

@@ -89,6 +89,7 @@ class Checker:
             training_folder=_relative(model.training.images, folder),
             claims=build_claims(model),
             file=self.path.name,
+            folder=folder,
             data=self.data,
             source=self.source,
         )

@@ -1,17 +1,14 @@
-"""The transformer net of `johnson`: its structure, its training and its checkpoints."""
+"""The transformer net of `johnson`: its structure and its training."""
 
 from __future__ import annotations
 
-import dataclasses
-from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import pytest
 import torch
-import torch.nn.functional as F
 
 from methods._network_training import FIRST_CONTRAST, rate
-from methods._transformer_net import PixelShuffle, TransformerNet, TransposedConv, from_examples
+from methods._transformer_net import PixelShuffle, TransformerNet, TransposedConv
 from methods.johnson import Johnson
 
 EXAMPLES = Johnson(**Johnson.presets["examples"])
@@ -91,89 +88,6 @@ def test_the_learning_rate_rises_during_the_warm_up_and_then_falls() -> None:
     assert {rate(EXAMPLES, step) for step in range(10)} == {1.0}
     cold = Johnson(steps=4, warm_up=0.0)
     assert [rate(cold, step) for step in range(4)] == [1.0, 0.75, 0.5, 0.25]
-
-
-def examples_state(seed: int) -> dict[str, torch.Tensor]:
-    """Return a checkpoint with the names and shapes of pytorch/examples @77f55b9."""
-    generator = torch.Generator().manual_seed(seed)
-    shapes = {"conv1": (32, 3, 9), "conv2": (64, 32, 3), "conv3": (128, 64, 3)}
-    shapes |= {f"res{i}.conv{j}": (128, 128, 3) for i in range(1, 6) for j in (1, 2)}
-    shapes |= {"deconv1": (64, 128, 3), "deconv2": (32, 64, 3), "deconv3": (3, 32, 9)}
-    norms = {"in1": 32, "in2": 64, "in3": 128, "in4": 64, "in5": 32}
-    norms |= {f"res{i}.in{j}": 128 for i in range(1, 6) for j in (1, 2)}
-    state = {}
-    for name, (out, inward, kernel) in shapes.items():
-        fan = inward * kernel**2
-        kernels = torch.randn(out, inward, kernel, kernel, generator=generator)
-        state[f"{name}.conv2d.weight"] = kernels / fan**0.5
-        state[f"{name}.conv2d.bias"] = torch.randn(out, generator=generator)
-    for name, channels in norms.items():
-        state[f"{name}.weight"] = torch.rand(channels, generator=generator) + 0.5
-        state[f"{name}.bias"] = torch.randn(channels, generator=generator)
-    return state
-
-
-def examples_forward(state: dict[str, torch.Tensor], x: torch.Tensor) -> torch.Tensor:
-    """Apply the network of pytorch/examples, 0..255 to 0..255, in functions of torch."""
-
-    def conv(name: str, x: torch.Tensor, stride: int = 1) -> torch.Tensor:
-        weight = state[f"{name}.conv2d.weight"]
-        padded = F.pad(x, (weight.shape[-1] // 2,) * 4, mode="reflect")
-        return F.conv2d(padded, weight, state[f"{name}.conv2d.bias"], stride)
-
-    def norm(name: str, x: torch.Tensor) -> torch.Tensor:
-        mean, var = x.mean((2, 3), keepdim=True), x.var((2, 3), keepdim=True, unbiased=False)
-        weight, bias = (state[f"{name}.{k}"].view(1, -1, 1, 1) for k in ("weight", "bias"))
-        return (x - mean) / (var + 1e-5).sqrt() * weight + bias
-
-    for i, stride in ((1, 1), (2, 2), (3, 2)):
-        x = F.relu(norm(f"in{i}", conv(f"conv{i}", x, stride)))
-    for i in range(1, 6):
-        inner = F.relu(norm(f"res{i}.in1", conv(f"res{i}.conv1", x)))
-        x = x + norm(f"res{i}.in2", conv(f"res{i}.conv2", inner))
-    for i in (1, 2):
-        doubled = x.repeat_interleave(2, -1).repeat_interleave(2, -2)
-        x = F.relu(norm(f"in{i + 3}", conv(f"deconv{i}", doubled)))
-    return conv("deconv3", x)
-
-
-def test_the_output_equals_that_of_pytorch_examples_with_the_same_weights() -> None:
-    # The difference to the original code at commit 77f55b9 was exactly 0 (measured once).
-    state = examples_state(0)
-    network = TransformerNet(EXAMPLES).eval()
-    network.load_state_dict(from_examples(dict(state))[0])
-    image = torch.rand(2, 3, 32, 40, generator=torch.Generator().manual_seed(1))
-    with torch.no_grad():
-        output, reference = network(image) * 255, examples_forward(state, image * 255)
-    assert torch.allclose(output, reference, rtol=1e-4, atol=1e-3)
-
-
-def test_an_old_checkpoint_loads_with_a_note_on_dropped_entries(
-    tmp_path: Path, context: Any
-) -> None:
-    state = {f"module.{k}": v for k, v in examples_state(0).items()}  # saved from DataParallel
-    state |= {f"module.in1.running_{k}": torch.zeros(32) for k in ("mean", "var")}  # before 0.4
-    path = tmp_path / "candy.pth"
-    torch.save({"state_dict": state}, path)  # the format of gordicaleksa
-    notes: list[str] = []
-    recipe = Johnson(**{**Johnson.presets["examples"], "checkpoint": str(path)})
-    stylizer = recipe.fit(
-        torch.rand(1, 3, 32, 32), dataclasses.replace(context(), note=notes.append)
-    )
-    assert "2 unused entries" in notes[0]
-    image = torch.rand(1, 3, 32, 32)
-    reference = examples_forward(examples_state(0), image * 255) / 255
-    assert torch.allclose(stylizer(image, context()), reference, rtol=1e-4, atol=1e-4)
-
-
-def test_a_checkpoint_of_another_width_raises_with_the_reason(tmp_path: Path, context: Any) -> None:
-    from harness.errors import WeightsError
-
-    path = tmp_path / "wide.pth"
-    torch.save(examples_state(0), path)
-    recipe = Johnson(**{**Johnson.presets["examples"], "width": 0.5, "checkpoint": str(path)})
-    with pytest.raises(WeightsError, match=r"does not fit norm=instance.*width=0\.5"):
-        recipe.fit(torch.rand(1, 3, 32, 32), context())
 
 
 @pytest.mark.parametrize(("height", "width"), [(33, 47), (64, 30), (5, 5)])

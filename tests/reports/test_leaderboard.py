@@ -84,6 +84,8 @@ def test_only_scores_computed_with_the_optimised_network_are_circular(tmp_path: 
     assert circular == {"gatys[vgg19]": True, "gatys[compact]": False, "identity": False}
     named = {element.words for element in html.all("code", class_="nst-hash")}
     assert {small.sha256, ENCODER.sha256} <= named
+    (provenance,) = html.all("section", id="panel-provenance")
+    assert f"compact (comes with nstbench) {small.sha256}" in provenance.words
 
 
 def test_each_size_has_its_own_leaderboard_and_grid(tmp_path: Path) -> None:

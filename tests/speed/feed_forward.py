@@ -28,7 +28,7 @@ from harness.resources.images import image_files
 from harness.resources.precision import resolve
 from harness.resources.training_images import Crops
 from methods import _network_training
-from methods._transformer_net import from_examples
+from methods._checkpoint_files import from_examples
 from methods.johnson import Johnson
 from tests.speed import _direct, _hardware_limit
 from tests.speed._table import markdown, ratios, rounds, seconds

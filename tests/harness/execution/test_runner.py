@@ -47,6 +47,18 @@ def test_the_record_of_a_failed_method_has_the_reason(
     assert message in record.failure.message
 
 
+@pytest.mark.parametrize("how", ["diverges", "diverges in fit", "returns nan"])
+def test_a_cell_that_diverges_in_bfloat16_names_the_precision_that_helps(
+    runner: Runner, how: str
+) -> None:
+    single = job(how)
+    for precision, helps in (("bfloat16", True), ("float32", False)):
+        cell = dataclasses.replace(single.cell, precision=precision)
+        failure = runner.execute(dataclasses.replace(single, cell=cell)).record.failure
+        assert failure is not None
+        assert ("run it with --precision float32" in failure.message) is helps
+
+
 def test_only_unexpected_exceptions_keep_their_traceback(runner: Runner) -> None:
     bug, plain = (runner.execute(job(how)).record.failure for how in ("raises", "returns nan"))
     assert bug is not None

@@ -270,3 +270,43 @@ def test_two_equal_variants_are_an_error(write_suite: Write) -> None:
 def test_contradicting_parameters_are_reported_with_their_variant(write_suite: Write) -> None:
     with pytest.raises(SuiteError, match="has 1 numbers for 5 style_layers"):
         expand(write_suite(SUITE), ("gatys.style_layer_weights=[1.0]",))
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("johnson: {params: {content_layers: []}}", "content_layers is empty; name a layer"),
+        ("johnson: {params: {style_layers: []}}", "style_layers is empty; name a layer"),
+        ("johnson: {axes: {style_layers: [[relu1_1], []]}}", "style_layers is empty"),
+        ("johnson: {params: {content_weight: 0, style_weight: 0}}", "no loss to minimise"),
+        ("gatys: {params: {content_weight: 0, style_weight: 0, tv_weight: 0}}", "style_weight 0"),
+        ("gatys: {params: {content_layers: [], style_weight: 0, tv_weight: 0}}", "no loss to"),
+        ("gatys: {params: {content_weight: 0, tv_weight: 0, style_layer_weights: [0, 0, 0, 0, 0]}}",
+         "no loss to minimise"),
+        ("gatys: {params: {style_weight: 0, tv_weight: 0, content_layer_weights: [0]}}", "no loss"),
+        ("gatys: {params: {tv_weight: 0}, axes: {content_weight: [1, 0], style_weight: [1, 0]}}",
+         "no loss to minimise"),
+    ],
+)  # fmt: skip
+def test_a_method_without_a_loss_is_refused_by_the_plan(
+    method: str, message: str, write_suite: Write
+) -> None:
+    text = SUITE.partition("methods:")[0] + f"methods:\n  {method}\n"
+    with pytest.raises(SuiteError, match=message):
+        expand(write_suite(text))
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "gatys: {params: {content_layers: []}}",
+        "gatys: {params: {content_weight: 0, style_weight: 0}}",  # total variation alone
+        "johnson: {params: {steps: 0, style_layers: []}}",
+        "johnson: {params: {content_weight: 0}}",
+    ],
+)
+def test_a_method_with_one_loss_or_without_training_is_planned(
+    method: str, write_suite: Write
+) -> None:
+    text = SUITE.partition("methods:")[0] + f"methods:\n  {method}\n"
+    assert expand(write_suite(text))

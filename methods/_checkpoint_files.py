@@ -1,0 +1,209 @@
+"""Files of trained networks: whose they are, and what they tell of their recipe."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from harness.errors import WeightsError, listed
+from harness.resources.weights import describe_tensors, load_tensors
+from methods._recipes import CHANNELS, NetworkRecipe, TrainingRecipe, channels
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+R = TypeVar("R", bound=TrainingRecipe)
+
+STRUCTURE = tuple(field.name for field in dataclasses.fields(NetworkRecipe))
+
+READ_FIRST = "johnson loads networks of nstbench and of pytorch/examples"
+
+EXAMPLES_STRUCTURE = {
+    "norm": "instance",
+    "upsample": "upsample_conv",
+    "interpolation": "nearest",
+    "padding": "reflect",
+    "output": "linear",
+}
+
+OTHER_LAYOUTS = {
+    # A name that only this layout has -> the project
+    "up3.conv2d.weight": "gordicaleksa/pytorch-nst-feedforward, for normalised input",
+    "in1.scale": "abhiskk/fast-neural-style, for BGR input",
+    "ConvBlock.0.conv_layer.weight": "rrmina/fast-neural-style-pytorch, for BGR input",
+}
+
+EXAMPLES_NAMES = (
+    # names in pytorch/examples -> names in TransformerNet
+    (r"^conv([123])\.conv2d\.", r"down\1.convolution.conv."),
+    (r"^in([123])\.", r"down\1.norm."),
+    (r"^res(\d)\.conv1\.conv2d\.", lambda m: f"residuals.{int(m[1]) - 1}.first.convolution.conv."),
+    (r"^res(\d)\.in1\.", lambda m: f"residuals.{int(m[1]) - 1}.first.norm."),
+    (r"^res(\d)\.conv2\.conv2d\.", lambda m: f"residuals.{int(m[1]) - 1}.second.conv."),
+    (r"^res(\d)\.in2\.", lambda m: f"residuals.{int(m[1]) - 1}.norm."),
+    (r"^deconv([12])\.conv2d\.", r"up\1.convolution.convolution.conv."),
+    (r"^in([45])\.", lambda m: f"up{int(m[1]) - 3}.norm."),
+    (r"^deconv3\.conv2d\.", r"out.conv."),
+)
+
+
+@dataclass(frozen=True)
+class NetworkFile:
+    """What a file tells of its network."""
+
+    structure: Mapping[str, Any]  # parameters of NetworkRecipe that it determines
+    examples: bool = False  # it has the layout of pytorch/examples
+
+    @property
+    def undecided(self) -> list[str]:
+        """Parameters of the network that the file does not determine."""
+        missing = [name for name in STRUCTURE if name not in self.structure]
+        if self.structure.get("upsample", "upsample_conv") != "upsample_conv":
+            missing = [name for name in missing if name != "interpolation"]  # not used
+        return missing
+
+
+def inspect(path: Path) -> NetworkFile:
+    """Return what a file tells of its network.
+
+    Raises:
+        WeightsError: It is not a network of nstbench or pytorch/examples.
+    """
+    named, recipe = describe_tensors(path)
+    shapes = {name.removeprefix("module."): shape for name, shape in named.items()}
+    if "state" in recipe:
+        raise WeightsError(
+            f"{path.name} is the state of an unfinished training; use the model.safetensors that "
+            "a finished run writes into its folder fits."
+        )
+    if any(name in shapes for name in OTHER_LAYOUTS):
+        raise _unknown_layout(path, shapes)
+    if "deconv3.conv2d.weight" in shapes:
+        width = _width(path, [shapes.get(f"conv{i}.conv2d.weight", (0,))[0] for i in (1, 2, 3)])
+        return NetworkFile({**EXAMPLES_STRUCTURE, "width": width}, examples=True)
+    if "out.conv.weight" not in shapes:
+        raise _unknown_layout(path, shapes)
+    params = recipe.get("params")
+    if not isinstance(params, dict):
+        return NetworkFile(_structure_by_shapes(path, shapes))
+    structure = {name: params[name] for name in STRUCTURE if name in params}
+    try:
+        TypeAdapter(NetworkRecipe).validate_python(structure)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        raise WeightsError(
+            f"{path.name} was written by another version of nstbench: its recipe has "
+            f"{'.'.join(map(str, problem['loc']))}: {problem['input']!r}."
+        ) from None
+    return NetworkFile(structure)
+
+
+def _unknown_layout(path: Path, names: Collection[str]) -> WeightsError:
+    for name, project in OTHER_LAYOUTS.items():
+        if name in names:
+            return WeightsError(f"{path.name} is a network of {project}; {READ_FIRST}.")
+    first = listed(sorted(names)[:3])
+    return WeightsError(
+        f"{path.name} has another layout ({first} ... of {len(names)} names); {READ_FIRST}."
+    )
+
+
+def _structure_by_shapes(path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    """Return the parameters that decide names and shapes in a file of nstbench without recipe."""
+    found = [shapes.get(f"down{i}.convolution.conv.weight", (0,))[0] for i in (1, 2, 3)]
+    if "down1.norm.running_mean" in shapes:
+        norm = "batch"
+    else:
+        norm = "instance" if "down1.norm.weight" in shapes else "none"
+    if transposed := shapes.get("up1.convolution.weight"):
+        upsample = {3: "conv_transpose"}.get(transposed[-1], f"conv_transpose_k{transposed[-1]}")
+    else:
+        shuffled = shapes.get("up1.convolution.convolution.conv.weight", (0,))[0] != found[1]
+        upsample = "pixel_shuffle" if shuffled else "upsample_conv"
+    return {"norm": norm, "upsample": upsample, "width": _width(path, found)}
+
+
+def _width(path: Path, found: list[int]) -> float:
+    """Return a width with these channels."""
+    bounds = [((c - 0.5) / of, (c + 0.5) / of) for c, of in zip(found, CHANNELS, strict=True)]
+    middle = (max(low for low, _ in bounds) + min(high for _, high in bounds)) / 2
+    for width in (found[0] / CHANNELS[0], round(middle, 4)):
+        if width > 0 and channels(width) == tuple(found):
+            return width
+    raise WeightsError(
+        f"{path.name} has {'-'.join(map(str, found))} channels; johnson's networks have "
+        f"{'-'.join(map(str, CHANNELS))} times one width."
+    )
+
+
+def resolve(recipe: R, given: Collection[str]) -> R:
+    """Return a recipe with the network of its checkpoint.
+
+    Args:
+        recipe: Its `checkpoint` is a file.
+        given: Parameters that the suite sets: the file does not change them.
+
+    Raises:
+        WeightsError: The file is not a network, contradicts a given parameter, or does not state
+            one that is not given.
+    """
+    path = Path(recipe.checkpoint or "")
+    found = inspect(path)
+    check(recipe, found, given)
+    if missing := [name for name in found.undecided if name not in given]:
+        example = ", ".join(f"{name}: {getattr(recipe, name)}" for name in missing)
+        raise WeightsError(
+            f"{path.name} does not state {listed(missing)}: an earlier version of nstbench wrote "
+            f"it. Set the values of the suite that trained it, for example params: {{{example}}}."
+        )
+    decided = {name: value for name, value in found.structure.items() if name not in given}
+    return dataclasses.replace(recipe, **decided)
+
+
+def check(recipe: TrainingRecipe, found: NetworkFile, given: Collection[str] = STRUCTURE) -> None:
+    """Raise WeightsError if a file contradicts one of the `given` parameters."""
+    wrong = {k: v for k, v in found.structure.items() if k in given and getattr(recipe, k) != v}
+    if "width" in wrong and channels(wrong["width"]) == channels(recipe.width):
+        del wrong["width"]  # several widths have these channels
+    if not wrong:
+        return
+    has = ", ".join(f"{name}: {value}" for name, value in wrong.items())
+    own = ", ".join(f"{name}: {getattr(recipe, name)}" for name in wrong)
+    preset = ", or use `preset: examples`" if found.examples else ""
+    raise WeightsError(
+        f"{Path(recipe.checkpoint or '').name} is a network with {has}; the method has {own}. "
+        f"Remove {listed(wrong)} from its parameters and preset{preset}: the file decides."
+    )
+
+
+def tensors_of(path: Path) -> tuple[dict[str, Tensor], list[str]]:
+    """Return the tensors of a file by the names of TransformerNet, and the names of dropped ones.
+
+    Before PyTorch 0.4 instance normalisation had `running_*` statistics, which it did not use.
+    """
+    tensors = {name.removeprefix("module."): t for name, t in load_tensors(path).items()}
+    return from_examples(tensors) if inspect(path).examples else (tensors, [])
+
+
+def from_examples(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """Rename the tensors of a checkpoint of pytorch/examples to those of TransformerNet.
+
+    Returns:
+        The tensors, and the names of dropped ones.
+    """
+    kept: dict[str, Tensor] = {}
+    dropped: list[str] = []
+    for name, tensor in tensors.items():
+        if re.search(r"running_(mean|var)$|num_batches_tracked$", name):
+            dropped.append(name)
+            continue
+        for pattern, replacement in EXAMPLES_NAMES:
+            name = re.sub(pattern, replacement, name)
+        kept[name] = tensor
+    return kept, dropped
