@@ -87,7 +87,7 @@ def _inspect(name: str, file: WeightsFile) -> tuple[list[str], str]:
 
     # The result depends on the file, on the layer names and on the conventions of this version.
     known_layers = " ".join(ARCHITECTURES[name].layers)
-    question = f"layers and convention of {name} in {file.sha256} among {known_layers}"
+    question = f"layers (version 2) and convention of {name} in {file.sha256} among {known_layers}"
     layers, convention = recall([file.path], question, inspect)[0].split("|")
     return layers.split(), convention
 
@@ -96,7 +96,7 @@ def _read(
     name: str, path: Path
 ) -> tuple[list[tuple[str, torch.nn.Module]], conventions.Convention]:
     """Load the stages of a network, the first one for normalised RGB input."""
-    row = _present_stages(name, load_tensors(path), path.name)
+    row = _present_stages(name, _torchvision_names(load_tensors(path)), path.name)
     first = row[0][1].state_dict()
     if name not in conventions.FIRST_BIASES or not first:
         return row, conventions.TORCHVISION
@@ -171,13 +171,22 @@ def load(
     )
 
 
+def _torchvision_names(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return tensors by torchvision's names, also from DataParallel and from `features` alone."""
+    tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
+    if tensors and all(name[0].isdigit() for name in tensors):
+        return {f"features.{name}": tensor for name, tensor in tensors.items()}
+    return tensors
+
+
 def _present_stages(
     name: str, tensors: dict[str, torch.Tensor], file: str
 ) -> list[tuple[str, torch.nn.Module]]:
     """Load the network's stages in order, as far as the file has them; ignore the classifier."""
     row: list[tuple[str, torch.nn.Module]] = []
-    lacking = ""
+    lacking, unknown = "", {key for key in tensors if key.startswith("features.")}
     for layer, prefix, module in stages(name, ARCHITECTURES[name].build()):
+        unknown -= {prefix + key for key in module.state_dict()}
         wanted = [k for k in module.state_dict() if not k.endswith("num_batches_tracked")]
         own = {key: tensors[prefix + key] for key in wanted if prefix + key in tensors}
         if lacking and own:
@@ -196,7 +205,14 @@ def _present_stages(
             ) from None
         row.append((layer, module))
     if not any(module.state_dict() for _, module in row):
-        raise WeightsError(f"{file} does not contain weights of {name}: {lacking} is missing.")
+        raise WeightsError(
+            f"{file} does not contain weights of {name}: {lacking} is missing. The file has "
+            f"{', '.join([*tensors][:3])} and so on."
+        )
+    if unknown:
+        raise WeightsError(
+            f"{file} contains weights of another network: {name} has no {min(unknown)}."
+        )
     return row
 
 

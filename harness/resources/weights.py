@@ -34,6 +34,10 @@ TORCHVISION = {
 }
 """IMAGENET1K_V1 weights of torchvision."""
 
+FOREIGN_SUFFIXES = {
+    ".caffemodel": "Caffe", ".t7": "Lua Torch", ".h5": "Keras", ".onnx": "ONNX", ".mat": "MATLAB",
+}  # fmt: skip
+
 RECIPE_KEY = "nstbench"
 """Entry in the metadata of stored fits."""
 
@@ -107,6 +111,11 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
     import safetensors.torch
     import torch
 
+    if framework := FOREIGN_SUFFIXES.get(path.suffix.lower()):
+        raise WeightsError(
+            f"{path} is a file of {framework}. Convert it to a state_dict of PyTorch with "
+            "torchvision's names (features.0.weight, ...), and save that as .safetensors."
+        )
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from harness import encoders
+from harness.errors import WeightsError
 from harness.records import Record
+from harness.resources.downloads import Network
+from harness.resources.weights import WeightsStore
 from harness.store import Store
 from tests.helpers.command_line import nstbench
 
@@ -72,9 +78,7 @@ def output(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Mapping[str, 
     write_files(folder)
     done = nstbench("run", folder / "suite.yaml", "--no-mlflow", "--out", folder / "runs")
     assert done.returncode == 3, done.stdout + done.stderr
-    records = {
-        record.cell.name: record for record in Store(folder / "runs", "reports").all_records()
-    }
+    records = Store(folder / "runs", "reports").all_records()
     return done.stdout, {record.cell.name: record for record in records}
 
 
@@ -130,3 +134,71 @@ def test_a_training_that_diverges_is_reported_and_other_cells_run(
     assert record.status == "diverged"
     assert record.failure is not None
     assert "stopped being finite at step" in record.failure.message
+
+
+def vgg19(prefix: str = "features.") -> dict[str, torch.Tensor]:
+    """Return tensors of the first two convolutions of VGG-19."""
+    generator = torch.Generator().manual_seed(0)
+    shapes = {"0": (64, 3, 3, 3), "2": (64, 64, 3, 3)}
+    weights = {
+        f"{prefix}{k}.weight": torch.randn(s, generator=generator) for k, s in shapes.items()
+    }
+    return weights | {f"{prefix}{k}.bias": torch.zeros(64) for k in shapes}
+
+
+def layers_of(name: str, path: Path) -> tuple[str, ...]:
+    use, _ = encoders.find(name, WeightsStore(Network(offline=True), {name: path}))
+    return use.layers
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "features.",
+        "module.features.",  # saved from DataParallel
+        "",  # github.com/EnchanterXiao/video-style-transfer/issues/2: of `features` alone
+    ],
+)
+def test_weights_load_under_every_usual_prefix(tmp_path: Path, prefix: str) -> None:
+    torch.save(vgg19(prefix), tmp_path / "vgg19.pth")
+    assert "relu1_2" in layers_of("vgg19", tmp_path / "vgg19.pth")
+
+
+def test_classifiers_of_other_layouts_are_ignored(tmp_path: Path) -> None:
+    """github.com/ProGamerGov/neural-style-pt/issues/5: `classifier.1` for `classifier.0`."""
+    torch.save(vgg19() | {"classifier.1.weight": torch.zeros(1)}, tmp_path / "vgg19.pth")
+    assert "relu1_2" in layers_of("vgg19", tmp_path / "vgg19.pth")
+
+
+@pytest.mark.parametrize(
+    ("name", "tensors", "reason"),
+    [
+        # github.com/zsyOAOA/InvSR/issues/47: the networks of LPIPS
+        ("vgg16", vgg19("net.slice1."), "features.0.weight is missing. The file has net.slice1.0"),
+        # github.com/creotiv/hdrnet-pytorch/issues/8: VGG with batch normalisation
+        (
+            "vgg19",
+            vgg19() | {"features.1.running_mean": torch.zeros(64)},
+            "contains weights of another network: vgg19 has no features.1.running_mean",
+        ),
+        # VGG-19 given as VGG-16, whose first seven convolutions have the same names and shapes
+        (
+            "vgg16",
+            vgg19() | {"features.16.weight": torch.zeros(256, 256, 3, 3)},
+            "contains weights of another network: vgg16 has no features.16.weight",
+        ),
+    ],
+)
+def test_weights_of_another_network_are_rejected(
+    tmp_path: Path, name: str, tensors: dict[str, torch.Tensor], reason: str
+) -> None:
+    torch.save(tensors, tmp_path / "weights.pth")
+    with pytest.raises(WeightsError, match=re.escape(reason)):
+        layers_of(name, tmp_path / "weights.pth")
+
+
+def test_files_of_other_frameworks_are_named(tmp_path: Path) -> None:
+    """github.com/jcjohnson/neural-style/issues/149 uses vgg_normalised.caffemodel."""
+    (tmp_path / "vgg_normalised.caffemodel").write_bytes(b"\n\x05VGG19")
+    with pytest.raises(WeightsError, match=r"is a file of Caffe\. Convert it to a state_dict"):
+        layers_of("vgg19", tmp_path / "vgg_normalised.caffemodel")
