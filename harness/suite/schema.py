@@ -17,6 +17,7 @@ from harness.records import Claim, Control, Sign
 from harness.resources.images import PHOTOGRAPHS, TEXTURES, ImageSource
 from harness.resources.precision import Precision
 from harness.resources.stand_ins import STUDIES
+from harness.resources.training_images import MAX_UNUSABLE_PERCENT
 from harness.suite.source import Key, Source
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
@@ -139,6 +140,7 @@ class TrainingModel(_Model):
     """The photographs to train on."""
 
     images: FilePath | None = None
+    max_unusable_percent: Annotated[float, Field(ge=0, le=100)] = MAX_UNUSABLE_PERCENT
 
 
 class SuiteModel(_Model):
@@ -204,6 +206,7 @@ class Suite:
     metrics: Sequence[Any]  # instances
     repeats: int
     training_folder: Path | None
+    max_unusable_percent: float  # of the training photographs
     claims: Sequence[Claim]
     file: str  # name of the suite file
     data: Mapping[str, Any]  # the file with the profile and --set applied

@@ -87,6 +87,7 @@ class Checker:
             metrics=metrics,
             repeats=model.repeats,
             training_folder=_relative(model.training.images, folder),
+            max_unusable_percent=model.training.max_unusable_percent,
             claims=build_claims(model),
             file=self.path.name,
             data=self.data,
