@@ -125,7 +125,7 @@ class Context:
     device: torch.device
     generator: torch.Generator  # on the CPU: every device gets the same numbers
     encoder: Encoder
-    size: int  # long edge of the images, pixels
+    size: int  # long edge of the contents, pixels
     on_step: Callable[[Step], None]
     batches: Batches
     note: Callable[[str], None]  # adds a note to the record: what was dropped, replaced or assumed

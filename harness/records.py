@@ -91,6 +91,7 @@ class Cell:
     training: TrainingUse | None = None
     files: Mapping[str, str] = field(default_factory=dict)  # parameter -> SHA-256 of its file
     anchor: bool = False  # a reference point, not compared with the other methods
+    style_size: int | None = None  # long edge of the style that the method learns, unless `size`
 
     @cached_property
     def components(self) -> dict[str, Any]:
@@ -109,7 +110,7 @@ class Cell:
             "seed": self.seed,
             "precision": self.precision,
             "device": self.device,
-        }
+        } | ({"style_size": self.style_size} if self.style_size else {})
 
     @cached_property
     def id(self) -> str:

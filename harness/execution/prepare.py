@@ -108,6 +108,7 @@ class ReadyRun:
             kept=self._stored_fit(cell) if cell.training and not self.options.fresh else None,
             stored=record,
             image=self.store.image(cell.id) if record else None,
+            own_style=self.images.pixels(cell.style, cell.style_size) if cell.style_size else None,
         )
 
     def _stored_fit(self, cell: Cell) -> tuple[bytes, dict[str, Any]] | None:

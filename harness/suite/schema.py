@@ -65,6 +65,9 @@ def _url(text: str) -> str:
 FilePath = Annotated[str, AfterValidator(_path)]
 Url = Annotated[str, Field(pattern=r"^https?://"), AfterValidator(_url)]
 
+SHARED_AXES = ("encoder", "style_size")
+"""Axes that every method has besides its parameters; also keys of its entry and of the suite."""
+
 PLACES = ("method", "content", "style", "seed", "size")
 """Keys of `exclude` and `include` besides a method's parameters."""
 
@@ -112,6 +115,7 @@ class MethodModel(_Model):
 
     use: str | None = None  # default: the label
     encoder: str | None = None  # default: the suite's
+    style_size: Size | None = None  # default: the suite's
     preset: str | None = None
     params: dict[str, Any] = {}
     axes: dict[str, list[Any]] = {}
@@ -160,6 +164,7 @@ class SuiteModel(_Model):
     include: Annotated[list[dict[str, Any]], Field(max_length=1000)] = []
     seeds: Annotated[list[Seed], Field(min_length=1)] = [0]
     sizes: Annotated[list[Size], Field(min_length=1)] = [256]
+    style_size: Size | None = None  # of the style that methods learn; default: the content's size
     metrics: list[str | dict[str, Any]] = [
         "ssim", "lpips", "content_loss", "style_loss", "noise_sigma", "gamut",
     ]  # fmt: skip
@@ -176,9 +181,10 @@ class MethodSpec:
     label: str
     method: str
     params: Mapping[str, Any]  # preset, then the suite's own
-    axes: Mapping[str, Sequence[Any]]  # includes `encoder` if it varies
+    axes: Mapping[str, Sequence[Any]]  # includes SHARED_AXES that vary
     vary: Vary
     encoder: str = ""  # empty: the suite's
+    style_size: int | None = None  # None: the suite's
 
     @property
     def encoders(self) -> tuple[str, ...]:
@@ -203,6 +209,7 @@ class Suite:
     include: Sequence[Mapping[str, Any]]
     seeds: Sequence[int]
     sizes: Sequence[int]
+    style_size: int | None
     metrics: Sequence[Any]  # instances
     repeats: int
     training_folder: Path | None

@@ -12,6 +12,7 @@ from harness import suite
 from harness.errors import NstbenchError, SuiteError, UsageError
 from harness.execution.prepare import ReadyRun, RunOptions, prepare
 from harness.records import Record, Score
+from harness.store.serialization import dump, parse_record
 
 SUITE = """\
 version: 1
@@ -100,6 +101,21 @@ def test_contents_among_the_training_photographs_are_reported(
 ) -> None:
     text = SUITE.replace("identity: ", "johnson: {params: {width: 0.25}}")
     assert any("have seen coffee" in w for w in prepared(write_suite(text), tmp_path).warnings)
+
+
+def test_the_style_of_a_job_has_the_size_that_the_method_learns(
+    write_suite: Write, tmp_path: Path
+) -> None:
+    text = SUITE.replace("identity: ", "identity: {axes: {style_size: [null, 32, 128]}}")
+    ready = prepared(write_suite(text), tmp_path)
+    jobs = [job for batch in ready.batches() for job in batch]
+    assert [max(job.style_to_learn.shape) for job in jobs] == [64, 32, 128]
+    assert {max(job.style.shape) for job in jobs} == {64}  # the judge's
+    ready.store.begin()
+    ready.write_inputs()
+    cell = jobs[2].cell
+    assert ready.store.input_path(cell.style, 64).exists()
+    assert parse_record(dump(Record(cell, "done")).encode(), "x").cell.id == cell.id
 
 
 def _broken(folder: Path, good: int, bad: int) -> None:

@@ -180,7 +180,7 @@ def _resolved(job: Job) -> Job:
     """Return a job with its images and fitted tensors in place of Ray's references."""
     references: dict[str, Any] = {
         name: reference
-        for name in ("content", "style", "kept")
+        for name in ("content", "style", "own_style", "kept")
         if (reference := getattr(job, name)) is not None
     }
     return replace(job, **{name: ray.get(reference) for name, reference in references.items()})

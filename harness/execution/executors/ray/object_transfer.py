@@ -72,11 +72,16 @@ class Packer:
 
         def pack(job: Job) -> Job:
             map_job_files(job, _collect(paths))
-            cell, images = job.cell, self._images
+            cell, images, own = job.cell, self._images, job.own_style
             return replace(
                 job,
                 content=self._refer(images, (cell.content.sha256, cell.size), job.content),
                 style=self._refer(images, (cell.style.sha256, cell.size), job.style),
+                own_style=(
+                    None
+                    if own is None
+                    else self._refer(images, (cell.style.sha256, cell.style_size), own)
+                ),
                 kept=job.kept and self._refer(fits, cell.fit_id, job.kept),
             )
 
