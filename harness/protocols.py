@@ -175,7 +175,11 @@ class Method(ABC):
 
     @property
     def files(self) -> Mapping[str, str]:
-        """Paths of files that the method reads, by parameter; their hashes enter the cell id."""
+        """Paths of files that the method reads; their hashes enter the cell id.
+
+        The key is the parameter that contains the path or, for a file of the method's package, any
+        other name.
+        """
         return {}
 
     @abstractmethod

@@ -69,12 +69,12 @@ def _walk(folder: Path, report: Callable[[Path, str], None]) -> Iterator[Path]:
             yield from (Path(parent, name) for name in names)
 
 
-def other_kind(path: Path) -> str:
-    """Return what a file is by its name if it is no photograph: metadata, a document, a film."""
+def why_no_photograph(path: Path) -> str:
+    """Return why a file is no photograph by its name; empty if it can be one."""
     if path.name.startswith("._"):
-        return "metadata of macOS"
+        return "is metadata of macOS"
     format_ = Pillow.registered_extensions().get(path.suffix.lower(), "")
-    return f"a {format_} file" if format_ in OTHER_FORMATS else ""
+    return f"has the format {format_}, which cannot be used" if format_ in OTHER_FORMATS else ""
 
 
 def hash_usable(files: Sequence[Path]) -> tuple[dict[Path, str], dict[Path, str]]:
@@ -110,8 +110,8 @@ def _answer(path: Path) -> str:
         read(path, reduced=True)
         return sha256_of(path)
     except ImageError as error:
-        if other := other_kind(path):
-            return f"{_REASON}is {other}"
+        if why := why_no_photograph(path):
+            return f"{_REASON}{why}"
         why = str(error).removeprefix(f"{path} ").replace(f" {str(path)!r}", "").rstrip(".")
         return f"{_REASON}{why}"
     except OSError:

@@ -16,7 +16,7 @@ import numpy as np
 from harness.errors import SourceError
 from harness.records import TrainingUse
 from harness.resources.downloads import file_sha256s
-from harness.resources.image_folders import hash_usable, image_files, other_kind
+from harness.resources.image_folders import hash_usable, image_files, why_no_photograph
 from harness.resources.images import PHOTOGRAPHS, TEXTURES, read, skimage_photograph
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class TrainingSet:
         if not hashes:
             listed = f" Unusable: {_named(names)}." if names else ""
             raise SourceError(f"{folder} contains no images.{listed}")
-        broken = sum(not other_kind(path) for path in unusable)
+        broken = sum(not why_no_photograph(path) for path in unusable)
         percent = 100 * broken / (broken + len(hashes))
         if percent > max_unusable_percent:
             raise SourceError(

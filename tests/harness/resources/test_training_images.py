@@ -96,8 +96,8 @@ BAD = {
     "._10.png": "is metadata of macOS",
     "icon.png": "has 8 x 8 pixels; the minimum is 16 x 16",
     "page.jpg": "cannot be read as an image: cannot identify image file",
-    "paper.pdf": "is a PDF file",
-    "data.h5": "is a HDF5 file",
+    "paper.pdf": "has the format PDF, which cannot be used",
+    "data.h5": "has the format HDF5, which cannot be used",
     "gone.jpg": "links to a file that does not exist",
 }
 """Files that cannot be used, and the reason."""
