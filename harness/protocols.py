@@ -184,7 +184,7 @@ class Method(ABC):
 
     @abstractmethod
     def fit(self, style: Image, context: Context) -> Stylizer:
-        """Learn a style. The stylizer is called for every content image.
+        """Learn a style, of any size. The stylizer is called for every content image.
 
         A fit of more than a minute offers its state to `context.checkpoints`.
         """

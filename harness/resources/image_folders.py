@@ -26,6 +26,9 @@ THREADS = min(8, os.cpu_count() or 1)
 OTHER_FORMATS = ("BUFR", "EPS", "GRIB", "HDF5", "MPEG", "PDF", "WMF")
 """Formats that Pillow lists among images, although their files hold documents, data or films."""
 
+UNREADABLE = frozenset({".heic", ".heif", ".hif", ".jxl"})
+"""Suffixes of photographs that Pillow reads only with a plug-in."""
+
 _QUESTION = f"SHA-256 if usable 1, {MIN_EDGE} to {MAX_PIXELS}, Pillow {PIL.__version__}"
 _REASON = "!"
 """Prefix of a reason, where the answer is not a hash."""
@@ -38,17 +41,20 @@ def image_files(folder: Path, report: Callable[[Path, str], None] | None = None)
 
     Args:
         folder: Where to start.
-        report: Receives links to missing files, and folders that cannot be read, with the reason.
+        report: Receives photographs that Pillow cannot read, links to missing files, and folders
+            that cannot be read, with the reason.
     """
     known = Pillow.registered_extensions()
     report = report or (lambda path, why: None)
     files = []
     for path in _walk(folder, report):
-        if path.suffix.lower() in known:
-            if path.is_file():
-                files.append(path)
-            elif path.is_symlink():
-                report(path, "links to a file that does not exist")
+        suffix = path.suffix.lower()
+        if suffix in known and path.is_file():
+            files.append(path)
+        elif suffix in known and path.is_symlink():
+            report(path, "links to a file that does not exist")
+        elif suffix in UNREADABLE:
+            report(path, "has a format that Pillow cannot read; convert it to JPEG")
     return sorted(files)
 
 

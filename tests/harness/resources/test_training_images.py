@@ -98,6 +98,7 @@ BAD = {
     "page.jpg": "cannot be read as an image: cannot identify image file",
     "paper.pdf": "has the format PDF, which cannot be used",
     "data.h5": "has the format HDF5, which cannot be used",
+    "phone.HEIC": "has a format that Pillow cannot read; convert it to JPEG",
     "gone.jpg": "links to a file that does not exist",
 }
 """Files that cannot be used, and the reason."""
@@ -117,6 +118,7 @@ def spoilt(folder: Path) -> Path:
     (folder / "page.jpg").write_text("<html>404</html>")
     (folder / "paper.pdf").write_bytes(b"%PDF-1.4")
     (folder / "data.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
+    (folder / "phone.HEIC").write_bytes(b"ftypheic")
     (folder / "gone.jpg").symlink_to(folder / "nowhere.jpg")
     for name in ("README", ".DS_Store", "labels.csv"):
         (folder / name).write_text("no image")
@@ -131,7 +133,7 @@ def test_unusable_files_are_left_out_with_their_reasons(spoilt: Path) -> None:
         assert found.left_out[name].startswith(reason), name
         assert f"{name} ({reason}" in found.warning
         assert str(spoilt) not in found.left_out[name]
-    assert "9 files in " in found.warning
+    assert "10 files in " in found.warning
     next(Crops(found.files, 32, 40).batches(16, torch.Generator().manual_seed(0)))
 
 
@@ -151,12 +153,12 @@ def test_the_identity_is_the_hash_of_the_sorted_hashes_of_the_files(folder: Path
 
 
 def test_too_many_unusable_images_are_refused(spoilt: Path) -> None:
-    what = r"6 of 11 images in .* \(55 %\) cannot be used, the maximum is 10 %: .*empty\.jpg \(is "
-    with pytest.raises(SourceError, match=what):  # 6: without the PDF, the .h5 and the ._ file
+    what = r"7 of 12 images in .* \(58 %\) cannot be used, the maximum is 10 %: .*empty\.jpg \(is "
+    with pytest.raises(SourceError, match=what):  # 7: without the PDF, the .h5 and the ._ file
         TrainingSet.find(spoilt)
     with pytest.raises(SourceError, match=r"raise training\.max_unusable_percent"):
-        TrainingSet.find(spoilt, 54)
-    assert TrainingSet.find(spoilt, 55).use.count == 5
+        TrainingSet.find(spoilt, 58)
+    assert TrainingSet.find(spoilt, 59).use.count == 5
 
 
 def test_documents_and_metadata_of_macos_do_not_count_as_unusable_images(folder: Path) -> None:
