@@ -245,8 +245,7 @@ class TracePoint:
     index: int
     seconds: float  # since the start of the phase
     losses: Mapping[str, float]  # total, content, style, tv: weighted, as they enter the total
-    saved: Mapping[str, float] = field(default_factory=dict)
-    """Losses of the saved image (clamped, rounded to 8 bits), at snapshots and at the last pass."""
+    saved: Mapping[str, float] = field(default_factory=dict)  # of SAVED_IMAGE, at snapshots
 
 
 def digest(components: Mapping[str, Any]) -> str:
