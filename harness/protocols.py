@@ -125,7 +125,7 @@ class Context:
     device: torch.device
     generator: torch.Generator  # on the CPU: every device gets the same numbers
     encoder: Encoder
-    size: int  # long edge of the images, pixels
+    size: int  # long edge of the contents, pixels
     on_step: Callable[[Step], None]
     batches: Batches
     note: Callable[[str], None]  # adds a note to the record: what was dropped, replaced or assumed
@@ -175,7 +175,11 @@ class Method(ABC):
 
     @property
     def files(self) -> Mapping[str, str]:
-        """Paths of files that the method reads, by parameter; their hashes enter the cell id."""
+        """Paths of files that the method reads; their hashes enter the cell id.
+
+        The key is the parameter that contains the path or, for a file of the method's package, any
+        other name.
+        """
         return {}
 
     def resolve(self, given: Collection[str]) -> Self:
@@ -193,7 +197,7 @@ class Method(ABC):
 
     @abstractmethod
     def fit(self, style: Image, context: Context) -> Stylizer:
-        """Learn a style. The stylizer is called for every content image.
+        """Learn a style, of any size. The stylizer is called for every content image.
 
         A fit of more than a minute offers its state to `context.checkpoints`.
         """

@@ -91,6 +91,7 @@ class Cell:
     training: TrainingUse | None = None
     files: Mapping[str, str] = field(default_factory=dict)  # parameter -> SHA-256 of its file
     anchor: bool = False  # a reference point, not compared with the other methods
+    style_size: int | None = None  # long edge of the style that the method learns, unless `size`
 
     @cached_property
     def components(self) -> dict[str, Any]:
@@ -109,7 +110,7 @@ class Cell:
             "seed": self.seed,
             "precision": self.precision,
             "device": self.device,
-        }
+        } | ({"style_size": self.style_size} if self.style_size else {})
 
     @cached_property
     def id(self) -> str:
@@ -244,8 +245,7 @@ class TracePoint:
     index: int
     seconds: float  # since the start of the phase
     losses: Mapping[str, float]  # total, content, style, tv: weighted, as they enter the total
-    saved: Mapping[str, float] = field(default_factory=dict)
-    """Losses of the saved image (clamped, rounded to 8 bits), at snapshots and at the last pass."""
+    saved: Mapping[str, float] = field(default_factory=dict)  # of SAVED_IMAGE, at snapshots
 
 
 def digest(components: Mapping[str, Any]) -> str:

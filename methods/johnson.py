@@ -6,7 +6,8 @@ Source: Johnson, Alahi, Fei-Fei 2016, ECCV (arXiv 1603.08155); instance normalis
 Deviations: - photographs are cropped at random, at 1 to 1.8 times the scale of the suite's images,
       and flipped, because suites train on hundreds of photographs, not on COCO's 80,000;
       pytorch/examples crops the centre, Johnson resizes without keeping the aspect ratio
-    - the style image has the suite's size; pytorch/examples uses its native size
+    - the style image has the size of the contents, or `style_size`; pytorch/examples uses its
+      native size
     - `paper` pads every convolution, where the paper pads the input once by 40 pixels; its input is
       0..255, where the paper subtracts the mean
     - sizes that are not multiples of 4 are padded by reflection, and the result is cropped

@@ -119,6 +119,8 @@ def _recipe(part: Part, variant: str) -> dict[str, str]:
     files = {name: sha256[:12] for name, sha256 in cell.files.items()}
     training = {"training": cell.training.sha256[:12]} if cell.training else {}
     encoder = {"encoder": _network(cell.encoder)}
+    if cell.style_size:
+        encoder["style_size"] = str(cell.style_size)
     settings = {**general, **encoder, **training, **facts["params"], **files}
     return {name: plain(value) for name, value in settings.items()}
 

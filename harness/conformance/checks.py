@@ -27,6 +27,7 @@ EVERY_PRESET: dict[str, Check] = {
     "nothing is printed": side_effects.check_stdout,
     "steps are numbered from 1 and their losses add up to the total": steps.check_steps,
     "all layers that are read are declared": declarations.check_layers_read,
+    "files names all data files that are read": declarations.check_files,
     "trains is True if training photographs are read": declarations.check_trains,
 }  # fmt: skip
 """Checks of the defaults and of every preset."""

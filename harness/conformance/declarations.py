@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import pickle
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 from harness.conformance.probe import Probe
 from harness.encoders.architectures import ARCHITECTURES
 from harness.errors import nearest
+from harness.registry import METHODS, own_files
 from harness.registry.diagnostics import ValidationIssue
+from harness.registry.own_files import REMEDY
 
 
 def check_documentation(cls: type[Any]) -> Iterator[ValidationIssue]:
@@ -59,6 +62,24 @@ def check_trains(probe: Probe) -> Iterator[ValidationIssue]:
             "it reads training photographs, but trains is False",
             "Write trains: ClassVar[bool] = True, so that cell ids include the photographs.",
         )
+
+
+def check_files(probe: Probe) -> Iterator[ValidationIssue]:
+    """Check that `files` names the weights and other data files that the method reads."""
+    cls = type(probe.method)
+    named = {Path(path).expanduser().resolve() for path in probe.method.files.values()}
+    read = (path for path in probe.first_run.files_read if own_files.decides_result(path, cls))
+    if unnamed := sorted(set(read) - named):
+        yield ValidationIssue(f"it reads {_paths(unnamed)}, without naming it in `files`", REMEDY)
+    elif found := own_files.unnamed_weights(cls, map(METHODS.get, METHODS)):
+        yield ValidationIssue(
+            f"its package contains {_paths(found)}, and `files` names no file", REMEDY
+        )
+
+
+def _paths(paths: Sequence[Path]) -> str:
+    more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+    return ", ".join(map(str, paths[:3])) + more
 
 
 def check_pickle(probe: Probe) -> Iterator[ValidationIssue]:

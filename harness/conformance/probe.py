@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from harness import encoders
+from harness.conformance import opened_files
 from harness.encoders.feature_extractor import LayeredEncoder
 from harness.protocols import Context, Image, Scale, Step, Stylizer
 from harness.registry.redirect_stdout import stdout_to
@@ -68,6 +70,7 @@ class ObservedRun:
     generators_used: tuple[str, ...]  # global ones
     settings_changed: tuple[str, ...]  # names in SETTINGS
     inputs_changed: tuple[str, ...]  # content, style
+    files_read: frozenset[Path]
 
 
 class Probe:
@@ -108,6 +111,7 @@ class Probe:
             _restore_settings() as settings,
             _restore_generators() as generators,
             _capture_stdout() as printed,
+            opened_files.recorded() as files_read,
         ):
             contexts = {
                 phase: self.context(0, reported, encoder, batch_sizes)
@@ -115,6 +119,7 @@ class Probe:
             }
             stylizer = self.method.fit(self.style, contexts["fit"])
             image = stylizer(self.content, contexts["stylize"])
+            files = files_read()
         return ObservedRun(
             image=image,
             steps=steps,
@@ -124,6 +129,7 @@ class Probe:
             generators_used=tuple(generators),
             settings_changed=tuple(settings),
             inputs_changed=tuple(n for n in images if not torch.equal(images[n], originals[n])),
+            files_read=files,
         )
 
     def fit(self, style: Image | None = None) -> Stylizer:

@@ -28,7 +28,8 @@ from harness.encoders.feature_extractor import IMAGENET_MEAN, IMAGENET_STD
 from harness.encoders.loading import find, load
 from harness.resources import stand_ins
 from harness.resources.downloads import Network
-from harness.resources.images import PHOTOGRAPHS, TEXTURES, image_files, read, skimage_photograph
+from harness.resources.image_folders import image_files
+from harness.resources.images import PHOTOGRAPHS, TEXTURES, read, skimage_photograph
 from harness.resources.weights import WeightsStore
 
 if TYPE_CHECKING:

@@ -27,6 +27,12 @@ class Job:
     kept: tuple[bytes, dict[str, Any]] | None = None  # fitted tensors and facts of an earlier run
     stored: Record | None = None  # set if the image exists and only scores are missing
     image: Path | None = None  # the stored image, set together with `stored`
+    own_style: NDArray[np.uint8] | None = None  # at the cell's style size, if that is another
+
+    @property
+    def style_to_learn(self) -> NDArray[np.uint8]:
+        """The style that the method receives; `style` has the size of the content, as judged."""
+        return self.style if self.own_style is None else self.own_style
 
 
 @dataclass(frozen=True)

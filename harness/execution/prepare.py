@@ -25,6 +25,7 @@ from harness.execution.resource_warnings import resource_warnings
 from harness.execution.scoring import blank_score
 from harness.plan import Entry, Plan, Resources
 from harness.records import Cell, EncoderUse, ImageUse, Record, Run
+from harness.registry import METHODS, settings
 from harness.resources import precision
 from harness.resources.devices import Hardware, find_device
 from harness.resources.downloads import Network
@@ -107,6 +108,7 @@ class ReadyRun:
             kept=self._stored_fit(cell) if cell.training and not self.options.fresh else None,
             stored=record,
             image=self.store.image(cell.id) if record else None,
+            own_style=self.images.pixels(cell.style, cell.style_size) if cell.style_size else None,
         )
 
     def _stored_fit(self, cell: Cell) -> tuple[bytes, dict[str, Any]] | None:
@@ -178,10 +180,7 @@ def prepare(suite: Suite, options: RunOptions) -> ReadyRun:
     mirror = open_mirror(options.mirror, network)
     images = ImageStore(network, mirror)
     weights = WeightsStore(network, options.weights or {}, mirror)
-    try:
-        training = TrainingSet.find(suite.training_folder)
-    except (SourceError, OSError) as error:
-        raise suite.problem(("training", "images"), str(error)) from None
+    training = _find_training(suite)
     store = Store(options.out, suite.name)
     resources = _find_resources(suite, options, images, weights, training, store)
     cells, skipped = plan.expand(suite, resources)
@@ -191,9 +190,20 @@ def prepare(suite: Suite, options: RunOptions) -> ReadyRun:
         cells, skipped, store.read, scores, fresh=options.fresh, bitwise=options.deterministic
     )
     warnings = list(resource_warnings(resources, scores, cells, training.hashes))
+    if training.warning and any(cell.training for cell in cells):
+        warnings.append(training.warning)
     if mirror and mirror.complaint:
         warnings.append(mirror.complaint)
     return ReadyRun(suite, options, resources, decided, images, store, tuple(warnings))
+
+
+def _find_training(suite: Suite) -> TrainingSet:
+    classes = [METHODS.get(spec.method) for spec in suite.methods]
+    trains = any(cls.trains or "trains" in settings(cls) for cls in classes)
+    try:
+        return TrainingSet.find(suite.training_folder, suite.max_unusable_percent, examine=trains)
+    except (SourceError, OSError) as error:
+        raise suite.problem(("training", "images"), str(error)) from None
 
 
 def check_claims(suite: Suite, cells: Sequence[Cell]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from harness import encoders
 from harness.plan import Resources
 from harness.records import Cell, Score
-from harness.registry import METHODS
+from harness.registry import METHODS, own_files
 
 
 def resource_warnings(
@@ -41,6 +41,7 @@ def resource_warnings(
             " To use your own copies, pass --mirror DIR|URL."
         )
     yield from _circular_scores(resources.metrics)
+    yield from _unnamed_weights(cells)
 
 
 def _circular_scores(metrics: Sequence[Any]) -> Iterator[str]:
@@ -49,6 +50,19 @@ def _circular_scores(metrics: Sequence[Any]) -> Iterator[str]:
     for why in dict.fromkeys(reasons.values()):
         names = " and ".join(name for name, reason in reasons.items() if reason == why)
         yield f"Circular scores: {names}; {why}."
+
+
+def _unnamed_weights(cells: Sequence[Cell]) -> Iterator[str]:
+    """Warn of methods whose package has weights that cell ids do not include."""
+    for name in dict.fromkeys(cell.method for cell in cells):
+        found = own_files.unnamed_weights(METHODS.get(name), map(METHODS.get, METHODS))
+        if found:
+            more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+            yield (
+                f"{name}: its package contains {found[0].name}{more}, but the method names no "
+                "`files`: cells count as done after these weights have changed. To run them again, "
+                f"pass --fresh. `nstbench check {name}` says how to correct the method."
+            )
 
 
 def _layer_stand_ins(resources: Resources, cells: Sequence[Cell]) -> Iterator[str]:

@@ -191,7 +191,7 @@ class Runner:
         )
         if job.kept is not None and isinstance(method, SupportsExport):
             return restore(method, job.kept, context)
-        style = to_tensor(job.style).to(self.device)
+        style = to_tensor(job.style_to_learn).to(self.device)
         fit = FitInProgress(trace, self.timer.memory, self.timer.background_load(), notes)
         checkpoints = self.contexts.checkpoints(method, cell, fit)
         stylizer = method.fit(style, replace(context, checkpoints=checkpoints))

@@ -20,7 +20,7 @@ from harness.records import Cell, EncoderUse, ImageUse, Skip
 from harness.registry import METHODS
 from harness.resources.downloads import file_sha256
 from harness.resources.images import MIN_EDGE, resized
-from harness.suite import PLACES, MethodSpec, Suite
+from harness.suite import PLACES, SHARED_AXES, MethodSpec, Suite
 
 
 def expand(suite: Suite, resources: Resources) -> tuple[list[Cell], list[Skip]]:
@@ -79,8 +79,7 @@ class _CellMaker:
         style = self.resources.styles[style_name]
         for use in (encoder, content, style):
             if why := use if isinstance(use, str) else _too_narrow(use, size):
-                pair = f"{content_name}--{style_name}"
-                return Skip(f"{name}/{pair}/s{seed}", name, pair, why)
+                return self._skip(name, combination, why)
         assert isinstance(encoder, EncoderUse)
         assert isinstance(content, ImageUse)
         assert isinstance(style, ImageUse)
@@ -90,6 +89,9 @@ class _CellMaker:
         built = self._built[key]
         if built is None:
             return None
+        style_size = self._style_size(spec, levels, anchor=built.method.anchor)
+        if style_size and (why := _too_narrow(style, style_size)):
+            return self._skip(name, combination, why)
         trains = built.method.trains
         return Cell(
             suite=self.suite.name,
@@ -109,7 +111,26 @@ class _CellMaker:
             training=self.resources.training if trains else None,
             files=built.files,
             anchor=built.method.anchor,
+            style_size=None if style_size == size else style_size,
         )
+
+    @staticmethod
+    def _skip(variant: str, combination: Combination, why: str) -> Skip:
+        content, style, seed, _ = (combination.place[key] for key in PLACES[1:])
+        pair = f"{content}--{style}"
+        return Skip(f"{variant}/{pair}/s{seed}", variant, pair, why)
+
+    def _style_size(
+        self, spec: MethodSpec, levels: Mapping[str, Any], *, anchor: bool
+    ) -> int | None:
+        """Return the style size of a cell, or None for the content's.
+
+        The suite's does not change anchors: the judge compares with the style at the content's
+        size, and `style_copy` is the best image by that judge.
+        """
+        default = None if anchor else self.suite.style_size
+        size: int | None = levels.get("style_size", spec.style_size or default)
+        return size
 
     def _encoder(self, name: str) -> EncoderUse | str:
         return self.resources.encoders[name] if name else self.resources.encoder
@@ -117,7 +138,7 @@ class _CellMaker:
     def _build(
         self, spec: MethodSpec, levels: dict[str, Any], name: str, encoder: EncoderUse
     ) -> _Built | None:
-        own = {k: v for k, v in levels.items() if k != "encoder"}
+        own = {k: v for k, v in levels.items() if k not in SHARED_AXES}
         try:
             method = METHODS.build(spec.method, {**spec.params, **own})
         except ValidationError as error:

@@ -151,15 +151,16 @@ def check(
 
 def file_sha256(path: Path) -> str:
     """Return the SHA-256 of a file as 64 hex digits; hashes of large files are cached."""
-    return _hash(path) if path.stat().st_size <= SMALL_BYTES else file_sha256s([path])[0]
+    return sha256_of(path) if path.stat().st_size <= SMALL_BYTES else file_sha256s([path])[0]
 
 
 def file_sha256s(paths: Sequence[Path]) -> list[str]:
     """Return the SHA-256 of each file; all hashes are cached."""
-    return recall(paths, "sha256", _hash)
+    return recall(paths, "sha256", sha256_of)
 
 
-def _hash(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Read a file and return its SHA-256 as 64 hex digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -34,21 +34,34 @@ def cache_folder() -> Path:
     return Path(os.environ.get("NSTBENCH_CACHE") or platformdirs.user_cache_dir("nstbench"))
 
 
-def recall(paths: Sequence[Path], question: str, compute: Callable[[Path], str]) -> list[str]:
+def cached(paths: Sequence[Path], question: str) -> dict[Path, str]:
+    """Return the cached results, by file."""
+    return _read(question, {path: _stamp(path) for path in paths})
+
+
+def recall(
+    paths: Sequence[Path],
+    question: str,
+    compute: Callable[[Path], str],
+    run: Callable[[Callable[[Path], str], Iterable[Path]], Iterable[str]] = map,
+) -> list[str]:
     """Return a result for every file: the cached one, or that of `compute`.
 
     Args:
         paths: The files. Missing ones are passed to `compute`.
         question: Identifies the property and everything besides the file that it depends on.
-        compute: Computes the property. Its exceptions are passed on and not cached.
+        compute: Computes the property. Its exceptions are passed on and not cached. An empty result
+            is not cached either.
+        run: Maps `compute` to files, for example in parallel.
     """
     stamps = {path: _stamp(path) for path in paths}
     known = _read(question, stamps)
-    new = {path: compute(path) for path in stamps if path not in known}
+    unknown = [path for path in stamps if path not in known]
+    new = dict(zip(unknown, run(compute, unknown), strict=True))
     settled = time.time() - SETTLED_SECONDS
     # Store results only for files that did not change meanwhile or shortly before.
     _write(question, {p: (s, new[p]) for p, s in stamps.items()
-                      if p in new and s == _stamp(p, not_after=settled)})  # fmt: skip
+                      if new.get(p) and s == _stamp(p, not_after=settled)})  # fmt: skip
     return [known.get(path) or new[path] for path in paths]
 
 

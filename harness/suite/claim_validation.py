@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from harness.errors import listed, nearest, quoted
 from harness.records import RECIPES, Claim
 from harness.registry import METHODS, METRICS, quantities, settings
-from harness.suite.schema import ClaimModel, MethodSpec, SuiteModel
+from harness.suite.schema import SHARED_AXES, ClaimModel, MethodSpec, SuiteModel
 from harness.suite.source import Key
 
 
@@ -49,7 +49,7 @@ def _factor_problems(
         what = f"{quoted(claim.method)} is not one of the methods: {listed(fields)}."
         yield ("method",), what + nearest(claim.method, fields)
         return
-    known = [*fields[claim.method], "encoder", "seed", "size"]
+    known = [*fields[claim.method], *SHARED_AXES, "seed", "size"]
     for place, names in (
         ("factor", [claim.factor]), ("where", claim.where), ("across", claim.across),
         ("tuned", [claim.tuned] if claim.tuned else []),

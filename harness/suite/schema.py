@@ -17,6 +17,7 @@ from harness.records import Claim, Control, Sign
 from harness.resources.images import PHOTOGRAPHS, TEXTURES, ImageSource
 from harness.resources.precision import Precision
 from harness.resources.stand_ins import STUDIES
+from harness.resources.training_images import MAX_UNUSABLE_PERCENT
 from harness.suite.source import Key, Source
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
@@ -63,6 +64,9 @@ def _url(text: str) -> str:
 
 FilePath = Annotated[str, AfterValidator(_path)]
 Url = Annotated[str, Field(pattern=r"^https?://"), AfterValidator(_url)]
+
+SHARED_AXES = ("encoder", "style_size")
+"""Axes that every method has besides its parameters; also keys of its entry and of the suite."""
 
 PLACES = ("method", "content", "style", "seed", "size")
 """Keys of `exclude` and `include` besides a method's parameters."""
@@ -111,6 +115,7 @@ class MethodModel(_Model):
 
     use: str | None = None  # default: the label
     encoder: str | None = None  # default: the suite's
+    style_size: Size | None = None  # default: the suite's
     preset: str | None = None
     params: dict[str, Any] = {}
     axes: dict[str, list[Any]] = {}
@@ -139,6 +144,7 @@ class TrainingModel(_Model):
     """The photographs to train on."""
 
     images: FilePath | None = None
+    max_unusable_percent: Annotated[float, Field(ge=0, le=100)] = MAX_UNUSABLE_PERCENT
 
 
 class SuiteModel(_Model):
@@ -158,6 +164,7 @@ class SuiteModel(_Model):
     include: Annotated[list[dict[str, Any]], Field(max_length=1000)] = []
     seeds: Annotated[list[Seed], Field(min_length=1)] = [0]
     sizes: Annotated[list[Size], Field(min_length=1)] = [256]
+    style_size: Size | None = None  # of the style that methods learn; default: the content's size
     metrics: list[str | dict[str, Any]] = [
         "ssim", "lpips", "content_loss", "style_loss", "noise_sigma", "gamut",
     ]  # fmt: skip
@@ -174,9 +181,10 @@ class MethodSpec:
     label: str
     method: str
     params: Mapping[str, Any]  # preset, then the suite's own
-    axes: Mapping[str, Sequence[Any]]  # includes `encoder` if it varies
+    axes: Mapping[str, Sequence[Any]]  # includes SHARED_AXES that vary
     vary: Vary
     encoder: str = ""  # empty: the suite's
+    style_size: int | None = None  # None: the suite's
 
     @property
     def encoders(self) -> tuple[str, ...]:
@@ -201,9 +209,11 @@ class Suite:
     include: Sequence[Mapping[str, Any]]
     seeds: Sequence[int]
     sizes: Sequence[int]
+    style_size: int | None
     metrics: Sequence[Any]  # instances
     repeats: int
     training_folder: Path | None
+    max_unusable_percent: float  # of the training photographs
     claims: Sequence[Claim]
     file: str  # name of the suite file
     folder: Path  # of the suite file: paths are relative to it

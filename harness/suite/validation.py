@@ -19,6 +19,7 @@ from harness.suite.collection import resolve_names
 from harness.suite.messages import describe, keys_at, strip_location
 from harness.suite.schema import (  # fmt: skip
     PLACES,
+    SHARED_AXES,
     ImageModel,
     MethodModel,
     MethodSpec,
@@ -29,9 +30,13 @@ from harness.suite.schema import (  # fmt: skip
 )
 from harness.suite.source import Key, Source
 
-INCLUDE_ADAPTERS: dict[str, TypeAdapter[int]] = {
+STYLE_SIZE: TypeAdapter[int | None] = TypeAdapter(Size | None)
+"""None is the size of the content."""
+
+INCLUDE_ADAPTERS: dict[str, TypeAdapter[Any]] = {
     "seed": TypeAdapter(Seed),
     "size": TypeAdapter(Size),
+    "style_size": STYLE_SIZE,
 }
 """Values that an include may add to the lists of the suite."""
 
@@ -84,9 +89,11 @@ class Checker:
             include=model.include,
             seeds=model.seeds,
             sizes=model.sizes,
+            style_size=model.style_size,
             metrics=metrics,
             repeats=model.repeats,
             training_folder=_relative(model.training.images, folder),
+            max_unusable_percent=model.training.max_unusable_percent,
             claims=build_claims(model),
             file=self.path.name,
             folder=folder,
@@ -113,7 +120,9 @@ class Checker:
                 continue
             preset = presets[model.preset] if model.preset else {}
             params = {**preset, **model.params}
-            spec = MethodSpec(label, name, params, model.axes, model.vary, model.encoder or "")
+            spec = MethodSpec(
+                label, name, params, model.axes, model.vary, model.encoder or "", model.style_size
+            )
             self._params(cls, spec, key)
             specs.append(spec)
         return specs
@@ -133,6 +142,9 @@ class Checker:
             for i, value in enumerate(values):
                 if axis == "encoder":
                     self._encoder((*key, "axes", axis, i), value)
+                    continue
+                if axis == "style_size":
+                    self._value(STYLE_SIZE, (*key, "axes", axis, i), value)
                     continue
                 self._build(
                     METHODS,
@@ -223,7 +235,7 @@ class Checker:
                     self._include((kind, i), entry)
                 for name, value in entry.items():
                     key: Key = (kind, i, name)
-                    if name not in (*PLACES, "encoder", *fields):
+                    if name not in (*PLACES, *SHARED_AXES, *fields):
                         places = ", ".join(PLACES)
                         what = f"{quoted(name)} is neither {places} nor a parameter of a method."
                         self._report(key, what + nearest(name, (*PLACES, *fields)), at_key=True)
@@ -245,10 +257,13 @@ class Checker:
         for kind, adapter in INCLUDE_ADAPTERS.items():
             values = entry.get(kind, [])
             for value in values if isinstance(values, list) else [values]:
-                try:
-                    adapter.validate_python(value, strict=True)
-                except ValidationError as error:
-                    self._report((*key, kind), describe(error.errors()[0], ()))
+                self._value(adapter, (*key, kind), value)
+
+    def _value(self, adapter: TypeAdapter[Any], key: Key, value: Any) -> None:
+        try:
+            adapter.validate_python(value, strict=True)
+        except ValidationError as error:
+            self._report(key, describe(error.errors()[0], ()))
 
     def _report_errors(self, error: ValidationError) -> None:
         for item in error.errors():

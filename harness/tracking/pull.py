@@ -20,12 +20,12 @@ from PIL import Image as Pillow
 
 from harness.errors import NstbenchError, RecordError, TrackingError, UsageError, listed, nearest
 from harness.records import ImageUse, Record, Run, TracePoint
+from harness.resources.progress_bar import with_progress
 from harness.store import Store
 from harness.tracking import untrusted
 from harness.tracking.artifacts import Files
 from harness.tracking.client import connect, reported
 from harness.tracking.existing_runs import ExistingRun, complete_runs
-from harness.tracking.progress_bar import with_progress
 from harness.tracking.run_contents import INPUTS, REPORT, SNAPSHOTS
 
 WORKERS, AHEAD = 8, 32

@@ -166,6 +166,7 @@ def _params(record: Record) -> dict[str, str]:
         "pair": cell.pair,
         "seed": cell.seed,
         "size": cell.size,
+        **({"style_size": cell.style_size} if cell.style_size else {}),
         "encoder": cell.encoder.name,
         "weights": f"{cell.encoder.origin} {cell.encoder.sha256[:12]}",
         "device": cell.device,

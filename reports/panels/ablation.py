@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from harness.analysis.claims import ClaimRow, compared, evaluate_claims
 from harness.analysis.claims.comparisons import varied
-from harness.analysis.claims.pairing import CONDITIONS, PARAM, chosen
+from harness.analysis.claims.pairing import CONDITIONS, PARAM, STYLE_SIZE, chosen
 from harness.analysis.claims.rows import describe_factors
 from harness.records import Claim
 from reports.formatting import effects
@@ -108,7 +108,8 @@ def _combinable(view: View) -> Iterator[View]:
 
 def _ambiguous(frame: pd.DataFrame) -> bool:
     """Return whether cells differ in something that comparisons ignore, such as a version."""
-    compared_columns = ("label", "content", "style", "seed", "encoder_sha256", *CONDITIONS)
+    places = ("label", "content", "style", "seed", "encoder_sha256")
+    compared_columns = (*places, STYLE_SIZE, *CONDITIONS)
     known = [name for name in frame if name in compared_columns or name.startswith(PARAM)]
     return bool(frame[frame["status"] != "skipped"].duplicated(known).any())
 

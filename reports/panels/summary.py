@@ -71,6 +71,7 @@ def facts(view: View) -> dict[str, str]:
         "Calibration": _calibration(run),
         "Profile": run.profile,
         "Sizes": ", ".join(f"{size} px" for size in view.sizes if size),
+        "Style sizes": _style_sizes(view),
         "Seeds": ", ".join(map(str, view.seeds)),
         "Training photographs": training,
         "Versions": ", ".join(f"{k} {v}" for k in VERSIONS if (v := run.environment.get(k))),
@@ -80,6 +81,15 @@ def facts(view: View) -> dict[str, str]:
         "MLflow": f"nstbench ui ({redact(run.tracking)})" if run.tracking else "not used",
     }
     return {name: fact for name, fact in found.items() if fact}
+
+
+def _style_sizes(view: View) -> str:
+    """Return the style sizes of the methods; empty if they are those of the contents."""
+    cells = [record.cell for record in view.records]
+    if not any(cell.style_size for cell in cells):
+        return ""
+    sizes = sorted({cell.style_size or cell.size for cell in cells if not cell.anchor})
+    return ", ".join(f"{size} px" for size in sizes)
 
 
 def _calibration(run: Run) -> str:

@@ -20,7 +20,8 @@ from torch import Tensor
 from harness import encoders
 from harness.protocols import Context, Step
 from harness.resources.downloads import Network
-from harness.resources.images import image_files, skimage_photograph
+from harness.resources.image_folders import image_files
+from harness.resources.images import skimage_photograph
 from harness.resources.training_images import Crops
 from harness.resources.weights import WeightsStore
 from methods.gatys import Gatys

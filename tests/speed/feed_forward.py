@@ -24,7 +24,7 @@ import torch
 import torchvision
 
 from harness.protocols import Image
-from harness.resources.images import image_files
+from harness.resources.image_folders import image_files
 from harness.resources.precision import resolve
 from harness.resources.training_images import Crops
 from methods import _network_training

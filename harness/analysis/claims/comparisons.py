@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from harness.analysis.claims.pairing import PARAM, column, contenders
+from harness.analysis.claims.pairing import PARAM, STYLE_SIZE, column, contenders, factor_levels
 from harness.errors import UsageError, nearest
 from harness.records import Claim
 from harness.registry.quantities import measure
@@ -46,7 +46,10 @@ def compared(
 
 def varied(results: pd.DataFrame) -> list[str]:
     """Return the factors that at least one method varies."""
-    names = [*(c.removeprefix(PARAM) for c in results if c.startswith(PARAM)), "encoder", "seed"]
+    names = [c.removeprefix(PARAM) for c in results if c.startswith(PARAM) or c == STYLE_SIZE]
+    names += ["encoder", "seed"]
+    if STYLE_SIZE in results:  # 0 is the content's size
+        results = results.assign(**{STYLE_SIZE: results[STYLE_SIZE].fillna(0)})
     columns = [column(name) for name in names if column(name) in results]
     is_varied = (results.groupby("label")[columns].nunique() > 1).any()
     return [name for name in names if is_varied.get(column(name), default=False)]
@@ -63,8 +66,13 @@ def _of_factor(results: pd.DataFrame, factor: str) -> dict[str, list[str]]:
 
 
 def _levels(results: pd.DataFrame, label: str, factor: str) -> list[str]:
-    levels = results.loc[results["label"] == label, column(factor)].dropna()
-    return [str(level) for level in levels.unique()]
+    found = factor_levels(results[results["label"] == label], factor)
+    if found is None:
+        return []
+    kept = found.dropna()
+    if factor == STYLE_SIZE:
+        kept = kept.astype(int)
+    return [str(level) for level in kept.unique()]
 
 
 def _claims(

@@ -22,6 +22,9 @@ from harness.registry.quantities import measure as measure_of
 CONDITIONS = ("size", "encoder", "precision", "device")
 """A verdict is limited to these; results under different conditions are never merged."""
 
+STYLE_SIZE = "style_size"
+"""A setting of the method, although not a parameter; missing where it is the content's size."""
+
 ENCODERS_VARY = ("encoder", *RECIPES)
 
 UNUSED_COLUMNS = ("cell", "name", "method", "version", "pair", "reason", "image_sha256", "width",
@@ -130,7 +133,15 @@ def column(factor: str) -> str:
     """Return the column of the results that holds a factor."""
     if factor == "method":
         return "label"
-    return factor if factor in ("variant", "seed", *CONDITIONS) else PARAM + factor
+    return factor if factor in ("variant", "seed", STYLE_SIZE, *CONDITIONS) else PARAM + factor
+
+
+def factor_levels(results: pd.DataFrame, factor: str) -> pd.Series | None:
+    """Return the level of a factor in each cell; None if the results do not have the factor."""
+    if factor == STYLE_SIZE and "size" in results:
+        own = results.get(STYLE_SIZE, default=pd.Series(np.nan, index=results.index))
+        return own.fillna(results["size"])
+    return results.get(column(factor))
 
 
 def _factors(claim: Claim) -> dict[str, tuple[Any, Any]]:
@@ -140,7 +151,8 @@ def _factors(claim: Claim) -> dict[str, tuple[Any, Any]]:
 def _agreeing_columns(cells: pd.DataFrame, claim: Claim) -> list[str]:
     """Return the columns in which the cells of a pair must agree."""
     varied = _varying_columns(claim)
-    own = [] if claim.factor in RECIPES else [c for c in cells if c.startswith(PARAM)]
+    own = [c for c in cells if c.startswith(PARAM) or c == STYLE_SIZE]
+    own = [] if claim.factor in RECIPES else own
     agreeing = [c for c in (*own, "seed", "encoder_sha256", *CONDITIONS) if c not in varied]
     varying = [c for c in agreeing if cells[c].nunique(dropna=False) > 1]
     return varying or agreeing[:1]
@@ -158,13 +170,15 @@ def _sides(cells: pd.DataFrame) -> list[str]:
 
 def _has_level(results: pd.DataFrame, factor: str, level: Any) -> pd.Series:
     """Return where a factor has a level; 5, 5.0 and "5" are equal."""
-    where = column(factor)
-    if where not in results:
+    found = factor_levels(results, factor)
+    if found is None:
         return pd.Series(data=False, index=results.index)
     number = _number(level)
     if number is not None:
-        return pd.to_numeric(results[where], errors="coerce") == number
-    return results[where] == plain(level)
+        return pd.to_numeric(found, errors="coerce") == number
+    if factor == STYLE_SIZE and level is None:
+        return found == results["size"]
+    return found == plain(level)
 
 
 def _number(level: Any) -> float | None:

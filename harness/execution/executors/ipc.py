@@ -39,6 +39,9 @@ class Sender:
             id(job.content): self._file(f"{cell.content.sha256}-{cell.size}", job.content),
             id(job.style): self._file(f"{cell.style.sha256}-{cell.size}", job.style),
         }
+        if job.own_style is not None:
+            name = f"{cell.style.sha256}-{cell.style_size}"
+            names[id(job.own_style)] = self._file(name, job.own_style)
         if job.kept is not None:
             names[id(job.kept)] = self._file(cell.fit_id, job.kept)
         buffer = io.BytesIO()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from dataclasses import replace
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from harness.analysis.claims import compared, evaluate_claims, shares
@@ -40,6 +42,41 @@ def test_the_levels_of_a_factor_are_compared() -> None:
     (claim,) = compared(factorial_results(), ["ssim"], by="tv")
     assert (claim.method, claim.levels) == ("net", ("0.0", "5.0"))
     assert evaluate_one(factorial_results(), claim).estimate == pytest.approx(0.12)
+
+
+def _style_sizes(sizes: list[int], own: list[float]) -> pd.DataFrame:
+    """Results whose style loss is a hundredth of the style size; NaN is the content's size."""
+
+    def value(style: str, content: str, size: int, style_size: float, **rest: Any) -> float:
+        used = size if math.isnan(style_size) else style_size
+        return 0.01 * used * (1 + deviation(style, content) / 100)
+
+    results = make_results(value, size=sizes, style_size=own)
+    results["style_size"] = results.pop("param.style_size").astype(float)
+    return results
+
+
+def test_the_content_size_is_a_level_of_the_style_size() -> None:
+    results = _style_sizes([256], [math.nan, 512])
+    (claim,) = compared(results, ["style_loss"], by="style_size")
+    assert claim.levels == ("256", "512")
+    for levels in (claim.levels, (None, 512), (256, 512)):
+        row = evaluate_one(results, replace(claim, levels=levels))
+        assert row.estimate == pytest.approx(2)  # a ratio
+
+
+def test_cells_of_two_sizes_are_paired_at_the_same_style_size() -> None:
+    results = _style_sizes([128, 256], [math.nan, 512])
+    claim = replace(NORM_CLAIM, factor="size", levels=(128, 256))
+    # Ratio 2 where the style has the content's size, and 1 at 512: the geometric mean.
+    assert evaluate_one(results, claim).estimate == pytest.approx(2**0.5, rel=1e-3)
+    fixed = replace(claim, where={"style_size": 512})
+    assert evaluate_one(results, fixed).estimate == pytest.approx(1)
+
+
+def test_a_style_size_that_follows_the_content_is_no_factor() -> None:
+    with pytest.raises(UsageError, match="no method varies it"):
+        compared(_style_sizes([128, 256], [math.nan]), ["style_loss"], by="style_size")
 
 
 def test_seeds_can_be_compared() -> None:

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image as Pillow
 
 from harness import suite
 from harness.errors import NstbenchError, SuiteError, UsageError
 from harness.execution.prepare import ReadyRun, RunOptions, prepare
 from harness.records import Record, Score
+from harness.store.serialization import dump, parse_record
 
 SUITE = """\
 version: 1
@@ -99,6 +101,58 @@ def test_contents_among_the_training_photographs_are_reported(
 ) -> None:
     text = SUITE.replace("identity: ", "johnson: {params: {width: 0.25}}")
     assert any("have seen coffee" in w for w in prepared(write_suite(text), tmp_path).warnings)
+
+
+def test_the_style_of_a_job_has_the_size_that_the_method_learns(
+    write_suite: Write, tmp_path: Path
+) -> None:
+    text = SUITE.replace("identity: ", "identity: {axes: {style_size: [null, 32, 128]}}")
+    ready = prepared(write_suite(text), tmp_path)
+    jobs = [job for batch in ready.batches() for job in batch]
+    assert [max(job.style_to_learn.shape) for job in jobs] == [64, 32, 128]
+    assert {max(job.style.shape) for job in jobs} == {64}  # the judge's
+    ready.store.begin()
+    ready.write_inputs()
+    cell = jobs[2].cell
+    assert ready.store.input_path(cell.style, 64).exists()
+    assert parse_record(dump(Record(cell, "done")).encode(), "x").cell.id == cell.id
+
+
+def _broken(folder: Path, good: int, bad: int) -> None:
+    folder.mkdir()
+    for number in range(good):
+        Pillow.new("RGB", (40, 40), (number, 0, 0)).save(folder / f"{number}.png")
+    for number in range(bad):
+        (folder / f"bad{number}.png").touch()
+
+
+def test_unusable_training_photographs_are_named_before_the_training(
+    write_suite: Write, tmp_path: Path
+) -> None:
+    _broken(tmp_path / "photos", good=18, bad=2)
+    suite = f"{SUITE}training: {{images: photos}}\n"
+    trained = suite.replace("identity: ", "johnson: {params: {width: 0.25}}")
+    found = prepared(write_suite(trained), tmp_path)
+    (warning,) = (w for w in found.warnings if "photos" in w)
+    assert warning == (
+        "2 files in photos cannot be used and are left out of the training: "
+        "bad0.png (is empty), bad1.png (is empty)."
+    )
+    assert len(found.resources.training_files) == 18
+    assert found.run_record().training == found.resources.training
+    assert not any("photos" in w for w in prepared(write_suite(suite), tmp_path).warnings)
+
+
+def test_too_many_unusable_training_photographs_are_reported_at_the_folder(
+    write_suite: Write, tmp_path: Path
+) -> None:
+    _broken(tmp_path / "photos", good=6, bad=2)
+    suite = SUITE.replace("identity: ", "johnson: {params: {width: 0.25}}")
+    path = write_suite(f"{suite}training: {{images: photos}}\n")
+    with pytest.raises(SuiteError, match=r"training\.images: 2 of 8 images in .* \(25 %\)"):
+        prepared(path, tmp_path)
+    path = write_suite(f"{suite}training: {{images: photos, max_unusable_percent: 25}}\n")
+    assert len(prepared(path, tmp_path).resources.training_files) == 6
 
 
 def test_an_unavailable_encoder_is_reported_where_it_was_named(

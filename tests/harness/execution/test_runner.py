@@ -26,6 +26,23 @@ def test_the_saved_image_is_the_measured_one(runner: Runner) -> None:
     assert outcome.record.scores[0].value == Ssim()(saved, content, content, None)  # type: ignore[arg-type]
 
 
+def test_a_method_learns_the_style_at_its_own_size_and_the_judge_sees_it_at_the_contents(
+    runner: Runner,
+) -> None:
+    usual = job("", method="style_copy")
+    red = np.zeros((12, 16, 3), np.uint8)
+    red[..., 0] = 200
+    changed = dataclasses.replace(usual.cell, style_size=16)
+    own = dataclasses.replace(usual, cell=changed, own_style=red)
+    assert (pixels_of(runner.execute(usual)) == usual.style).all()
+    image = pixels_of(runner.execute(own))
+    assert image.shape == usual.content.shape
+    assert (image == [200, 0, 0]).all()
+    content = to_tensor(own.content)
+    judged = runner.execute(own).record.scores[0].value
+    assert judged == Ssim()(to_tensor(image), content, to_tensor(own.style), None)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("how", "status", "message"),
     [

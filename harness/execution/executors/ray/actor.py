@@ -178,8 +178,9 @@ class WorkerActor:
 def _resolved(job: Job) -> Job:
     """Return a job with its images and fitted tensors in place of Ray's references."""
     get: Any = ray.get  # a job's types are those of its contents
-    kept = job.kept and get(job.kept)
-    return replace(job, content=get(job.content), style=get(job.style), kept=kept)
+    names = ("content", "style", "own_style", "kept")
+    references = {name: value for name in names if (value := vars(job)[name]) is not None}
+    return replace(job, **{name: get(reference) for name, reference in references.items()})
 
 
 def _encoded(outcome: Outcome) -> Outcome:

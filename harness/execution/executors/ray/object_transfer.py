@@ -8,7 +8,7 @@ photographs cross the network once for all runs. No shared disk is needed.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -80,11 +80,16 @@ class Packer:
 
         def pack(job: Job) -> Job:
             map_job_files(job, _collect(paths))
-            cell, images = job.cell, self._images
+            cell, images, own = job.cell, self._images, job.own_style
             return replace(
                 job,
                 content=self._refer(images, (cell.content.sha256, cell.size), job.content),
                 style=self._refer(images, (cell.style.sha256, cell.size), job.style),
+                own_style=(
+                    None
+                    if own is None
+                    else self._refer(images, (cell.style.sha256, cell.style_size), own)
+                ),
                 kept=job.kept and self._refer(fits, cell.fit_id, job.kept),
             )
 
@@ -180,8 +185,12 @@ def map_resource_files(resources: Resources, change: Callable[[str], str]) -> Re
 
 
 def map_job_files(job: Job, change: Callable[[str], str]) -> Job:
-    """Return a job with other paths for its method's files and for the stored image to score."""
-    files: Mapping[str, str] = {name: change(job.cell.params[name]) for name in job.cell.files}
+    """Return a job with other paths for its method's files and for the stored image to score.
+
+    Files that no parameter names come with the method's package, which every node has.
+    """
+    params = job.cell.params
+    files = {name: change(params[name]) for name in job.cell.files if name in params}
     cell = replace(job.cell, params={**job.cell.params, **files}) if files else job.cell
     return replace(job, cell=cell, image=job.image and Path(change(str(job.image))))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,17 @@ def test_a_job_is_unpacked_unchanged(sender: Sender) -> None:
     assert np.array_equal(found.content, sent.content)
     assert np.array_equal(found.style, sent.style)
     assert (found.kept, found.image, found.cell.id) == (sent.kept, sent.image, sent.cell.id)
+
+
+def test_the_style_at_its_own_size_is_sent_in_a_file(sender: Sender) -> None:
+    sent = job()
+    cell = replace(sent.cell, style_size=512)
+    sent = replace(sent, cell=cell, own_style=np.ones((512, 512, 3), np.uint8))
+    packed = sender.pack(sent)
+    assert len(packed) < 32_000
+    found = unpack(packed)
+    assert np.array_equal(found.style_to_learn, np.ones((512, 512, 3), np.uint8))
+    assert np.array_equal(found.style, sent.style)
 
 
 def test_a_packed_job_fits_into_a_pipe(sender: Sender) -> None:

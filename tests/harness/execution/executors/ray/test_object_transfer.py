@@ -154,6 +154,24 @@ def test_the_files_of_a_job_are_those_of_its_method_and_its_stored_image(
     assert transfer.packer.pack_jobs([[job()]]).files == ()
 
 
+def test_a_file_of_a_methods_package_stays_where_it_is(transfer: Transfer) -> None:
+    one = job_with_file("net.pth")
+    one = replace(one, cell=replace(one.cell, params={}, files={"weights": "0" * 64}))
+    package = transfer.packer.pack_jobs([[one]])
+    assert package.files == ()
+    assert package.content[0][0].cell.files == one.cell.files
+
+
+def test_the_style_at_its_own_size_becomes_a_reference(transfer: Transfer) -> None:
+    one = job()
+    own = np.ones((512, 512, 3), np.uint8)
+    one = replace(one, cell=replace(one.cell, style_size=512), own_style=own)
+    (packed,) = transfer.packer.pack_jobs([[one]]).content[0]
+    assert np.array_equal(transfer.objects[packed.own_style], own)
+    assert np.array_equal(transfer.objects[packed.style], one.style)
+    assert transfer.packer.pack_jobs([[job()]]).content[0][0].own_style is None
+
+
 @pytest.mark.parametrize("how", ["changed", "cut short"])
 def test_a_file_that_changes_on_the_way_is_refused(
     transfer: Transfer, tmp_path: Path, how: str

@@ -11,9 +11,10 @@ T = TypeVar("T")
 
 def with_progress(label: str, items: Iterable[T], total: int) -> Iterator[T]:
     """Yield the items, and show on stderr how many were taken."""
+    if not total:
+        return
     if not sys.stderr.isatty():
-        if total:
-            print(f"{label}: {total}", file=sys.stderr, flush=True)
+        print(f"{label}: {total}", file=sys.stderr, flush=True)
         yield from items
         return
     from rich.console import Console
