@@ -134,6 +134,11 @@ class Display(RunObserver):
         """Print a warning."""
         self._say(f"[yellow]! {escape(text)}[/]")
 
+    def completed_mlflow(self, records: int) -> None:
+        """Print how many records of earlier runs MLflow lacked, if any."""
+        if records:
+            self._say(f"MLflow lacked {records} finished records of earlier runs: all are sent.")
+
     def waiting_for_mlflow(self) -> None:
         """Print that the last records are being sent to MLflow."""
         self._say("sending the last records to MLflow; after Ctrl-C, `nstbench sync` sends them")
