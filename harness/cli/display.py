@@ -137,7 +137,7 @@ class Display(RunObserver):
     def completed_mlflow(self, records: int) -> None:
         """Print how many records of earlier runs MLflow lacked, if any."""
         if records:
-            self._say(f"MLflow lacked {records} finished records of earlier runs: all are sent.")
+            self._say(f"sent to MLflow: {records} records of earlier runs that it lacked")
 
     def waiting_for_mlflow(self) -> None:
         """Print that the last records are being sent to MLflow."""
