@@ -257,7 +257,7 @@ def _tracking(uri: str) -> Finding:
     except (UsageError, client.AccessError) as error:  # with their own remedies
         return Finding("results", "mlflow", "bad", str(error))
     except NstbenchError as error:
-        cause = "Repair the database" if address.is_database(uri) else "Start the server"
+        cause = "Repair the file" if address.database_file(uri) else "Start the server"
         return Finding("results", "mlflow", "bad", str(error), f"{cause}, {other}")
     return Finding("results", "mlflow", "good", f"{shown}: {count} experiments")
 

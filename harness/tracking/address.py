@@ -85,6 +85,12 @@ def check(uri: str) -> None:
             f"{redact(uri)}: there is no database system 'postgres'. "
             f"Begin the address with postgresql://, {ALTERNATIVE}"
         )
+    is_sqlite = _is_database(uri, "sqlite")
+    if (is_sqlite and database_file(uri) is None) or Path(uri).is_file():
+        path = Path(uri).absolute() if Path(uri).is_file() else "PATH"
+        raise UsageError(
+            f"{uri} is not the address of a file. Pass sqlite:///{path}, {ALTERNATIVE}"
+        )
     if not is_database(uri) or uri.startswith("sqlite:///"):
         return
     import sqlalchemy.exc

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -71,6 +73,9 @@ def test_a_missing_driver_is_one_message_with_the_pip_command_before_any_cell(
         ("postgres://me:secret@host/db", "Begin the address with postgresql://"),
         ("mysql+nothing://me:secret@host/db", "is not the address of a database"),
         ("postgresql+psycopg2://me:secret@host:port/db", "is not the address of a database"),
+        ("sqlite://", "Pass sqlite:///PATH"),
+        ("sqlite:///file:x?mode=ro&uri=true", "Pass sqlite:///PATH"),
+        (__file__, f"Pass sqlite:///{__file__}"),
     ],
 )
 def test_an_invalid_address_of_a_database_is_an_error_without_its_password(
@@ -165,3 +170,17 @@ def test_records_that_mlflow_lacks_are_found_and_later_results_of_others_stay(
     tracker.cell(replace(records[2], notes=("before a change",)))
     again = Tracker(store, uri)
     assert [each.cell.seed for each in again.missing(records)] == [2]
+
+
+def test_reading_the_schema_of_a_database_in_wal_mode_creates_no_files(
+    tables: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "x?y.db"
+    file.write_bytes(tables.read_bytes())
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("PRAGMA journal_mode=WAL")
+    before = (tmp_path.stat().st_mtime_ns, file.stat().st_mtime_ns)
+    found = address.schema(f"sqlite+pysqlite:///{tmp_path}/x%3Fy.db")
+    assert (found.age, found.experiments) == ("current", 1)
+    assert list(tmp_path.iterdir()) == [file]
+    assert (tmp_path.stat().st_mtime_ns, file.stat().st_mtime_ns) == before
