@@ -177,11 +177,9 @@ def prepare(suite: Suite, options: RunOptions) -> ReadyRun:
         SuiteError: The suite does not fit what was found.
         UsageError: There is no such device or encoder.
     """
-    network = (
-        Network(offline=True, why=NO_DOWNLOADS)
-        if not options.downloads
-        else Network(offline=options.offline)
-    )
+    network = Network(offline=options.offline)
+    if not (options.downloads or options.offline):
+        network = Network(offline=True, why=NO_DOWNLOADS)
     mirror = open_mirror(options.mirror, network)
     images = ImageStore(network, mirror)
     weights = WeightsStore(network, options.weights or {}, mirror)
