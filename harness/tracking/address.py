@@ -85,11 +85,11 @@ def check(uri: str) -> None:
             f"{redact(uri)}: there is no database system 'postgres'. "
             f"Begin the address with postgresql://, {ALTERNATIVE}"
         )
-    is_sqlite = _is_database(uri, "sqlite")
-    if (is_sqlite and database_file(uri) is None) or Path(uri).is_file():
-        path = Path(uri).absolute() if Path(uri).is_file() else "PATH"
+    is_path = Path(uri).is_file()
+    if is_path or (_is_database(uri, "sqlite") and database_file(uri) is None):
         raise UsageError(
-            f"{uri} is not the address of a file. Pass sqlite:///{path}, {ALTERNATIVE}"
+            f"{uri} is not the address of a database file. "
+            f"Pass sqlite:///{Path(uri).absolute() if is_path else 'PATH'}, {ALTERNATIVE}"
         )
     if not is_database(uri) or uri.startswith("sqlite:///"):
         return
@@ -140,7 +140,7 @@ def schema(uri: str) -> Schema:
     Raises:
         OSError: The database cannot be opened.
         sqlite3.Error: As for OSError.
-        sqlalchemy.exc.SQLAlchemyError: As for OSError, or it has no tables of MLflow.
+        sqlalchemy.exc.SQLAlchemyError: As for OSError, or it is not of MLflow.
     """
     file = database_file(uri)
     rows = _rows_of_server(uri) if file is None else _rows_of_file(file)
@@ -189,7 +189,7 @@ def _rows_of_file(file: Path) -> tuple[str, int] | None:
     unchanged = header[18:] == SQLITE_WAL and not file.with_name(f"{file.name}-wal").exists()
     mode = "mode=ro&immutable=1" if unchanged else "mode=ro"
     with closing(sqlite3.connect(f"{file.as_uri()}?{mode}", uri=True, timeout=1)) as database:
-        if not database.execute("SELECT * FROM sqlite_master").fetchone():
+        if not database.execute(_TABLE).fetchone():
             return None
         revision, experiments = (
             database.execute(query).fetchone() for query in (_REVISION, _EXPERIMENTS)
@@ -203,7 +203,7 @@ def _rows_of_server(uri: str) -> tuple[str, int] | None:
     seconds = {} if uri.startswith("mssql") else {"connect_timeout": CONNECT_SECONDS}
     engine = sqlalchemy.create_engine(uri, connect_args=seconds, poolclass=sqlalchemy.pool.NullPool)
     with engine.connect() as connection:
-        if not sqlalchemy.inspect(connection).get_table_names():
+        if not sqlalchemy.inspect(connection).has_table("alembic_version"):
             return None
         revision, experiments = (
             connection.execute(sqlalchemy.text(query)).scalar()
@@ -212,6 +212,7 @@ def _rows_of_server(uri: str) -> tuple[str, int] | None:
     return str(revision or ""), int(experiments or 0)
 
 
+_TABLE = "SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'"
 _REVISION = "SELECT version_num FROM alembic_version"
 _EXPERIMENTS = "SELECT count(*) FROM experiments WHERE lifecycle_stage = 'active'"
 
