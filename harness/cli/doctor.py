@@ -6,7 +6,6 @@ import os
 import platform
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -287,9 +286,7 @@ def _existing(path: Path) -> Path:
 
 
 def _writable(folder: Path) -> bool:
-    """Return whether a file can be created; permissions do not show read-only disks."""
-    try:
-        with tempfile.TemporaryFile(dir=_existing(folder)):
-            return True
-    except OSError:
-        return False
+    """Return whether a file can be created, without creating one."""
+    existing = _existing(folder)
+    # The system answers this, so that it also considers a disk that is mounted read-only.
+    return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)
