@@ -129,15 +129,20 @@ def test_plan_downloads_nothing_and_says_which_command_does(
     assert not (tmp_path / "out").exists()
 
 
-def test_run_and_sync_say_before_they_migrate_a_database_how_to_keep_a_copy(
+def test_a_run_says_what_it_migrates_and_what_it_sends_of_earlier_runs(
     tmp_path: Path, suite: Path
 ) -> None:
     out = tmp_path / "out"
     out.mkdir()
     create_old_database(out / "mlflow.db")
-    for command in (["run", suite, "--offline"], ["sync", suite]):
-        result = nstbench(*command, "--out", out)
+    said = f"press Ctrl-C, run `cp {out}/mlflow.db {out}/mlflow.db.old`"
+    untracked, run, sync = (
+        nstbench(*command, "--out", out)
+        for command in (["run", suite, "--no-mlflow"], ["run", suite], ["sync", suite])
+    )
+    for result in (untracked, run, sync):
         assert result.returncode == 0, result.stdout + result.stderr
-        said = f"press Ctrl-C, run `cp {out}/mlflow.db {out}/mlflow.db.old`"
-        assert (said in result.stdout) == (command[0] == "run")  # `sync` finds the new schema
-    assert "6 cells" in result.stdout
+        assert (said in result.stdout + result.stderr) == (result is run)
+    assert "sent to MLflow: 6 records of earlier runs that it lacked" in run.stdout
+    assert "6 cells" in sync.stdout
+    assert " 0 runs sent" in sync.stdout
