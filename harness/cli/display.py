@@ -131,8 +131,13 @@ class Display(RunObserver):
         self._say(f"[red]The run ends: {failed} cells failed, the limit of --max-failures.[/]")
 
     def warn(self, text: str) -> None:
-        """Print a warning."""
-        self._say(f"[yellow]! {escape(text)}[/]")
+        """Print a warning; lines stay whole, since it may have a command to copy."""
+        self.console.print(f"[yellow]! {escape(text)}[/]", highlight=False, soft_wrap=True)
+
+    def completed_mlflow(self, records: int) -> None:
+        """Print how many records of earlier runs MLflow lacked, if any."""
+        if records:
+            self._say(f"sent to MLflow: {records} records of earlier runs that it lacked")
 
     def waiting_for_mlflow(self) -> None:
         """Print that the last records are being sent to MLflow."""

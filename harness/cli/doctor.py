@@ -6,7 +6,6 @@ import os
 import platform
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +13,7 @@ from statistics import median
 from urllib.parse import urlsplit
 
 from harness import encoders
-from harness.errors import MissingWeightsError, NstbenchError, SourceError
+from harness.errors import MissingWeightsError, NstbenchError, SourceError, UsageError
 from harness.execution.machine import environment
 from harness.execution.prepare import RunOptions
 from harness.metrics.lpips import TRUNKS
@@ -27,7 +26,8 @@ from harness.resources.hash_cache import cache_folder
 from harness.resources.http_transfer import CONNECT_SECONDS
 from harness.resources.mirror import open_mirror
 from harness.resources.weights import WeightsStore
-from harness.tracking import tracker
+from harness.store import redact
+from harness.tracking import address, client, tracker
 
 MIN_DISK_GB = 1.0
 NOTHING_FETCHED = "doctor fetches nothing"
@@ -246,15 +246,38 @@ def _results(out: Path, tracking_uri: str) -> Iterator[Finding]:
 
 
 def _tracking(uri: str) -> Finding:
-    file = uri.removeprefix("sqlite:///")
-    if file != uri and not Path(file).exists():
-        return Finding("results", "mlflow", "good", f"{uri}: the first run creates it")
+    other, shown = "pass another --tracking-uri, or run with --no-mlflow.", redact(uri)
     try:
+        address.check(uri)
+        if address.is_database(uri):
+            state, what, remedy = _database(uri)
+            return Finding("results", "mlflow", state, f"{shown}: {what}", remedy)
         count = tracker.experiments(uri)
+    except (UsageError, client.AccessError) as error:  # with their own remedies
+        return Finding("results", "mlflow", "bad", str(error))
     except NstbenchError as error:
-        remedy = "Start the server, pass another --tracking-uri, or run with --no-mlflow."
-        return Finding("results", "mlflow", "bad", str(error), remedy)
-    return Finding("results", "mlflow", "good", f"{uri}: {count} experiments")
+        cause = "Repair the file" if address.database_file(uri) else "Start the server"
+        return Finding("results", "mlflow", "bad", str(error), f"{cause}, {other}")
+    return Finding("results", "mlflow", "good", f"{shown}: {count} experiments")
+
+
+def _database(uri: str) -> tuple[State, str, str]:
+    """Return state, finding and remedy for a database."""
+    file, mlflow = address.database_file(uri), f"MLflow {software.versions()['mlflow']}"
+    if file is not None and not file.exists():
+        return "good", "the first run creates it", ""
+    with client.reported(uri):
+        schema = address.schema(uri)
+    if schema.age == "new":
+        return "good", "the first run creates its tables", ""
+    if schema.age == "unknown":
+        what = f"{mlflow} does not know its schema {schema.revision!r}"
+        return "bad", what, "Upgrade MLflow, or pass another --tracking-uri."
+    if schema.age == "old":
+        what = f"{mlflow} has a newer schema than its {schema.revision}"
+        how = address.copy_command(uri)
+        return "fair", what, f"The next run migrates it. To keep a copy, {how} before."
+    return "good", f"{schema.experiments} experiments", ""
 
 
 def _existing(path: Path) -> Path:
@@ -263,9 +286,7 @@ def _existing(path: Path) -> Path:
 
 
 def _writable(folder: Path) -> bool:
-    """Return whether a file can be created; permissions do not show read-only disks."""
-    try:
-        with tempfile.TemporaryFile(dir=_existing(folder)):
-            return True
-    except OSError:
-        return False
+    """Return whether a file can be created, without creating one."""
+    existing = _existing(folder)
+    # The system answers this, so that it also considers a disk that is mounted read-only.
+    return existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)

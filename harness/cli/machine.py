@@ -33,10 +33,12 @@ def doctor(
     """
     from harness.cli.doctor import examine
     from harness.execution.prepare import RunOptions
-    from harness.tracking import tracker
+    from harness.resources import hash_cache
+    from harness.tracking import address
 
     options = RunOptions(out=out, weights=opts.weights_paths(weights), **rest)
-    _show(examine(options, tracker.tracking_uri(out, tracking_uri)), as_json=as_json)
+    with hash_cache.read_only():
+        _show(examine(options, address.choose(out, tracking_uri)), as_json=as_json)
 
 
 @click.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os.path
 import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -24,6 +25,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 WRONG_USE, INCOMPLETE, INTERRUPTED = 2, 3, 130
 """Exit codes; 0 is success and 1 is an internal error."""
 
+PAUSE_SECONDS = 10
+
 
 def combine(*options: Callable[[F], F]) -> Callable[[F], F]:
     """Return one decorator that adds several options, in the order of the help."""
@@ -34,6 +37,13 @@ def combine(*options: Callable[[F], F]) -> Callable[[F], F]:
         return function
 
     return apply
+
+
+class NamedPath(click.ParamType[str]):
+    """NAME=PATH; an environment variable holds several, separated as in PATH."""
+
+    name = "NAME=PATH"
+    envvar_list_splitter = os.pathsep
 
 
 out = click.option(
@@ -62,9 +72,10 @@ encoder = click.option(
 sources = combine(
     click.option("--mirror", default="", metavar="DIR|URL", envvar="NSTBENCH_MIRROR",
                  help="Folder or http(s) address with copies of images and weights."),
-    click.option("--weights", multiple=True, metavar="NAME=PATH", envvar="NSTBENCH_WEIGHTS",
+    click.option("--weights", multiple=True, type=NamedPath(), envvar="NSTBENCH_WEIGHTS",
                  help="File of pretrained weights for vgg19, vgg16, squeezenet1_1, alexnet or "
-                      "inception_v3. Can be repeated."),
+                      "inception_v3. Can be repeated; NSTBENCH_WEIGHTS separates several files "
+                      f"with `{os.pathsep}`."),
     click.option("--offline", is_flag=True, envvar="NSTBENCH_OFFLINE",
                  help="Do not use the network."),
 )  # fmt: skip
@@ -135,6 +146,18 @@ def weights_paths(arguments: Sequence[str]) -> dict[str, Path]:
             raise UsageError(f"--weights {text} is not of the form NAME=PATH, as in vgg19=PATH.")
         paths[name] = Path(path)
     return paths
+
+
+def announce_migration(uri: str, warn: Callable[[str], object]) -> None:
+    """Warn before MLflow migrates an old database; on a terminal, leave time to stop it."""
+    from harness.tracking.address import migration_note
+
+    if not (note := migration_note(uri)):
+        return
+    waits = sys.stdin.isatty() and sys.stdout.isatty()
+    warn(f"{note} The migration starts in {PAUSE_SECONDS} seconds." if waits else note)
+    if waits:
+        time.sleep(PAUSE_SECONDS)
 
 
 def store_of(name: str, out: Path) -> Any:

@@ -110,12 +110,19 @@ def plan(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Show which cells `run` would run, and why, without running them."""
+    """Show which cells `run` would run, and why, without running them.
+
+    Downloads and changes nothing: files that are not on this machine yet count as missing. To see
+    the plan with them, run `nstbench fetch` first.
+    """
     from harness.cli import display
     from harness.plan import explain_all
+    from harness.resources import hash_cache
 
     cluster = _connect(executor, ray_address, gpus_per_worker, options)
-    prepared = _prepare(**options, hardware=cluster.hardware if cluster else None)
+    options["downloads"] = False
+    with hash_cache.read_only():
+        prepared = _prepare(**options, hardware=cluster.hardware if cluster else None)
     if as_json:
         click.echo(json.dumps(_plan_json(prepared), indent=1))
         return
@@ -148,9 +155,9 @@ def _ready_run(
 
 
 def _resolve_uri(ready: ReadyRun, given: str) -> str:
-    from harness.tracking.tracker import tracking_uri
+    from harness.tracking import address
 
-    return tracking_uri(ready.store.root.parent, given)
+    return address.resolve(ready.store.root.parent, given)
 
 
 def _run_and_show(
@@ -160,13 +167,17 @@ def _run_and_show(
     from harness.cli import run_loop, tables
     from harness.cli.interrupts import InterruptHandler
     from harness.execution.machine import environment
+    from harness.store import redact
     from harness.tracking.background_thread import BackgroundTracker
 
     ready.store.begin()
+    opts.announce_migration(uri, display.warn)
     tracker, console = BackgroundTracker(ready.store, uri, display.warn), display.console
     try:
         with InterruptHandler(display.interrupt_received) as interrupts:
-            run = ready.run_record(command=_command(), started=environment.now(), tracking=uri)
+            run = ready.run_record(
+                command=_command(), started=environment.now(), tracking=redact(uri)
+            )
             executor = partial(run_loop.make_executor, ready, display, cluster)
             observers = [run_loop.MlflowObserver(tracker), display]
             run = run_loop.run_cells(ready, run, executor, observers, interrupts)
@@ -179,6 +190,7 @@ def _run_and_show(
     except NstbenchError:
         tracker.stop()
         raise
+    display.completed_mlflow(tracker.completed)
     console.print(tables.results_table(records))
     failed, skipped = sum(not record.ok for record in records), len(ready.plan.skipped)
     if failed or skipped:
@@ -228,7 +240,9 @@ def _write_page(prepared: ReadyRun) -> list[Path]:
 def _command() -> str:
     import shlex
 
-    return shlex.join(["nstbench", *sys.argv[1:]])
+    from harness.store import redact
+
+    return shlex.join(["nstbench", *map(redact, sys.argv[1:])])
 
 
 def _plan_json(prepared: ReadyRun) -> dict[str, Any]:
@@ -246,9 +260,11 @@ def _plan_json(prepared: ReadyRun) -> dict[str, Any]:
 
 
 def _print_locations(console: Console, prepared: ReadyRun, uri: str, page: Path) -> None:
+    from harness.store import redact
+    from harness.tracking import address
+
     if uri:
-        out = prepared.store.root.parent
-        command = "nstbench ui" + ("" if out == Path("runs") else f" --out {out}")
-        where = uri if uri.startswith("http") else f"{command}   ({uri})"
-        console.print(f"MLflow  {where}", highlight=False, soft_wrap=True)
-    console.print(f"page    {page}", highlight=False, soft_wrap=True)
+        shown, command = redact(uri), address.ui_command(prepared.store.root.parent, uri)
+        where = shown if uri.startswith("http") else f"{command}   ({shown})"
+        console.print(f"MLflow  {where}", highlight=False, soft_wrap=True, markup=False)
+    console.print(f"page    {page}", highlight=False, soft_wrap=True, markup=False)

@@ -17,20 +17,23 @@ from harness.cli import options as opts
 @opts.tracking_uri
 def sync(suites: Sequence[str], out: Path, tracking_uri: str) -> None:
     """Update MLflow with all stored results. Safe to repeat."""
+    from harness.store import redact
+    from harness.tracking import address
     from harness.tracking.tracker import Tracker
-    from harness.tracking.tracker import tracking_uri as resolve
 
+    uri = address.resolve(out, tracking_uri)
     for name in suites:
         store = opts.store_of(name, out)
         finished = store.run()
         records = list(store.records(finished))
-        tracker = Tracker(store, resolve(out, tracking_uri), verify=True)
+        opts.announce_migration(uri, _warn)
+        tracker = Tracker(store, uri, verify=True)
         for record in records:
             tracker.cell(record)
         tracker.variants(records)
         if paths := store.page_paths():
             tracker.report(finished, records, paths)
-        click.echo(f"{name}: {len(records)} cells at {tracker.uri}, {tracker.sent} runs sent")
+        click.echo(f"{name}: {len(records)} cells at {redact(uri)}, {tracker.sent} runs sent")
 
 
 @click.command()
@@ -50,7 +53,9 @@ def pull(experiment: str, out: Path, tracking_uri: str) -> None:
     from reports import page
 
     store = opts.store_of(experiment, out)
-    remote = pull.Remote(store.suite, pull.tracking_uri(out, tracking_uri))
+    uri = pull.tracking_uri(out, tracking_uri)
+    opts.announce_migration(uri, _warn)
+    remote = pull.Remote(store.suite, uri)
     with lock_suite(store.root, lambda holder: click.echo(f"! waiting: {holder} runs this suite")):
         pulled = pull.pull(remote, store)
         path = page.write(store) if store.start_times() else None
@@ -69,13 +74,17 @@ def pull(experiment: str, out: Path, tracking_uri: str) -> None:
 def ui(out: Path, tracking_uri: str, port: int) -> None:
     """Start the MLflow UI for the results on 127.0.0.1."""
     from harness.cli import interrupts
-    from harness.tracking import ui
-    from harness.tracking.tracker import tracking_uri as resolve
+    from harness.tracking import address, ui
 
-    uri = resolve(out, tracking_uri)
+    uri = address.resolve(out, tracking_uri)
     ui.check(uri, port)
+    opts.announce_migration(uri, _warn)
     for title, link in ui.links(uri, port):
         click.echo(f"{title}\n  {link}")
     click.echo("The UI is available after a few seconds. Press Ctrl-C to stop it.")
     interrupts.raise_on_termination()
     sys.exit(ui.serve(uri, port))
+
+
+def _warn(text: str) -> None:
+    click.echo(f"! {text}", err=True)

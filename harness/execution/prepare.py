@@ -36,6 +36,8 @@ from harness.resources.weights import WeightsStore
 from harness.store import Store
 from harness.suite import Suite
 
+NO_DOWNLOADS = "this command downloads nothing, `nstbench fetch` does"
+
 
 @dataclass(frozen=True)
 class RunOptions:
@@ -48,6 +50,7 @@ class RunOptions:
     mirror: str = ""  # a folder, or an http(s) address
     weights: Mapping[str, Path] | None = None
     offline: bool = False
+    downloads: bool = True  # False for commands that only report
     fresh: bool = False
     deterministic: bool = False
     hardware: Hardware | None = None  # of a cluster's nodes; None for this machine
@@ -177,6 +180,8 @@ def prepare(suite: Suite, options: RunOptions) -> ReadyRun:
         UsageError: There is no such device or encoder.
     """
     network = Network(offline=options.offline)
+    if not (options.downloads or options.offline):
+        network = Network(offline=True, why=NO_DOWNLOADS)
     mirror = open_mirror(options.mirror, network)
     images = ImageStore(network, mirror)
     weights = WeightsStore(network, options.weights or {}, mirror)

@@ -11,8 +11,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import platformdirs
@@ -32,6 +32,25 @@ CREATE TABLE IF NOT EXISTS known (
 def cache_folder() -> Path:
     """Return the folder of downloaded files: NSTBENCH_CACHE, or the user's cache folder."""
     return Path(os.environ.get("NSTBENCH_CACHE") or platformdirs.user_cache_dir("nstbench"))
+
+
+_writable = True
+
+
+@contextmanager
+def read_only() -> Iterator[None]:
+    """Leave the cache folder unchanged during a block, for commands that only report."""
+    global _writable
+    before, _writable = _writable, False
+    try:
+        yield
+    finally:
+        _writable = before
+
+
+def writable() -> bool:
+    """Return False inside of `read_only`."""
+    return _writable
 
 
 def cached(paths: Sequence[Path], question: str) -> dict[Path, str]:
@@ -97,21 +116,23 @@ def _write(question: str, answers: Mapping[Path, tuple[str, str]]) -> None:
         database.execute(_TABLE)
         database.executemany("INSERT OR REPLACE INTO known VALUES (?, ?, ?, ?)", rows)
 
-    if rows:
+    if rows and _writable:
         _use(write)
 
 
 def _use(work: Callable[[sqlite3.Connection], None]) -> None:
     """Call `work` with the open database; ignore errors."""
     try:
-        _file().parent.mkdir(parents=True, exist_ok=True)
+        if _writable:
+            _file().parent.mkdir(parents=True, exist_ok=True)
         with closing(sqlite3.connect(_file(), timeout=WAIT_SECONDS)) as database, database:
             work(database)
     except (sqlite3.OperationalError, OSError):
         return  # locked or not writable
     except sqlite3.DatabaseError:
         with suppress(OSError):  # corrupt: the next process creates a new one
-            _file().unlink(missing_ok=True)
+            if _writable:
+                _file().unlink(missing_ok=True)
 
 
 def _file() -> Path:

@@ -26,7 +26,7 @@ from harness.errors import HashError, ImageError, SourceError, nearest
 from harness.records import ImageUse
 from harness.resources import stand_ins
 from harness.resources.downloads import Network, check, file_name, file_sha256
-from harness.resources.hash_cache import cache_folder
+from harness.resources.hash_cache import cache_folder, writable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -156,6 +156,8 @@ def _study(name: str) -> Pillow.Image:
     if target.exists():
         return read(target)
     picture = Pillow.fromarray(stand_ins.paint(name, *STUDY_SIZE))
+    if not writable():
+        return picture
     # Without a writable cache, the study is painted again next time.
     with contextlib.suppress(OSError), filesystem.replacing(target) as part:
         picture.save(part, format="PNG")

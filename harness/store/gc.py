@@ -8,13 +8,13 @@ not followed, and files that a run may still need are kept.
 from __future__ import annotations
 
 import json
-import os
 import re
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from filelock import FileLock, Timeout
 
@@ -23,6 +23,11 @@ from harness.errors import RecordError, StoreError
 from harness.records import Record
 from harness.store.folder import OUT_HINT
 from harness.store.store import Store
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 ID = re.compile(r"[0-9a-f]{12}")
 HISTORY = re.compile(r"\d.*\.json")
@@ -98,21 +103,32 @@ def remove(store: Store, groups: Iterable[GarbageGroup]) -> None:
 def lock_or_raise(store: Store, *, writing: bool) -> AbstractContextManager[object]:
     """Hold the lock of a suite without waiting for it, so that no run starts meanwhile.
 
-    Without `writing`, a folder that has no lock file, or that is read-only, is not locked.
+    Without `writing`, a folder that has no lock file is not locked, and the file is not changed.
 
     Raises:
         StoreError: A run has the lock.
     """
     path = store.root / ".lock"
-    if not writing and not (path.exists() and os.access(path, os.W_OK)):
-        return nullcontext()
     try:
+        if not writing:
+            return _share(path) if path.exists() and fcntl else nullcontext()
         with filesystem.writing(store.root, OUT_HINT):
             return FileLock(path, timeout=0).acquire()
-    except Timeout:
+    except (Timeout, BlockingIOError):
         raise StoreError(
             f"{store.root}: a run is in progress. Wait until it ends and repeat the command."
         ) from None
+
+
+def _share(path: Path) -> BinaryIO:
+    """Lock a file against runs without writing to it: FileLock would change its time stamp."""
+    file = path.open("rb")
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        raise
+    return file
 
 
 def suites(out: Path) -> list[str]:

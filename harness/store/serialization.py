@@ -24,7 +24,11 @@ SAVED_COLUMNS = tuple(f"{SAVED}{name}" for name in LOSSES)
 
 _RECORD = TypeAdapter(Record)
 _RUN = TypeAdapter(Run)
-_CREDENTIALS = re.compile(r"(?<=//)[^/@\s]+(?=@)")
+_CREDENTIALS = re.compile(
+    r"((?:postgres|mysql|mssql)[\w+]*://)\S+(?=@)"  # SQLAlchemy accepts any character
+    r"|(//)(?:[^/\s'\"]+|[^:/@\s]+:(?!\d+/)[^@\s]+)(?=@)"
+    r"|([?&]password=)[^&\s'\"]+"
+)
 
 
 def dump(data: Record | Run) -> str:
@@ -87,7 +91,7 @@ def write_trace(path: Path, trace: Sequence[TracePoint]) -> None:
 
 def redact(text: str) -> str:
     """Hide user names and passwords in URLs: pages and servers have other readers."""
-    return _CREDENTIALS.sub("…", text)
+    return _CREDENTIALS.sub(lambda match: "".join(filter(None, match.groups())) + "…", text)
 
 
 def _parse(adapter: TypeAdapter[Any], text: bytes, name: str) -> Any:

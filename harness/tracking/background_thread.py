@@ -48,6 +48,9 @@ class BackgroundTracker:
         self._ended = threading.Event()  # nothing more is sent
         self._connected = threading.Event()  # or failed to
         self._bug: BaseException | None = None
+        self._left = 0  # records that `_complete` has still to send
+        self.completed = 0
+        """Number of records of earlier runs that MLflow lacked and `summary` has sent."""
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
         if uri:
             self._thread.start()
@@ -67,7 +70,7 @@ class BackgroundTracker:
     @property
     def pending(self) -> int:
         """Number of records that are not sent yet."""
-        return self._steps.qsize()
+        return self._steps.qsize() + self._left
 
     def cell(self, record: Record) -> None:
         """Queue a record."""
@@ -80,14 +83,15 @@ class BackgroundTracker:
         paths: Sequence[Path],
         on_slow: Callable[[], object] = lambda: None,
     ) -> None:
-        """Queue the variants and the page, and wait until everything is sent.
+        """Queue what MLflow lacks, the variants and the page; wait until everything is sent.
 
         Args:
             run: The run.
-            records: All of its records.
+            records: All of its records, including those of earlier runs that it reuses.
             paths: The page and its tables.
             on_slow: Called if that takes longer than MOMENT_SECONDS.
         """
+        self._put(lambda tracker: self._complete(tracker, records))
         self._put(lambda tracker: tracker.variants(records))
         self._put(lambda tracker: tracker.report(run, records, paths))
         self._put(None)
@@ -110,6 +114,17 @@ class BackgroundTracker:
                 self._steps.put_nowait(None)  # wakes the thread if the queue is empty
             self._thread.join(STOP_SECONDS)
         return pending + self._thread.is_alive()
+
+    def _complete(self, tracker: Tracker, records: Sequence[Record]) -> None:
+        """Send records that earlier runs stored and did not send, for example after a crash."""
+        missing = tracker.missing(records)
+        self._left = len(missing)
+        for record in missing:
+            if not self.working:
+                return
+            self._left -= 1
+            tracker.cell(record)
+            self.completed += 1
 
     def _put(self, step: Step | None) -> None:
         self._raise_bug()

@@ -7,10 +7,13 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 from harness.errors import TrackingError
+from harness.store import redact
+from harness.tracking.address import database_file
 
 ENV_DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -24,8 +27,17 @@ ENV_DEFAULTS = {
 }
 """Settings of MLflow; variables that are set already stay."""
 
+LOGIN = (
+    "Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN, to an "
+    "account that may write there."
+)
+
 BRIEF_SECONDS = 5
 LOCK_SECONDS = 30
+
+
+class AccessError(TrackingError):
+    """The server requires a login, or does not permit the request."""
 
 
 def set_env_defaults() -> None:
@@ -43,8 +55,8 @@ def connect(uri: str) -> Any:
         logging.getLogger(name).setLevel(logging.WARNING)
     # It prints the traceback of errors that it also raises.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
-    if uri.startswith("sqlite:"):
-        with _create_once(_path(uri)) as path:
+    if (file := database_file(uri)) is not None:
+        with _create_once(file) as path:
             sqlite3.connect(path).close()  # MLflow would retry for two minutes
             return MlflowClient(tracking_uri=uri)
     client = MlflowClient(tracking_uri=uri)
@@ -76,14 +88,18 @@ def reported(uri: str) -> Iterator[None]:
         yield
     except alembic.util.CommandError as error:
         raise TrackingError(
-            f"MLflow at {uri}: {error}. The database is not of MLflow {mlflow.__version__}, but "
+            f"MLflow at {redact(uri)}: {error}. The database is not of MLflow "
+            f"{mlflow.__version__}, but "
             "probably of a newer one: upgrade MLflow, or pass another --tracking-uri."
         ) from error
     except (
         mlflow.exceptions.MlflowException, requests.RequestException,
         sqlalchemy.exc.SQLAlchemyError, sqlite3.Error, OSError,
     ) as error:  # fmt: skip
-        raise TrackingError(f"MLflow at {uri}: {reason(error)}") from error
+        if (status := _http_status(error)) in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            what = f"the server responded with HTTP {status:d} ({status.phrase}). {LOGIN}"
+            raise AccessError(f"MLflow at {redact(uri)}: {what}") from error
+        raise TrackingError(f"MLflow at {redact(uri)}: {redact(reason(error))}") from error
 
 
 @contextmanager
@@ -101,10 +117,15 @@ def briefly(retries: int) -> Iterator[None]:
         os.environ.update(before)
 
 
-def _path(uri: str) -> Path:
-    from sqlalchemy import make_url
+def _http_status(error: Exception) -> HTTPStatus | None:
+    """Return the status of a server's response to a failed request."""
+    from mlflow.exceptions import MlflowException
 
-    return Path(make_url(uri).database or "")
+    response = getattr(error, "response", None)  # of an error of requests
+    code = getattr(response, "status_code", None)
+    if code is None and isinstance(error, MlflowException):
+        code = error.get_http_status_code()
+    return HTTPStatus(code) if code in set(HTTPStatus) else None
 
 
 @contextmanager

@@ -23,6 +23,7 @@ class ExistingRun:
     status: str
     artifacts: str  # URI of its files
     contents: str  # digest of the files' names and sizes
+    started: int = 0  # milliseconds since 1970, when the cell was computed
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -84,6 +85,7 @@ def _existing_run(run: Any) -> ExistingRun:
         status=run.info.status,
         artifacts=run.info.artifact_uri,
         contents=tags.get("nst.artifacts", ""),
+        started=run.info.start_time or 0,
         tags=tags,
     )
 

@@ -21,8 +21,8 @@ from PIL import Image as Pillow
 from harness.errors import NstbenchError, RecordError, TrackingError, UsageError, listed, nearest
 from harness.records import ImageUse, Record, Run, TracePoint
 from harness.resources.progress_bar import with_progress
-from harness.store import Store
-from harness.tracking import untrusted
+from harness.store import Store, redact
+from harness.tracking import address, untrusted
 from harness.tracking.artifacts import Files
 from harness.tracking.client import connect, reported
 from harness.tracking.existing_runs import ExistingRun, complete_runs
@@ -136,14 +136,14 @@ class Remote:
         return {key: run for key, run in runs.items() if run.tags.get("nst.suite") == self.suite}
 
     def _describe_missing(self) -> str:
+        shown = redact(self.uri)
         names = {experiment.name for experiment in self._client.search_experiments()}
         ours = sorted(name for name in names if f"{name}-summary" in names)
         if not ours:
-            return f"{self.uri} has no results of nstbench. `nstbench sync SUITE` sends them there."
+            return f"{shown} has no results of nstbench. `nstbench sync SUITE` sends them there."
         what = "no results of nstbench in" if self.suite in names else "no experiment"
         return (
-            f"{self.uri} has {what} {self.suite!r}; it has {listed(ours)}."
-            f"{nearest(self.suite, ours)}"
+            f"{shown} has {what} {self.suite!r}; it has {listed(ours)}.{nearest(self.suite, ours)}"
         )
 
 
@@ -151,15 +151,14 @@ def tracking_uri(out: Path, given: str) -> str:
     """Return `given`, else MLFLOW_TRACKING_URI.
 
     Raises:
-        UsageError: Neither is set.
+        UsageError: Neither is set, or the database has no driver here.
     """
-    uri = given or os.environ.get("MLFLOW_TRACKING_URI", "")
-    if not uri:
+    if not (given or os.environ.get("MLFLOW_TRACKING_URI", "")):
         raise UsageError(
             "No MLflow to pull from. Pass --tracking-uri, or set MLFLOW_TRACKING_URI. The default "
             f"of `run`, {out / 'mlflow.db'}, only has results of this folder."
         )
-    return uri
+    return address.resolve(out, given)
 
 
 def pull(remote: Remote, store: Store) -> PullSummary:
@@ -300,11 +299,12 @@ def _reported(uri: str) -> Iterator[None]:
     except NstbenchError:
         raise
     except Exception as error:
-        raise TrackingError(f"MLflow at {uri}: {type(error).__name__}: {error}") from error
+        what = redact(f"MLflow at {uri}: {type(error).__name__}: {error}")
+        raise TrackingError(what) from error
 
 
 def _ensure_file(uri: str) -> None:
     """Raise TrackingError if a database file does not exist; MLflow would create it."""
-    scheme = "sqlite:///"
-    if uri.startswith(scheme) and not Path(uri.removeprefix(scheme)).exists():
-        raise TrackingError(f"{uri.removeprefix(scheme)} does not exist.")
+    file = address.database_file(uri)
+    if file is not None and not file.exists():
+        raise TrackingError(f"{file} does not exist.")

@@ -122,7 +122,7 @@ def source_tags() -> dict[str, str]:
 
     tags = {
         "mlflow.user": _user(),
-        "mlflow.source.name": " ".join(["nstbench", *sys.argv[1:]])[:500],
+        "mlflow.source.name": redact(" ".join(["nstbench", *sys.argv[1:]]))[:500],
         "mlflow.source.type": "LOCAL",
         "mlflow.source.git.commit": commit().removesuffix("-dirty"),
     }

@@ -8,8 +8,7 @@ shows pairs by variants; and one run with the page for each plan. `pull` rebuild
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from harness.errors import TrackingError
 from harness.records import Record, Run
 from harness.store import Store
 from harness.tracking import artifacts, saved_views
+from harness.tracking.address import database_file
 from harness.tracking.client import briefly, connect, reported
 from harness.tracking.existing_runs import (
     ExistingRun,
@@ -49,14 +49,8 @@ BATCH = 1000
 Tags = Mapping[str, str]
 
 
-def tracking_uri(out: Path, given: str = "") -> str:
-    """Return `given` (--tracking-uri), else MLFLOW_TRACKING_URI, else a database in `out`."""
-    given = given or os.environ.get("MLFLOW_TRACKING_URI", "")
-    return given or f"sqlite:///{(out / 'mlflow.db').resolve()}"
-
-
 def experiments(uri: str) -> int:
-    """Return the number of experiments at `uri`.
+    """Return the number of experiments on a server.
 
     Raises:
         TrackingError: It cannot be reached.
@@ -90,10 +84,29 @@ class Tracker:
                 for experiment in (self.cells, self.summary)
             }
 
+    def missing(self, records: Iterable[Record]) -> list[Record]:
+        """Return the records that MLflow does not have, or has as they were before a change.
+
+        A later result of the same cell, which another machine sent, is not replaced: two machines
+        would otherwise replace each other's runs in turn.
+        """
+        return [record for record in records if self._lacks(record)]
+
+    def _lacks(self, record: Record) -> bool:
+        run = self._known[self.cells].get(record.cell.id)
+        if run is None or not run.digest:
+            return True
+        if run.digest != self._digest(record):
+            return run.started <= start_milliseconds(record.started)
+        return run.status != _status(failed=not record.ok)
+
+    def _digest(self, record: Record) -> str:
+        snapshots = self.store.snapshots(record.cell.id).values()
+        return record_digest(record, [path.name for path in snapshots])
+
     def cell(self, record: Record) -> None:
         """Send a record with its image and curve."""
-        cell = record.cell
-        digest = record_digest(record, [p.name for p in self.store.snapshots(cell.id).values()])
+        cell, digest = record.cell, self._digest(record)
         started = start_milliseconds(record.started)
         with self._run(
             self.cells, cell.id, cell.name, digest, cell_tags(record), started,
@@ -155,7 +168,7 @@ class Tracker:
 
         Yields None if MLflow has the run already.
         """
-        status = "FAILED" if failed else "FINISHED"
+        status = _status(failed=failed)
         with reported(self.uri):
             old = self._known[experiment].get(key)
             if old is not None and self._is_complete(old, digest):
@@ -182,7 +195,7 @@ class Tracker:
                     raise
             self._client.set_terminated(run.run_id, status)
             self._known[experiment][key] = ExistingRun(
-                run.run_id, digest, status, run.artifact_uri, contents, tags
+                run.run_id, digest, status, run.artifact_uri, contents, started or 0, tags
             )
             self.sent += 1
 
@@ -222,7 +235,7 @@ class Tracker:
                 self._client.restore_experiment(existing.experiment_id)
             return str(existing.experiment_id)
         # With a database file, MLflow would put artifacts into the current working directory.
-        local = self.uri.startswith("sqlite:")
+        local = database_file(self.uri) is not None
         folder = (self.store.root.parent / "artifacts" / name).resolve()
         location = folder.as_uri() if local else None
         tags = {"mlflow.note.content": note}
@@ -232,3 +245,7 @@ class Tracker:
             if (existing := self._client.get_experiment_by_name(name)) is None:
                 raise
             return str(existing.experiment_id)
+
+
+def _status(*, failed: bool) -> str:
+    return "FAILED" if failed else "FINISHED"

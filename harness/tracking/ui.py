@@ -10,9 +10,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 from harness.errors import UsageError
+from harness.store import redact
+from harness.tracking.address import database_file
 from harness.tracking.saved_views import OURS
 
 HOST = "127.0.0.1"
@@ -30,8 +31,8 @@ def check(uri: str, port: int) -> None:
         UsageError: `uri` is a server, its database does not exist, or the port is in use.
     """
     if uri.startswith(("http://", "https://")):
-        raise UsageError(f"{uri} is a server and has its own UI: open it in the browser.")
-    database = _database(uri)
+        raise UsageError(f"{redact(uri)} is a server and has its own UI: open it in the browser.")
+    database = database_file(uri)
     if database is not None and not database.exists():
         raise UsageError(
             f"{database} does not exist. `nstbench run SUITE` creates it; `nstbench sync SUITE` "
@@ -61,9 +62,10 @@ def serve(uri: str, port: int) -> int:
     """Run the server until it exits or KeyboardInterrupt, and return its exit code."""
     # In its own process group, since it prints two tracebacks on Ctrl-C.
     server = subprocess.Popen(
-        [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", uri,
-         "--host", HOST, "--port", str(port), "--workers", "1"],
-        env={**SERVER_ENV, **os.environ}, process_group=0,
+        [sys.executable, "-m", "mlflow", "ui", "--host", HOST, "--port", str(port),
+         "--workers", "1"],
+        # In the environment, since every user can read the arguments of a process.
+        env={**SERVER_ENV, **os.environ, "MLFLOW_BACKEND_STORE_URI": uri}, process_group=0,
     )  # fmt: skip
     try:
         return server.wait()
@@ -77,7 +79,7 @@ def _views(uri: str) -> list[tuple[int, str, str, str]]:
 
     Reads SQLite directly, since importing MLflow is slow; other databases yield no views.
     """
-    if (database := _database(uri)) is None:
+    if (database := database_file(uri)) is None:
         return []
     try:
         with closing(
@@ -96,8 +98,3 @@ _QUERY = """
     SELECT experiment_id, name, key, value FROM experiment_tags JOIN experiments
     USING (experiment_id) WHERE lifecycle_stage = 'active' AND key LIKE ? ORDER BY name, key
 """
-
-
-def _database(uri: str) -> Path | None:
-    scheme = "sqlite:///"
-    return Path(uri.removeprefix(scheme)).resolve() if uri.startswith(scheme) else None

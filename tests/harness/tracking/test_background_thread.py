@@ -67,6 +67,19 @@ def test_cells_do_not_wait_for_mlflow_and_all_runs_are_sent_in_the_end(
     assert len(client.get_metric_history(found[0].info.run_id, "loss/total")) == 200
 
 
+def test_the_summary_sends_what_earlier_runs_did_not_and_counts_it(store: Store, uri: str) -> None:
+    first = BackgroundTracker(store, uri, pytest.fail)
+    first.cell(record(0))
+    finish(first, store)
+    assert first.completed == 4
+    assert len(runs(uri)) == 5
+    before = {run.info.run_id for run in runs(uri)}
+    second = BackgroundTracker(store, uri, pytest.fail)
+    finish(second, store)
+    assert second.completed == 0
+    assert {run.info.run_id for run in runs(uri)} == before
+
+
 def test_a_tracking_error_is_reported_once_and_does_not_end_the_run(
     store: Store, uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
