@@ -163,7 +163,7 @@ def _has_level(results: pd.DataFrame, factor: str, level: Any) -> pd.Series:
         return pd.Series(data=False, index=results.index)
     number = _number(level)
     if number is not None:
-        return pd.to_numeric(results[where], errors="coerce") == number
+        return pd.to_numeric(results[where], errors="coerce").astype(float) == number
     return results[where] == plain(level)
 
 
@@ -207,8 +207,8 @@ def differences(cells: pd.DataFrame, measure: Measure) -> Differences:
         crossed=_crossed(cells),
         seeds=cells["seed"].nunique(),
         failed=_per_level(cells, "status", lambda of: int((of != "done").sum())),
-        passes=_per_level(cells, "passes", lambda of: float(of.median())),
-        fits=_per_level(cells, "fit_seconds", lambda of: float(of.median())),
+        passes=_per_level(cells, "passes", _median),
+        fits=_per_level(cells, "fit_seconds", _median),
         encoders=tuple(cells.loc[~cells["anchor"].astype(bool), "encoder"].unique()),
     )
 
@@ -223,6 +223,12 @@ def _blocks(found: pd.Series) -> pd.DataFrame:
     levels = [found.index.unique(name) for name in PLACE]
     whole = found.reindex(pd.MultiIndex.from_product(levels, names=PLACE))
     return whole.unstack("key").mean(axis=1, skipna=False).unstack()
+
+
+def _median(values: pd.Series) -> float:
+    """Return the median; NaN if all values are missing, and an integer if it is one."""
+    median = float(values.astype(float).median())
+    return int(median) if median.is_integer() else median
 
 
 def _per_level(cells: pd.DataFrame, name: str, count: Any) -> tuple[Any, Any]:
