@@ -5,7 +5,11 @@ Commands import expensive modules inside their functions, so that `nstbench --he
 
 from __future__ import annotations
 
+import codecs
+import io
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import click
@@ -16,8 +20,22 @@ from harness.cli.options import INTERRUPTED, WRONG_USE
 from harness.errors import NstbenchError
 
 
+REPLACE = "nstbench.replace"
+"""Name of the handler of encoding errors."""
+
+_SUBSTITUTES = str.maketrans("–−→↑↓×≈✓✗…◦·━", "-->^vx~+x.o.-")
+"""Of the same width, so that tables stay aligned; other characters become question marks."""
+
+
 class Commands(click.Group):
     """A group that prints expected errors as messages; other errors keep their traceback."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run the command line; characters that the terminal cannot show are replaced."""
+        with ExitStack() as streams:
+            for name in ("stdout", "stderr"):
+                streams.enter_context(_encodable(name))
+            return super().main(*args, **options)
 
     def invoke(self, context: click.Context) -> Any:
         """Run a command and turn its errors into messages and exit codes."""
@@ -35,6 +53,49 @@ class Commands(click.Group):
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             sys.exit(INTERRUPTED)
+
+
+class _PlainStream(io.TextIOWrapper):
+    """A text stream without `buffer`: click would write UTF-8 to that of an ASCII stream."""
+
+    @property
+    def buffer(self) -> Any:
+        """No binary stream."""
+        raise AttributeError("buffer")
+
+
+@contextmanager
+def _encodable(name: str) -> Iterator[None]:
+    """Make `sys.stdout` or `sys.stderr` replace characters that its encoding lacks."""
+    stream = getattr(sys, name)
+    if not isinstance(stream, io.TextIOWrapper):
+        yield
+    elif codecs.lookup(stream.encoding).name == "ascii":
+        stream.flush()
+        plain = _PlainStream(stream.buffer, stream.encoding, REPLACE, write_through=True)
+        setattr(sys, name, plain)
+        try:
+            yield
+        finally:
+            setattr(sys, name, stream)
+            plain.detach()
+    else:
+        errors = stream.errors
+        stream.reconfigure(errors=REPLACE)
+        try:
+            yield
+        finally:
+            stream.reconfigure(errors=errors)
+
+
+def _replace(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end].translate(_SUBSTITUTES)
+    return "".join(one if one.isascii() else "?" for one in text), error.end
+
+
+codecs.register_error(REPLACE, _replace)
 
 
 @click.group(

@@ -287,7 +287,7 @@ class LocalExecutor:
 
     def _read_log(self) -> str:
         """Return the end of the worker's log, and empty the log."""
-        text = self._log.read_text(errors="replace") if self._log.exists() else ""
+        text = self._log.read_text("utf-8", errors="replace") if self._log.exists() else ""
         self._log.write_bytes(b"")
         return text[-MAX_LOG_CHARACTERS:].strip()
 
