@@ -8,8 +8,6 @@ from __future__ import annotations
 import codecs
 import io
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import click
@@ -18,7 +16,6 @@ from harness import filesystem
 from harness.cli import listing, machine, results, run, tracking
 from harness.cli.options import INTERRUPTED, WRONG_USE
 from harness.errors import NstbenchError
-
 
 REPLACE = "nstbench.replace"
 """Name of the handler of encoding errors."""
@@ -32,10 +29,9 @@ class Commands(click.Group):
 
     def main(self, *args: Any, **options: Any) -> Any:
         """Run the command line; characters that the terminal cannot show are replaced."""
-        with ExitStack() as streams:
-            for name in ("stdout", "stderr"):
-                streams.enter_context(_encodable(name))
-            return super().main(*args, **options)
+        for name in ("stdout", "stderr"):
+            _make_encodable(name)
+        return super().main(*args, **options)
 
     def invoke(self, context: click.Context) -> Any:
         """Run a command and turn its errors into messages and exit codes."""
@@ -64,28 +60,17 @@ class _PlainStream(io.TextIOWrapper):
         raise AttributeError("buffer")
 
 
-@contextmanager
-def _encodable(name: str) -> Iterator[None]:
+def _make_encodable(name: str) -> None:
     """Make `sys.stdout` or `sys.stderr` replace characters that its encoding lacks."""
     stream = getattr(sys, name)
     if not isinstance(stream, io.TextIOWrapper):
-        yield
-    elif codecs.lookup(stream.encoding).name == "ascii":
+        return
+    if codecs.lookup(stream.encoding).name != "ascii":
+        stream.reconfigure(errors=REPLACE)
+    elif not isinstance(stream, _PlainStream):
         stream.flush()
         plain = _PlainStream(stream.buffer, stream.encoding, REPLACE, write_through=True)
         setattr(sys, name, plain)
-        try:
-            yield
-        finally:
-            setattr(sys, name, stream)
-            plain.detach()
-    else:
-        errors = stream.errors
-        stream.reconfigure(errors=REPLACE)
-        try:
-            yield
-        finally:
-            stream.reconfigure(errors=errors)
 
 
 def _replace(error: UnicodeError) -> tuple[str, int]:
