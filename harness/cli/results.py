@@ -24,7 +24,7 @@ _format_options = opts.combine(
 
 
 @click.command()
-@click.argument("suites", nargs=-1, required=True, metavar="SUITE...")
+@click.argument("suites", nargs=-1, required=True, metavar="SUITE...", type=opts.Location())
 @opts.out
 @click.option("--folder", is_flag=True,
               help="Write a folder: the page with lossless images beside it.")  # fmt: skip
@@ -56,7 +56,7 @@ def report(suites: Sequence[str], out: Path, *, folder: bool, open_: bool) -> No
 
 
 @click.command()
-@click.argument("suite")
+@click.argument("suite", type=opts.Location(), metavar="SUITE")
 @opts.out
 @_format_options
 def claims(suite: str, out: Path, form: str) -> None:
@@ -79,7 +79,7 @@ def claims(suite: str, out: Path, form: str) -> None:
 
 
 @click.command()
-@click.argument("suite")
+@click.argument("suite", type=opts.Location(), metavar="SUITE")
 @opts.out
 @click.option("--by", default="", metavar="FACTOR",
               help="Compare the levels of this parameter of the suite, all else equal. By "

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import TrackingError
+from harness.resources.hash_cache import cache_folder
 
 ENV_DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -32,6 +33,10 @@ def set_env_defaults() -> None:
     """Set MLflow's environment variables; call it before importing MLflow, for the telemetry."""
     for name, value in ENV_DEFAULTS.items():
         os.environ.setdefault(name, value)
+    try:
+        Path.home()
+    except RuntimeError:  # MLflow cannot be imported by a user without a home folder
+        os.environ["HOME"] = str(cache_folder())
 
 
 def connect(uri: str) -> Any:

@@ -6,10 +6,8 @@ cells run alone; the parent stores and logs one result while the worker runs the
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
-import tempfile
 import threading
 import time
 from collections import deque
@@ -23,9 +21,9 @@ from typing import Any, cast
 
 from pebble import ProcessExpired, ProcessPool
 
-from harness.errors import StoreError, WorkerError
-from harness.execution.executors import worker
-from harness.execution.executors.ipc import Sender, take
+from harness.errors import WorkerError
+from harness.execution.executors import spawn, worker
+from harness.execution.executors.ipc import Sender, take, temporary_folder
 from harness.execution.jobs import Job, Outcome
 from harness.plan import Resources
 from harness.records import Calibration, Cell, Failure, Record, Status
@@ -98,7 +96,8 @@ class LocalExecutor:
         on_progress: Callable[[str, str, int, int], None],
         timeout: float | None = None,
     ) -> None:
-        context = multiprocessing.get_context("spawn")  # fork would copy the locks of torch
+        spawn.check_script()
+        context = spawn.WorkerContext()
         self.environment: Mapping[str, str] = resources.environment
         """Of the worker, once it has started."""
         self.finishing = False  # start no further cell
@@ -123,7 +122,7 @@ class LocalExecutor:
 
     def start(self) -> None:
         """Start the worker in the background."""
-        self._pool.schedule(worker.do_nothing)
+        self._schedule(worker.do_nothing)
 
     def wait_for_worker(self) -> None:
         """Start the worker and wait until it has imported what it needs.
@@ -132,7 +131,7 @@ class LocalExecutor:
             WorkerError: The worker does not start.
         """
         try:
-            self._pool.schedule(worker.do_nothing).result()
+            self._schedule(worker.do_nothing).result()
         except (ProcessExpired, BrokenProcessPool):
             raise self._start_error() from None
 
@@ -150,9 +149,7 @@ class LocalExecutor:
             for batch in [*retries, *new]:
                 self._scheduled[batch.id] = batch
                 vetoes = [self._veto("all"), self._veto(batch.fit_id)]
-                batch.future = self._pool.schedule(
-                    worker.execute, args=[batch.packed, batch.target, vetoes]
-                )
+                batch.future = self._schedule(worker.execute, batch.packed, batch.target, vetoes)
             queue = deque([*retries, *queue, *new])
             if not queue:
                 return
@@ -173,8 +170,8 @@ class LocalExecutor:
     def calibrations(self) -> list[Calibration]:
         """Measure the machine's pace again at every size that ran; empty after a crash."""
         try:
-            measured: list[Calibration] = self._pool.schedule(worker.calibrate).result()
-        except (ProcessExpired, BrokenProcessPool):
+            measured: list[Calibration] = self._schedule(worker.calibrate).result()
+        except (ProcessExpired, BrokenProcessPool, WorkerError):
             return []
         return measured
 
@@ -282,8 +279,21 @@ class LocalExecutor:
         failure = Failure("Untried", f"Its fit ended in {why}; it is not tried again in this run.")
         return Outcome(Record(cell, "failed", failure=failure))
 
+    def _schedule(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Return the future of a call in the worker.
+
+        Raises:
+            WorkerError: The pool has given up, because no worker can be started.
+        """
+        try:
+            return self._pool.schedule(function, args=args)
+        except RuntimeError:
+            raise self._start_error() from None
+
     def _start_error(self) -> WorkerError:
-        return WorkerError(f"The worker process does not start:\n{self._read_log()}")
+        log = self._read_log()
+        output = f":\n{log}" if log else "; its output is above."
+        return WorkerError(f"The worker process does not start{output}")
 
     def _read_log(self) -> str:
         """Return the end of the worker's log, and empty the log."""
@@ -299,20 +309,6 @@ class LocalExecutor:
                 pid, cell_id, phase, index, of = message
                 self._position = self._position.advance(pid, cell_id, phase)
                 self._on_progress(cell_id, phase, index, of)
-
-
-def temporary_folder() -> tempfile.TemporaryDirectory[str]:
-    """Return a temporary folder that is removed together with the returned object.
-
-    Raises:
-        StoreError: No temporary folder can be created.
-    """
-    try:
-        return tempfile.TemporaryDirectory(prefix="nstbench-", ignore_cleanup_errors=True)
-    except OSError as error:
-        raise StoreError(
-            f"No temporary folder can be created: {error}. Set TMPDIR to another folder."
-        ) from error
 
 
 def _crash(code: int, log: str) -> Failure:
