@@ -44,9 +44,9 @@ def python(folder: Path, script: str, *, stdin: bool) -> subprocess.CompletedPro
     (folder / "s.yaml").write_text(SUITE)
     (folder / "script.py").write_text(script)
     return subprocess.run(
-        [sys.executable, "-" if stdin else "script.py"], input=script if stdin else None, cwd=folder,
-        capture_output=True, text=True, timeout=120, check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        [sys.executable, "-" if stdin else "script.py"], cwd=folder,
+        input=script if stdin else None, capture_output=True, text=True, timeout=120,
+        check=False, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
 
 
