@@ -76,7 +76,7 @@ def source(cls: type[Any]) -> str:
 
 def _about(cls: type[Any], name: str) -> str:
     """Return the description next to the first definition of a field in a class or its bases."""
-    texts = (_descriptions(base.__module__, base.__qualname__).get(name) for base in cls.__mro__)
+    texts = (_descriptions(base.__module__, base.__name__).get(name) for base in cls.__mro__)
     return summary(next(filter(None, texts), ""))
 
 

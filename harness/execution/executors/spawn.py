@@ -8,6 +8,7 @@ need the script only if it registers methods or metrics.
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.context import SpawnContext, SpawnProcess
@@ -18,6 +19,7 @@ from harness.errors import UsageError
 from harness.registry import METHODS, METRICS
 
 MAIN = "__main__"
+_hiding = threading.Lock()  # two runs in one process may start workers at the same time
 
 
 class WorkerProcess(SpawnProcess):
@@ -63,9 +65,10 @@ def _hidden_script() -> Iterator[None]:
     if _own_classes():
         yield
         return
-    script = sys.modules[MAIN]
-    sys.modules[MAIN] = ModuleType(MAIN)
-    try:
-        yield
-    finally:
-        sys.modules[MAIN] = script
+    with _hiding:
+        script = sys.modules[MAIN]
+        sys.modules[MAIN] = ModuleType(MAIN)
+        try:
+            yield
+        finally:
+            sys.modules[MAIN] = script
