@@ -111,7 +111,7 @@ def compare(
         )
     dataset = claims.ClaimDataset.of(revisions.find(suite, out).store)
     selected = dataset.metrics(metrics)
-    claims.check_comparable(dataset, by=by, variance=variance)
+    claims.check_comparable(dataset, selected, by=by, variance=variance)
     if variance:
         _show_shares(dataset, selected, form)
         return

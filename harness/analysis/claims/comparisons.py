@@ -47,22 +47,25 @@ AXIS = "such as `gatys: {axes: {optimizer: [lbfgs, adam]}}`"
 """An example of a method with two variants, for messages."""
 
 
-def check_comparable(dataset: ClaimDataset, *, by: str = "", variance: bool = False) -> None:
+def check_comparable(
+    dataset: ClaimDataset, metrics: Sequence[str], *, by: str = "", variance: bool = False
+) -> None:
     """Check that the results of a suite have something to compare.
 
     Args:
         dataset: The results.
+        metrics: The scores and costs to compare.
         by: The factor whose levels are compared; if empty, variants are.
         variance: Whether shares of variance are wanted, which need crossed variants.
 
     Raises:
         UsageError: They have not; the message states what is needed and the next command.
     """
-    if problem := _problem(dataset, by=by, variance=variance):
+    if problem := _problem(dataset, metrics, by=by, variance=variance):
         raise UsageError(problem)
 
 
-def _problem(dataset: ClaimDataset, *, by: str, variance: bool) -> str:
+def _problem(dataset: ClaimDataset, metrics: Sequence[str], *, by: str, variance: bool) -> str:
     suite, results = dataset.run.suite, dataset.frame
     again = f"run `{dataset.command}` again"
     ran = results[results["status"] != "skipped"] if len(results) else results
@@ -77,11 +80,12 @@ def _problem(dataset: ClaimDataset, *, by: str, variance: bool) -> str:
             f"{suite} has no variants to compare: {listed(anchors)} {are}, which only mark the "
             f"ends of the scales. Add a method with two variants to the suite, {AXIS}, and {again}."
         )
-    if not dataset.metrics():
+    if not metrics:
+        failed = int((ran["status"] != "done").sum())
         return (
-            f"{suite} has no scores to compare: {(ran['status'] != 'done').sum()} of {len(ran)} "
-            f"cells failed. `nstbench report {suite}` shows the reasons. To try them again, "
-            f"{again}."
+            f"{suite} has no scores to compare: {failed} of {len(ran)} cells failed, and no cell "
+            f"has a value of {listed(dataset.run.metrics)}. `nstbench report {suite}` shows the "
+            f"reasons. To compare costs, pass --metric stylize_seconds; otherwise, {again}."
         )
     counts = (cells["style"].nunique(), cells["content"].nunique(), len(names))
     if variance and min(counts) < 2:
