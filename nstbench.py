@@ -1,25 +1,38 @@
-"""The public interface for authors of methods and metrics; `python -m nstbench` is the CLI."""
+"""The public interface for authors of methods and metrics; `python -m nstbench` is the CLI.
 
-from harness.errors import Diverged, NstbenchError
-from harness.protocols import (
-    Batches,
-    Checkpoints,
-    Context,
-    Encoder,
-    Image,
-    Method,
-    Metric,
-    Objective,
-    Scale,
-    Step,
-    Stylizer,
-    SupportsBatches,
-    SupportsExport,
-    SupportsObjective,
-    Unavailable,
-)
-from harness.records import Cell, Record, Score
-from harness.registry import FOUND, METHODS, METRICS
+Its names are imported when they are used, so that packages of the same names as those of nstbench
+in the working folder lead to a message.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness.errors import Diverged, NstbenchError
+    from harness.protocols import (
+        Batches,
+        Checkpoints,
+        Context,
+        Encoder,
+        Image,
+        Method,
+        Metric,
+        Objective,
+        Scale,
+        Step,
+        Stylizer,
+        SupportsBatches,
+        SupportsExport,
+        SupportsObjective,
+        Unavailable,
+    )
+    from harness.records import Cell, Record, Score
+    from harness.registry import FOUND, METHODS, METRICS
 
 __all__ = [
     "FOUND", "METHODS", "METRICS", "Batches", "Cell", "Checkpoints", "Context", "Diverged",
@@ -28,7 +41,56 @@ __all__ = [
     "Unavailable",
 ]  # fmt: skip
 
-if __name__ == "__main__":
-    from harness.cli.main import main
+_PACKAGES = ("harness", "methods", "reports", "suites")
+_MODULES = ("harness.errors", "harness.protocols", "harness.records", "harness.registry")
 
+
+def main() -> None:
+    """Run the command line."""
+    if problem := _foreign_packages():
+        print(problem, file=sys.stderr)
+        sys.exit(2)
+    from harness.cli.main import main as run
+
+    run()
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'nstbench' has no attribute {name!r}")
+    if problem := _foreign_packages():
+        raise ImportError(problem)
+    modules = map(importlib.import_module, _MODULES)
+    globals()[name] = next(getattr(one, name) for one in modules if hasattr(one, name))
+    return globals()[name]
+
+
+def _foreign_packages() -> str:
+    """Return a message if Python imports a package of nstbench from another folder."""
+    own = Path(__file__).resolve().parent
+    found = {
+        name: folder for name in _PACKAGES if (folder := _folder(name)) not in (own / name, None)
+    }
+    if not found:
+        return ""
+    places = " and ".join(f"{name} from {folder}" for name, folder in found.items())
+    return (
+        f"Python imports {places}, but nstbench requires its own packages from {own}. The working "
+        "folder (with `python -m`) or a folder of PYTHONPATH has packages of the same names. Run "
+        "`nstbench` in place of `python -m nstbench`, run it in another folder, remove the folder "
+        "from PYTHONPATH, or rename its packages."
+    )
+
+
+def _folder(package: str) -> Path | None:
+    """Return the folder or file that an import of a package would use, or None if unknown."""
+    try:
+        spec = importlib.util.find_spec(package)
+    except ValueError:  # a module without a specification
+        return None
+    places = [*(spec.submodule_search_locations or ()), spec.origin] if spec else []
+    return Path(places[0]).resolve() if places and places[0] else None
+
+
+if __name__ == "__main__":
     main()

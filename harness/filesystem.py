@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from errno import EACCES, EDQUOT, EFBIG, EIO, ENOENT, ENOSPC, ENOTCONN, EPERM, EROFS, ESTALE
 from pathlib import Path
 
-from harness.errors import StoreError
+from harness.errors import StoreError, UsageError
 
 PART = ".part-"
 _PART = re.compile(rf"{re.escape(PART)}(\d{{1,9}})@([^@]*)@")
@@ -74,6 +74,21 @@ def describe_os_error(error: OSError) -> str:
     return (
         f"{where}: {error.strerror}. Finished results are kept. {_capitalize(remedy)}; {_CONTINUE}"
     )
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """Return a path with the home folder in place of a leading `~`.
+
+    Raises:
+        UsageError: The home folder is unknown.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UsageError(
+            f"{os.fspath(path)}: the home folder is unknown, so that ~ cannot be replaced. Set "
+            "HOME, or write the whole path."
+        ) from None
 
 
 def drop_output() -> None:

@@ -47,23 +47,38 @@ class LossRecipe:
     """Content, style and total-variation losses, and the layers that they use."""
 
     content_layers: tuple[str, ...] = ("relu4_2",)
+    """Encoder layers at which features match those of the content."""
     content_reduction: Reduction = "mean"
+    """How squared feature differences become a loss; half_sum is Gatys et al., equation 1."""
     content_weight: Weight = 1.0
+    """Weight of the content loss."""
 
     style_layers: tuple[str, ...] = RELU_1_TO_5
-    style_layer_weights: tuple[Weight, ...] | None = None  # 1 each
+    """Encoder layers at which Gram matrices match those of the style."""
+    style_layer_weights: tuple[Weight, ...] | None = None
+    """Weight of each style layer; null is 1 each."""
     style_reduction: Reduction = "mean"
+    """How squared differences of Gram matrices become a loss."""
     style_weight: Weight = 10.0
+    """Weight of the style loss."""
     gram_divisor: GramDivisor = "hw"
+    """Divisor of Gram matrices: pixels (hw), pixels times channels (chw, Johnson et al.), or 1."""
     stand_in_layers: Mapping[str, str] = field(default_factory=lambda: dict(STAND_INS))
+    """Layer to use for each layer that the encoder does not have."""
 
     tv_weight: Weight = 1.0
+    """Weight of the total variation, which limits noise."""
     tv_kind: Literal["l1", "l2"] = "l2"
+    """Differences of neighbours: absolute (l1, neural-style-pt) or squared (l2, Johnson et al.)."""
     tv_reduction: Reduction = "mean"
+    """How differences of neighbours become a loss."""
 
-    balance: Balance = "relative"  # divide the loss of each layer by the size of its target
+    balance: Balance = "relative"
+    """Divide the loss of each layer by the size of its target (relative), or not (absolute)."""
     scale: Scale = "imagenet"
-    pixel_scale: Annotated[float, Field(gt=0)] = 1.0  # unit of TV, and of Adam's rate on pixels
+    """Input scale that the weights are for: ImageNet's normalisation, or Caffe's 0..255."""
+    pixel_scale: Annotated[float, Field(gt=0)] = 1.0
+    """Value of white for the total variation and for Adam's rate on pixels, such as 1 or 255."""
 
     def __post_init__(self) -> None:
         """Raise ValueError unless there is one weight per layer and a loss to minimise."""
@@ -101,21 +116,35 @@ class OptimizationRecipe(LossRecipe):
     """How to optimise the pixels of one image."""
 
     optimizer: Literal["lbfgs", "adam"] = "lbfgs"
-    learning_rate: Annotated[float, Field(gt=0)] | None = None  # 1 for L-BFGS, 0.02 for Adam
-    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.99  # of Adam, as in crowsonkb; torch: 0.999
-    iterations: Annotated[int, Field(ge=1)] = 300  # passes of the encoder
-    line_search: Literal["backtracking", "strong_wolfe", "none"] = "backtracking"  # L-BFGS only
-    history: Annotated[int, Field(ge=1)] = 50  # L-BFGS only
-    scaling: Literal["spectral", "uniform"] = "spectral"  # L-BFGS only: per frequency band, or one
-    bounded: bool = True  # keep pixels in [0, 1] in every pass; else clamp only the saved image
+    """Optimiser of the pixels."""
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    """Step size; null is 1 for L-BFGS and 0.02 for Adam."""
+    beta2: Annotated[float, Field(ge=0, lt=1)] = 0.99
+    """Decay of Adam's second moment: 0.99 as in crowsonkb/style-transfer-pytorch; torch: 0.999."""
+    iterations: Annotated[int, Field(ge=1)] = 300
+    """Budget in passes of the encoder, forward and backward."""
+    line_search: Literal["backtracking", "strong_wolfe", "none"] = "backtracking"
+    """Line search of L-BFGS: nstbench's, torch's, or none."""
+    history: Annotated[int, Field(ge=1)] = 50
+    """Steps that L-BFGS remembers."""
+    scaling: Literal["spectral", "uniform"] = "spectral"
+    """First curvature of L-BFGS: one estimate per frequency band and colour, or a single one."""
+    bounded: bool = True
+    """Keep pixels in [0, 1] in every pass; otherwise only the saved image is clamped."""
 
-    content_layer_weights: tuple[Weight, ...] | None = None  # 1 each
-    style_per_element: bool = False  # divide each layer by its C*H*W, as lihanlian does
+    content_layer_weights: tuple[Weight, ...] | None = None
+    """Weight of each content layer; null is 1 each."""
+    style_per_element: bool = False
+    """Divide the style loss of each layer by its number of features, as lihanlian does."""
 
-    scales: tuple[Fraction, ...] = (1.0,)  # of the size, coarse to fine; passes shared equally
+    scales: tuple[Fraction, ...] = (1.0,)
+    """Shares of the size, coarse to fine, which share the passes equally."""
     init: Literal["content", "noise", "style"] = "content"
-    noise_sigma: Weight = 0.25  # around ImageNet's mean colour, in [0, 1]
+    """Image that the optimisation starts from."""
+    noise_sigma: Weight = 0.25
+    """Deviation of `init: noise` from ImageNet's mean colour, where white is 1."""
     pooling: Literal["max", "avg"] = "max"
+    """Pooling of the encoder; Gatys et al. use avg."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for parameters that exclude one another."""
@@ -158,13 +187,19 @@ class NetworkRecipe:
     """Structure of the transformer net."""
 
     norm: Norm = "instance"
+    """Normalisation: instance (Ulyanov et al. 2016), batch (Johnson et al. 2016) or none."""
     upsample: Literal[
         "upsample_conv", "conv_transpose", "conv_transpose_k4", "conv_transpose_k2", "pixel_shuffle"
-    ] = "upsample_conv"  # kernel size 3, unless the name says k4 or k2
-    interpolation: Literal["nearest", "bilinear"] = "nearest"  # of upsample_conv
+    ] = "upsample_conv"
+    """Upsampling: upsample_conv as in Odena et al. 2016; kernels of size 3, or as the name says."""
+    interpolation: Literal["nearest", "bilinear"] = "nearest"
+    """Interpolation of upsample_conv."""
     padding: Padding = "reflect"
+    """Padding of every convolution."""
     output: Literal["centered", "linear", "tanh150"] = "centered"
-    width: Annotated[float, Field(gt=0, le=4)] = 1.0  # of every layer, relative to 32-64-128
+    """Output: deviations from mid-grey (centered), 0..255 (linear), or the paper's scaled tanh."""
+    width: Annotated[float, Field(gt=0, le=4)] = 1.0
+    """Channels of every layer, relative to 32-64-128."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,14 +211,21 @@ class TrainingRecipe(LossRecipe, NetworkRecipe):
     style_weight: Weight = 3.0
     tv_weight: Weight = 0.0
 
-    steps: Annotated[int, Field(ge=0)] = 2000  # 0 leaves the network at its initial weights
+    steps: Annotated[int, Field(ge=0)] = 2000
+    """Training steps; 0 leaves the network at its initial weights."""
     batch_size: Annotated[int, Field(ge=1)] = 4
-    crop: Annotated[int, Field(ge=32, le=8192)] | None = None  # pixels; None: the suite's size
+    """Photographs per step."""
+    crop: Annotated[int, Field(ge=32, le=8192)] | None = None
+    """Edge of the training crops in pixels; null is the size of the suite."""
     learning_rate: Annotated[float, Field(gt=0)] = 1e-3
-    schedule: Literal["linear", "constant"] = "linear"  # after the warm-up: fall to zero, or not
-    warm_up: Annotated[float, Field(ge=0, lt=1)] = 0.1  # share of the steps with a rising rate
+    """Learning rate of Adam, after the warm-up."""
+    schedule: Literal["linear", "constant"] = "linear"
+    """Learning rate after the warm-up: it falls to zero, or stays."""
+    warm_up: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of the steps with a rising learning rate."""
 
-    checkpoint: str | None = None  # a trained network: .safetensors, or pytorch/examples' .pth
+    checkpoint: str | None = None
+    """File of a trained network to use instead: .safetensors, or pytorch/examples' .pth."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for a training without content or style layers."""

@@ -27,6 +27,7 @@ class PlantedLattice(Method):
     anchor: ClassVar[bool] = True
 
     gain: Annotated[float, Field(gt=-1, le=1)] = 0.05
+    """Relative change of every fourth pixel."""
 
     def fit(self, style: Image, context: Context) -> Stylizer:
         """Return a function that adds the checkerboard to the content."""

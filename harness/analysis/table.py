@@ -28,8 +28,17 @@ def rows(records: Iterable[Record], skipped: Iterable[Skip] = ()) -> list[dict[s
 
 
 def frame(table: list[dict[str, Any]]) -> pd.DataFrame:
-    """Return the rows as a frame with the columns of all rows."""
-    return pd.DataFrame(table, columns=[*dict.fromkeys(key for row in table for key in row)])
+    """Return the rows as a frame with the columns of all rows.
+
+    Integers stay integers where some are missing: pandas would make them floats.
+    """
+    made = pd.DataFrame(table, columns=[*dict.fromkeys(key for row in table for key in row)])
+    for name in made.select_dtypes("float"):
+        values = [row.get(name) for row in table]
+        if all(value is None or isinstance(value, int) for value in values):
+            fits = all(-(2**63) <= value < 2**63 for value in values if value is not None)
+            made[name] = pd.Series(values, dtype="Int64" if fits else object)
+    return made
 
 
 def lenses(records: Iterable[Record]) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -11,7 +12,8 @@ from typing import Any
 class InterruptHandler:
     """Handles SIGINT and SIGTERM inside a `with` block.
 
-    The second SIGINT, and any SIGTERM, raise KeyboardInterrupt in the main thread.
+    The second SIGINT, and any SIGTERM, raise KeyboardInterrupt in the main thread. Python allows
+    handlers in the main thread only; in another one the block handles no signals.
 
     Args:
         on_first: Called at the first SIGINT, inside a signal handler.
@@ -26,6 +28,8 @@ class InterruptHandler:
 
     def __enter__(self) -> InterruptHandler:
         handlers = {signal.SIGINT: self._on_interrupt, signal.SIGTERM: _raise_interrupt}
+        if threading.current_thread() is not threading.main_thread():
+            return self
         self._previous = {number: signal.signal(number, one) for number, one in handlers.items()}
         return self
 

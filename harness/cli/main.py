@@ -5,6 +5,8 @@ Commands import expensive modules inside their functions, so that `nstbench --he
 
 from __future__ import annotations
 
+import codecs
+import io
 import sys
 from typing import Any
 
@@ -15,9 +17,26 @@ from harness.cli import listing, machine, results, run, tracking
 from harness.cli.options import INTERRUPTED, WRONG_USE
 from harness.errors import NstbenchError
 
+REPLACE = "nstbench.replace"
+"""Name of the handler of encoding errors."""
+
+_SUBSTITUTES = str.maketrans("–−→↑↓×≈✓✗…◦·━", "-->^vx~+x.o.-")
+"""Of the same width, so that tables stay aligned; other characters become question marks."""
+
 
 class Commands(click.Group):
     """A group that prints expected errors as messages; other errors keep their traceback."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run the command line; characters that the terminal cannot show are replaced."""
+        for name in ("stdout", "stderr"):
+            _make_encodable(name)
+        if _becomes_worker():
+            click.echo(f"{sys.argv[0]} starts nstbench whenever a process imports it, also in each "
+                       "worker process of nstbench. Put the call of nstbench below "
+                       '`if __name__ == "__main__":`.', err=True)  # fmt: skip
+            sys.exit(WRONG_USE)
+        return super().main(*args, **options)
 
     def invoke(self, context: click.Context) -> Any:
         """Run a command and turn its errors into messages and exit codes."""
@@ -35,6 +54,44 @@ class Commands(click.Group):
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
             sys.exit(INTERRUPTED)
+
+
+class _PlainStream(io.TextIOWrapper):
+    """A text stream without `buffer`: click would write UTF-8 to that of an ASCII stream."""
+
+    @property
+    def buffer(self) -> Any:
+        """No binary stream."""
+        raise AttributeError("buffer")
+
+
+def _becomes_worker() -> bool:
+    """Return whether this process imports the main script of its parent, before its own work."""
+    process = sys.modules.get("multiprocessing.process")
+    return process is not None and hasattr(process.current_process(), "_inheriting")
+
+
+def _make_encodable(name: str) -> None:
+    """Make `sys.stdout` or `sys.stderr` replace characters that its encoding lacks."""
+    stream = getattr(sys, name)
+    if not isinstance(stream, io.TextIOWrapper):
+        return
+    if codecs.lookup(stream.encoding).name != "ascii":
+        stream.reconfigure(errors=REPLACE)
+    elif not isinstance(stream, _PlainStream):
+        stream.flush()
+        plain = _PlainStream(stream.buffer, stream.encoding, REPLACE, write_through=True)
+        setattr(sys, name, plain)
+
+
+def _replace(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text = error.object[error.start : error.end].translate(_SUBSTITUTES)
+    return "".join(one if one.isascii() else "?" for one in text), error.end
+
+
+codecs.register_error(REPLACE, _replace)
 
 
 @click.group(

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+from click import Context, Parameter
 
+from harness import filesystem
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,12 +48,33 @@ class NamedPath(click.ParamType[str]):
     envvar_list_splitter = os.pathsep
 
 
+class ExpandedPath(click.Path):
+    """A path whose leading `~` is replaced: shells leave it in `--out=~/x` and in variables."""
+
+    def convert(self, value: Any, param: Parameter | None, ctx: Context | None) -> Any:
+        """Replace the `~`, then check the path."""
+        return super().convert(filesystem.expanded(value), param, ctx)
+
+
+class Location(click.ParamType[str]):
+    """A path, an address or a name; the leading `~` of a path is replaced."""
+
+    name = "text"
+
+    def convert(self, value: str, param: Parameter | None, ctx: Context | None) -> str:
+        """Replace the `~`, also in the address of an SQLite database or of a folder."""
+        for scheme in ("", "sqlite:///", "file://"):
+            if value.startswith(f"{scheme}~"):
+                return f"{scheme}{filesystem.expanded(value.removeprefix(scheme))}"
+        return value
+
+
 out = click.option(
-    "--out", type=click.Path(file_okay=False, path_type=Path), default=Path("runs"),
+    "--out", type=ExpandedPath(file_okay=False, path_type=Path), default=Path("runs"),
     envvar="NSTBENCH_OUT", show_default=True, help="Folder for all results.",
 )  # fmt: skip
 suite_arguments = combine(
-    click.argument("suite", type=click.Path(path_type=Path)),
+    click.argument("suite", type=ExpandedPath(path_type=Path)),
     click.option("--profile", default="auto", show_default=True, envvar="NSTBENCH_PROFILE",
                  help="Profile of the suite. auto selects `quick` on a CPU and `full` on a GPU; "
                       "none selects no profile."),
@@ -70,7 +93,8 @@ encoder = click.option(
          "inception_v3, compact, random, random:SEED.",
 )  # fmt: skip
 sources = combine(
-    click.option("--mirror", default="", metavar="DIR|URL", envvar="NSTBENCH_MIRROR",
+    click.option("--mirror", type=Location(), default="", metavar="DIR|URL",
+                 envvar="NSTBENCH_MIRROR",
                  help="Folder or http(s) address with copies of images and weights."),
     click.option("--weights", multiple=True, type=NamedPath(), envvar="NSTBENCH_WEIGHTS",
                  help="File of pretrained weights for vgg19, vgg16, squeezenet1_1, alexnet or "
@@ -111,7 +135,7 @@ executor = combine(
                       "because workers on one GPU disturb each other's timing."),
 )  # fmt: skip
 tracking_uri = click.option(
-    "--tracking-uri", default="", envvar="NSTBENCH_TRACKING_URI",
+    "--tracking-uri", type=Location(), default="", envvar="NSTBENCH_TRACKING_URI",
     help="MLflow server or database. Default: MLFLOW_TRACKING_URI, or else <out>/mlflow.db.",
 )  # fmt: skip
 no_mlflow = click.option(
@@ -144,7 +168,7 @@ def weights_paths(arguments: Sequence[str]) -> dict[str, Path]:
         name, equals, path = text.partition("=")
         if not equals:
             raise UsageError(f"--weights {text} is not of the form NAME=PATH, as in vgg19=PATH.")
-        paths[name] = Path(path)
+        paths[name] = filesystem.expanded(path)
     return paths
 
 

@@ -13,7 +13,7 @@ from harness.cli import options as opts
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
-    from harness.analysis.claims import ClaimRow
+    from harness.analysis.claims import ClaimDataset, ClaimRow
 
 _format_options = opts.combine(
     click.option("--format", "form", default="table", show_default=True,
@@ -24,7 +24,7 @@ _format_options = opts.combine(
 
 
 @click.command()
-@click.argument("suites", nargs=-1, required=True, metavar="SUITE...")
+@click.argument("suites", nargs=-1, required=True, metavar="SUITE...", type=opts.Location())
 @opts.out
 @click.option("--folder", is_flag=True,
               help="Write a folder: the page with lossless images beside it.")  # fmt: skip
@@ -56,7 +56,7 @@ def report(suites: Sequence[str], out: Path, *, folder: bool, open_: bool) -> No
 
 
 @click.command()
-@click.argument("suite")
+@click.argument("suite", type=opts.Location(), metavar="SUITE")
 @opts.out
 @_format_options
 def claims(suite: str, out: Path, form: str) -> None:
@@ -79,7 +79,7 @@ def claims(suite: str, out: Path, form: str) -> None:
 
 
 @click.command()
-@click.argument("suite")
+@click.argument("suite", type=opts.Location(), metavar="SUITE")
 @opts.out
 @click.option("--by", default="", metavar="FACTOR",
               help="Compare the levels of this parameter of the suite, all else equal. By "
@@ -101,17 +101,40 @@ def compare(
 
     Prints effect, interval and verdict. SUITE can have a revision, as for `report`.
     """
-    from harness.analysis.claims import ClaimDataset, compared, evaluate_claims, shares
+    from harness.analysis import claims
     from harness.store import revisions
 
-    dataset = ClaimDataset.of(revisions.find(suite, out).store)
+    if variance and (by or baseline):
+        raise UsageError(
+            f"{f'--by {by}' if by else f'--baseline {baseline}'} cannot be combined with "
+            "--variance, which splits the variance of all variants. Leave out one of the two."
+        )
+    dataset = claims.ClaimDataset.of(revisions.find(suite, out).store)
     selected = dataset.metrics(metrics)
+    claims.check_comparable(dataset, selected, by=by, variance=variance)
     if variance:
-        click.echo(shares(dataset.frame, selected).map("{:.0%}".format).to_string())
+        _show_shares(dataset, selected, form)
         return
-    comparisons = compared(dataset.frame, selected, by=by, baseline=baseline)
-    rows = evaluate_claims(dataset.frame, comparisons, dataset.lenses, exploratory=True)
+    comparisons = claims.compared(dataset.frame, selected, by=by, baseline=baseline)
+    rows = claims.evaluate_claims(dataset.frame, comparisons, dataset.lenses, exploratory=True)
     _show_rows(rows, form)
+
+
+def _show_shares(dataset: ClaimDataset, metrics: Sequence[str], form: str) -> None:
+    from harness.analysis.claims import export, shares
+
+    found = shares(dataset.frame, metrics)
+    if lacking := [name for name in metrics if name not in found.index]:
+        message = (
+            f"The variance of {', '.join(lacking)} cannot be split: fewer than two styles or two "
+            "contents have a value for every variant. `nstbench report "
+            f"{dataset.run.suite}` shows which cells failed; to try them again, run "
+            f"`{dataset.command}`."
+        )
+        if found.empty:
+            raise UsageError(message)
+        click.echo(f"! {message}", err=True)
+    click.echo(export.shares_as(form, found))
 
 
 def _show_rows(rows: Sequence[ClaimRow], form: str) -> None:

@@ -39,7 +39,7 @@ def sync(suites: Sequence[str], out: Path, tracking_uri: str) -> None:
 @click.command()
 @click.argument("experiment")
 @opts.out
-@click.option("--tracking-uri", default="", envvar="NSTBENCH_TRACKING_URI",
+@click.option("--tracking-uri", type=opts.Location(), default="", envvar="NSTBENCH_TRACKING_URI",
               help="MLflow server or database. Default: MLFLOW_TRACKING_URI.")  # fmt: skip
 def pull(experiment: str, out: Path, tracking_uri: str) -> None:
     """Download results of a suite from MLflow and render the page.

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from harness.encoders import compact
 from harness.encoders.feature_extractor import IMAGENET_MEAN, IMAGENET_STD
 from harness.encoders.loading import find, load
+from harness.filesystem import expanded
 from harness.resources import stand_ins
 from harness.resources.downloads import Network
 from harness.resources.image_folders import image_files
@@ -262,11 +263,11 @@ def track(uri: str, recipe: Recipe, history: Sequence[Mapping[str, float]], note
 def main() -> None:
     """Run the distillation and report its errors."""
     parser = argparse.ArgumentParser(description="Distil VGG-19 into the packaged encoder.")
-    parser.add_argument("--teacher", type=Path, required=True, help="VGG-19's weights")
-    parser.add_argument("--photos", type=Path, required=True, help=f"train/, val/, {HELD_OUT}/")
+    parser.add_argument("--teacher", type=expanded, required=True, help="VGG-19's weights")
+    parser.add_argument("--photos", type=expanded, required=True, help=f"train/, val/, {HELD_OUT}/")
     parser.add_argument("--steps", type=int, default=Recipe.steps)
     parser.add_argument("--seed", type=int, default=Recipe.seed)
-    parser.add_argument("--out", type=Path, default=compact.WEIGHTS)
+    parser.add_argument("--out", type=expanded, default=compact.WEIGHTS)
     parser.add_argument("--tracking-uri", default="sqlite:///runs/mlflow.db")
     given = parser.parse_args()
     recipe = Recipe(steps=given.steps, seed=given.seed)

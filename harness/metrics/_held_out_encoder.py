@@ -31,7 +31,8 @@ class HeldOutMetric(Metric):
     """A metric with a held-out network, or with the suite's encoder if none is available."""
 
     own_network: ClassVar[bool] = True
-    judge: str = "auto"  # or an encoder name
+    judge: str = "auto"
+    """Encoder that computes the score; auto is an available one that no method minimises."""
     lens: str = field(default="none", metadata=FOUND)
     lens_sha256: str = field(default="", metadata=FOUND)
     network: EncoderUse | None = field(default=None, metadata=FOUND)

@@ -41,6 +41,7 @@ class Lpips(Metric):
     smallest: ClassVar[float] = 0.02  # as for SSIM
     own_network: ClassVar[bool] = True
     net: Literal["auto", "alex", "squeeze", "vgg"] = "auto"
+    """Trunk of LPIPS; auto is the first available one of alex, squeeze and vgg."""
     network_file: str = field(default="", metadata=FOUND)
     lens_sha256: str = field(default="", metadata=FOUND)
     missing: str = field(default="", metadata=FOUND)

@@ -17,6 +17,9 @@ from pathlib import Path
 
 import platformdirs
 
+from harness.errors import UsageError
+from harness.filesystem import expanded
+
 SETTLED_SECONDS = 2.0
 """Longer than the time resolution of any file system."""
 
@@ -30,8 +33,23 @@ CREATE TABLE IF NOT EXISTS known (
 
 
 def cache_folder() -> Path:
-    """Return the folder of downloaded files: NSTBENCH_CACHE, or the user's cache folder."""
-    return Path(os.environ.get("NSTBENCH_CACHE") or platformdirs.user_cache_dir("nstbench"))
+    """Return the folder of downloaded files: NSTBENCH_CACHE, or the user's cache folder.
+
+    Raises:
+        UsageError: Neither is known.
+    """
+    if given := os.environ.get("NSTBENCH_CACHE"):
+        return expanded(given)
+    try:
+        folder = Path(platformdirs.user_cache_dir("nstbench"))
+    except RuntimeError:  # no HOME, and the user has no entry in the list of users
+        folder = Path()
+    if not folder.is_absolute():  # platformdirs before 4.4 leaves the ~
+        raise UsageError(
+            "The folder for downloaded files is unknown, because this user has no home folder. Set "
+            "NSTBENCH_CACHE to a folder, as in NSTBENCH_CACHE=/tmp/nstbench, or set HOME."
+        )
+    return folder
 
 
 _writable = True

@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from harness.errors import AbsentError, HashError, SourceError, UsageError
+from harness.filesystem import expanded
 from harness.resources.downloads import Network, check
 
 MANIFEST, MAX_MANIFEST_BYTES = "MANIFEST.json", 16 << 20
@@ -123,7 +124,7 @@ def open_mirror(where: str, network: Network) -> Mirror | None:
         return None
     if where.startswith(("http://", "https://")):
         return WebMirror(where, network)
-    folder = Path(where).expanduser()
+    folder = expanded(where)
     if not folder.is_dir():
         raise UsageError(
             f"--mirror {where}: there is no such folder. "

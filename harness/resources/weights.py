@@ -11,13 +11,14 @@ import os
 import pickle
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness.errors import HashError, MissingWeightsError, SourceError, WeightsError, nearest
 from harness.resources.downloads import Network, file_sha256
-from harness.resources.hash_cache import recall
+from harness.resources.hash_cache import cache_folder, recall
 
 if TYPE_CHECKING:
     import torch
@@ -96,10 +97,15 @@ class WeightsStore:
 
 
 def torch_cache() -> Path:
-    """Return torch's folder of downloaded weights (see TORCH_HOME), without importing torch."""
+    """Return torch's folder of downloaded weights (see TORCH_HOME), without importing torch.
+
+    A user without a home folder has it in the cache folder of nstbench.
+    """
     cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
-    home = os.environ.get("TORCH_HOME", f"{cache}/torch")
-    return Path(home).expanduser() / "hub" / "checkpoints"
+    home = Path(os.environ.get("TORCH_HOME", f"{cache}/torch"))
+    with suppress(RuntimeError):
+        return home.expanduser() / "hub" / "checkpoints"
+    return cache_folder() / "torch" / "hub" / "checkpoints"
 
 
 def load_tensors(path: Path) -> dict[str, torch.Tensor]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import TrackingError
+from harness.resources.hash_cache import cache_folder
 from harness.store import redact
 from harness.tracking.address import database_file
 
@@ -44,6 +45,10 @@ def set_env_defaults() -> None:
     """Set MLflow's environment variables; call it before importing MLflow, for the telemetry."""
     for name, value in ENV_DEFAULTS.items():
         os.environ.setdefault(name, value)
+    try:
+        Path.home()
+    except RuntimeError:  # MLflow cannot be imported by a user without a home folder
+        os.environ["HOME"] = str(cache_folder())
 
 
 def connect(uri: str) -> Any:

@@ -165,7 +165,12 @@ class Scale:
 
 def _x_axis(kind: XAxis, name: str, low: float, high: float) -> Axis:
     to = scale(low, high, LEFT, WIDTH - RIGHT)
-    return Axis(kind, name, to, [(to(x), f"{x:g}") for x in linear_ticks(low, high)])
+    return Axis(kind, name, to, [(to(x), _plain(x)) for x in linear_ticks(low, high)])
+
+
+def _plain(x: float) -> str:
+    """Return all digits of an integer: a number of steps is not 1e+06."""
+    return f"{x:.0f}" if float(x).is_integer() else f"{x:g}"
 
 
 def _log(low: float, high: float) -> Axis:
@@ -188,7 +193,7 @@ def _line(
 ) -> Line:
     seconds, mark = curve.xs["seconds"][-1], "≈ " if curve.approximate else ""
     elapsed = f", {mark}{duration(seconds)}" if seconds else ""
-    after = f"{curve.xs['steps'][-1]:g} {steps}{elapsed}"
+    after = f"{_plain(curve.xs['steps'][-1])} {steps}{elapsed}"
     note = f", {curve.note}" if curve.note else ""
     saved = f", saved image {number(curve.saved[-1])}" if curve.saved else ""
     return Line(

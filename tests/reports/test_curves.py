@@ -89,6 +89,13 @@ def test_flat_curves_without_times_are_drawn() -> None:
     assert drawn.x_axes["seconds"].ticks == [(48.0, "0")]
 
 
+def test_numbers_of_steps_have_all_their_digits() -> None:
+    long = replace(curve([9.0, 5.0]), xs={"steps": [1.0, 1_234_567.0], "seconds": [0.0, 1.0]})
+    drawn = chart.draw("c", "steps", [long])
+    assert drawn.lines[0].title == "v0: 5.00 after 1234567 steps, 1.00 s"
+    assert "1000000" in [text for _, text in drawn.x_axes["steps"].ticks]
+
+
 def test_losses_of_saved_images_are_points_on_both_axes(tmp_path: Path) -> None:
     one = record(cell("gatys"))
     store = store_of(tmp_path, [one])

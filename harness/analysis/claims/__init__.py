@@ -12,7 +12,7 @@
 All modules use the flat rows of results.csv, so that results can be reproduced from that file.
 """
 
-from harness.analysis.claims.comparisons import compared
+from harness.analysis.claims.comparisons import check_comparable, compared
 from harness.analysis.claims.dataset import ClaimDataset
 from harness.analysis.claims.feasibility import impossible
 from harness.analysis.claims.judge import evaluate_claims, failed_controls
@@ -22,6 +22,7 @@ from harness.analysis.claims.variance import shares
 __all__ = [
     "ClaimDataset",
     "ClaimRow",
+    "check_comparable",
     "compared",
     "evaluate_claims",
     "failed_controls",

@@ -30,6 +30,12 @@ class ClaimDataset:
         frame = table.frame(table.rows(records, run.skipped))
         return cls(run, frame, table.lenses(records))
 
+    @property
+    def command(self) -> str:
+        """The command that runs the suite again."""
+        own = self.run.command
+        return own if own.startswith("nstbench run ") else f"nstbench run {self.run.suite}"
+
     def metrics(self, names: Sequence[str] = ()) -> list[str]:
         """Return the metrics to compare: `names`, or all scores of the suite that have values.
 

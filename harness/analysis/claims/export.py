@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.analysis.claims.rows import ClaimRow
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 HEADINGS = (
     "claim",
@@ -83,21 +86,15 @@ def cells(row: ClaimRow) -> tuple[str, ...]:
 
 def markdown(rows: Sequence[ClaimRow]) -> str:
     """Return a Markdown table with footnotes."""
-    lines = [HEADINGS, ("---",) * len(HEADINGS), *map(cells, rows)]
-    text = "\n".join("| " + " | ".join(map(_escape_markdown, line)) + " |" for line in lines)
+    text = _markdown_table(HEADINGS, map(cells, rows))
     notes = "\n".join(f"- {_escape_markdown(line)}" for line in footnotes(rows))
     return "\n\n".join(filter(None, (text, notes)))
 
 
 def latex(rows: Sequence[ClaimRow]) -> str:
     """Return a LaTeX tabular; it needs the package booktabs."""
-    lines = [*map(cells, rows)]
-    body = [" & ".join(map(_escape_tex, line)) + r" \\" for line in lines]
-    head = " & ".join(map(_escape_tex, HEADINGS)) + r" \\"
-    spec = "lll" + "r" * (len(HEADINGS) - 4) + "l"
-    notes = [f"% {_escape_tex(line)}" for line in footnotes(rows)]
-    return "\n".join([rf"\begin{{tabular}}{{{spec}}}", r"\toprule", head, r"\midrule", *body,
-                      r"\bottomrule", r"\end{tabular}", *notes])  # fmt: skip
+    tabular = _latex_tabular("lll" + "r" * (len(HEADINGS) - 4) + "l", HEADINGS, map(cells, rows))
+    return "\n".join([tabular, *(f"% {_escape_tex(line)}" for line in footnotes(rows))])
 
 
 def comma_separated(rows: Sequence[ClaimRow]) -> str:
@@ -113,7 +110,22 @@ def comma_separated(rows: Sequence[ClaimRow]) -> str:
 
 def as_json(rows: Sequence[ClaimRow]) -> str:
     """Return all fields of all rows as JSON."""
-    return json.dumps([asdict(row) for row in rows], indent=1, ensure_ascii=False)
+    return json.dumps([asdict(row) for row in rows], indent=1)
+
+
+def shares_as(form: str, shares: pd.DataFrame) -> str:
+    """Return shares of variance as numbers in CSV and JSON, and as percentages otherwise."""
+    if form == "json":
+        return str(shares.to_json(orient="index", indent=1))
+    if form == "csv":
+        return str(shares.to_csv(index_label="score", lineterminator="\n")).rstrip("\n")
+    percentages = shares.map("{:.0%}".format)
+    if form == "table":
+        return str(percentages.to_string())
+    head, body = ("score", *shares), percentages.itertuples(name=None)
+    if form == "markdown":
+        return _markdown_table(head, body)
+    return _latex_tabular("l" + "r" * len(shares.columns), head, body)
 
 
 def footnotes(rows: Sequence[ClaimRow]) -> list[str]:
@@ -149,6 +161,17 @@ FORMATS: dict[str, Callable[[Sequence[ClaimRow]], str]] = {
 
 def _describe_conditions(conditions: Any) -> str:
     return ", ".join(f"{v} px" if name == "size" else f"{v}" for name, v in conditions.items())
+
+
+def _markdown_table(head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
+    lines = [head, ("---",) * len(head), *body]
+    return "\n".join("| " + " | ".join(map(_escape_markdown, line)) + " |" for line in lines)
+
+
+def _latex_tabular(columns: str, head: Sequence[str], body: Iterable[Sequence[str]]) -> str:
+    first, *rest = (" & ".join(map(_escape_tex, line)) + r" \\" for line in (head, *body))
+    return "\n".join([rf"\begin{{tabular}}{{{columns}}}", r"\toprule", first, r"\midrule", *rest,
+                      r"\bottomrule", r"\end{tabular}"])  # fmt: skip
 
 
 def _escape_markdown(text: str) -> str:

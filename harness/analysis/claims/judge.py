@@ -193,7 +193,7 @@ def _notes(claim: Claim, pairs: Pairs, data: Differences) -> Iterator[str]:
         yield f"each at its best: {', '.join(at)}"
     one, other = sorted(data.passes)
     if other > one * (1 + BUDGET_TOLERANCE):
-        yield f"unequal budgets: {data.passes[0]:g} and {data.passes[1]:g} passes"
+        yield f"unequal budgets: {data.passes[0]} and {data.passes[1]} passes"
 
 
 def _budget(data: Differences) -> float | None:

@@ -175,9 +175,9 @@ def _has_level(results: pd.DataFrame, factor: str, level: Any) -> pd.Series:
         return pd.Series(data=False, index=results.index)
     number = _number(level)
     if number is not None:
-        return pd.to_numeric(found, errors="coerce") == number
+        return pd.to_numeric(found, errors="coerce").astype(float) == number
     if factor == STYLE_SIZE and level is None:
-        return found == results["size"]
+        return (found == results["size"]).fillna(value=False)
     return found == plain(level)
 
 
@@ -221,8 +221,8 @@ def differences(cells: pd.DataFrame, measure: Measure) -> Differences:
         crossed=_crossed(cells),
         seeds=cells["seed"].nunique(),
         failed=_per_level(cells, "status", lambda of: int((of != "done").sum())),
-        passes=_per_level(cells, "passes", lambda of: float(of.median())),
-        fits=_per_level(cells, "fit_seconds", lambda of: float(of.median())),
+        passes=_per_level(cells, "passes", _median),
+        fits=_per_level(cells, "fit_seconds", _median),
         encoders=tuple(cells.loc[~cells["anchor"].astype(bool), "encoder"].unique()),
     )
 
@@ -237,6 +237,12 @@ def _blocks(found: pd.Series) -> pd.DataFrame:
     levels = [found.index.unique(name) for name in PLACE]
     whole = found.reindex(pd.MultiIndex.from_product(levels, names=PLACE))
     return whole.unstack("key").mean(axis=1, skipna=False).unstack()
+
+
+def _median(values: pd.Series) -> float:
+    """Return the median; NaN if all values are missing, and an integer if it is one."""
+    median = float(values.astype(float).median())
+    return int(median) if median.is_integer() else median
 
 
 def _per_level(cells: pd.DataFrame, name: str, count: Any) -> tuple[Any, Any]:

@@ -52,7 +52,7 @@ class ClaimRow:
     @property
     def circumstances(self) -> dict[str, Any]:
         """All conditions of the verdict, the budget included."""
-        budget = {"budget": f"{self.budget:g} passes or steps"} if self.budget else {}
+        budget = {"budget": f"{self.budget} passes or steps"} if self.budget else {}
         return {**self.conditions, **budget}
 
 

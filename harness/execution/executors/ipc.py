@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import io
 import pickle
+import tempfile
 from collections import OrderedDict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from harness import filesystem
+from harness.errors import StoreError
 from harness.execution.jobs import Job, Outcome
 
 MAX_FILES = 32
@@ -101,3 +103,17 @@ def take(path: Path) -> list[Outcome]:
         outcomes: list[Outcome] = pickle.load(file)
     path.unlink()
     return outcomes
+
+
+def temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    """Return a temporary folder that is removed together with the returned object.
+
+    Raises:
+        StoreError: No temporary folder can be created.
+    """
+    try:
+        return tempfile.TemporaryDirectory(prefix="nstbench-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise StoreError(
+            f"No temporary folder can be created: {error}. Set TMPDIR to another folder."
+        ) from error

@@ -6,9 +6,7 @@ cells run alone; the parent stores and logs one result while the worker runs the
 
 from __future__ import annotations
 
-import multiprocessing
 import signal
-import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
@@ -20,9 +18,9 @@ from typing import Any
 
 from pebble import ProcessExpired, ProcessPool
 
-from harness.errors import StoreError, WorkerError
-from harness.execution.executors import worker
-from harness.execution.executors.ipc import Sender, take
+from harness.errors import WorkerError
+from harness.execution.executors import spawn, worker
+from harness.execution.executors.ipc import Sender, take, temporary_folder
 from harness.execution.jobs import Job, Outcome
 from harness.plan import Resources
 from harness.records import Calibration, Cell, Failure, Record, Status
@@ -67,7 +65,8 @@ class LocalExecutor:
         on_progress: Callable[[str, str, int, int], None],
         timeout: float | None = None,
     ) -> None:
-        context = multiprocessing.get_context("spawn")  # fork would copy the locks of torch
+        spawn.check_script()
+        context = spawn.WorkerContext()
         self.environment: Mapping[str, str] = resources.environment
         """Of the worker, once it has started."""
         self.finishing = False  # start no further cell
@@ -91,7 +90,7 @@ class LocalExecutor:
 
     def start(self) -> None:
         """Start the worker in the background."""
-        self._pool.schedule(worker.do_nothing)
+        self._schedule(worker.do_nothing)
 
     def wait_for_worker(self) -> None:
         """Start the worker and wait until it has imported what it needs.
@@ -100,7 +99,7 @@ class LocalExecutor:
             WorkerError: The worker does not start.
         """
         try:
-            self._pool.schedule(worker.do_nothing).result()
+            self._schedule(worker.do_nothing).result()
         except (ProcessExpired, BrokenProcessPool):
             raise self._start_error() from None
 
@@ -118,9 +117,7 @@ class LocalExecutor:
             self._scheduled = (*retries, *self._scheduled, *new)
             for batch in [*retries, *new]:
                 vetoes = [self._veto("all"), self._veto(batch.cells[0].fit_id)]
-                batch.future = self._pool.schedule(
-                    worker.execute, args=[batch.packed, batch.target, vetoes]
-                )
+                batch.future = self._schedule(worker.execute, batch.packed, batch.target, vetoes)
             if not self._scheduled:
                 return
             outcomes, retries = self._receive(self._scheduled[0])
@@ -141,8 +138,8 @@ class LocalExecutor:
     def calibrations(self) -> list[Calibration]:
         """Measure the machine's pace again at every size that ran; empty after a crash."""
         try:
-            measured: list[Calibration] = self._pool.schedule(worker.calibrate).result()
-        except (ProcessExpired, BrokenProcessPool):
+            measured: list[Calibration] = self._schedule(worker.calibrate).result()
+        except (ProcessExpired, BrokenProcessPool, WorkerError):
             return []
         return measured
 
@@ -213,12 +210,25 @@ class LocalExecutor:
         failure = Failure("Untried", f"Its fit ended in {why}; it is not tried again in this run.")
         return Outcome(Record(cell, "failed", failure=failure))
 
+    def _schedule(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Return the future of a call in the worker.
+
+        Raises:
+            WorkerError: The pool has given up, because no worker can be started.
+        """
+        try:
+            return self._pool.schedule(function, args=args)
+        except RuntimeError:
+            raise self._start_error() from None
+
     def _start_error(self) -> WorkerError:
-        return WorkerError(f"The worker process does not start:\n{self._read_log()}")
+        log = self._read_log()
+        output = f":\n{log}" if log else "; its output is above."
+        return WorkerError(f"The worker process does not start{output}")
 
     def _read_log(self) -> str:
         """Return the end of the worker's log, and empty the log."""
-        text = self._log.read_text(errors="replace") if self._log.exists() else ""
+        text = self._log.read_text("utf-8", errors="replace") if self._log.exists() else ""
         self._log.write_bytes(b"")
         return text[-MAX_LOG_CHARACTERS:].strip()
 
@@ -235,20 +245,6 @@ class LocalExecutor:
                 self._running = ids.get(cell_id)
             self._phase = phase
             self._on_progress(cell_id, phase, index, of)
-
-
-def temporary_folder() -> tempfile.TemporaryDirectory[str]:
-    """Return a temporary folder that is removed together with the returned object.
-
-    Raises:
-        StoreError: No temporary folder can be created.
-    """
-    try:
-        return tempfile.TemporaryDirectory(prefix="nstbench-", ignore_cleanup_errors=True)
-    except OSError as error:
-        raise StoreError(
-            f"No temporary folder can be created: {error}. Set TMPDIR to another folder."
-        ) from error
 
 
 def _describe_exit(code: int) -> str:

@@ -7,6 +7,7 @@ where the parent shows its display.
 from __future__ import annotations
 
 import faulthandler
+import io
 import multiprocessing
 import os
 import signal
@@ -151,6 +152,9 @@ def _redirect_output(log: Path) -> None:
     os.dup2(file, 1)
     os.dup2(file, 2)
     os.close(file)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what a method prints must not fail its cell
+            stream.reconfigure(encoding="utf-8", errors="replace")
     faulthandler.enable()
 
 

@@ -18,7 +18,8 @@ from typing import Any, TypeAlias
 
 import ray
 
-from harness.execution.executors.local import LocalExecutor, temporary_folder
+from harness.execution.executors.ipc import temporary_folder
+from harness.execution.executors.local import LocalExecutor
 from harness.execution.executors.ray.object_transfer import (
     NodeCache,
     Package,
