@@ -6,16 +6,19 @@ import math
 import traceback
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
 
 from harness.errors import Diverged, NstbenchError, TooLargeError
 from harness.execution.jobs import Job, Outcome
 from harness.execution.machine.timing import Trace
-from harness.execution.scoring import Scorer
 from harness.protocols import Image
 from harness.records import Failure, Record, Status
 from harness.resources.images import to_pixels
+
+if TYPE_CHECKING:
+    from harness.execution.scoring import Scorer
 
 
 def check_image(stylized: Image, content: Image) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -159,13 +160,21 @@ def _formatted(stat: aggregates.Stat | None) -> dict[str, Any]:
 
 
 def _why_missing(view: View, variant: str, size: int, column: Column) -> list[str]:
-    scores = (
+    """Return the reasons why scores are missing, and from how many images a mean lacks them."""
+    found = [
         record.score(column.name)
         for record in view.records
         if record.ok and (record.cell.variant, record.cell.size) == (variant, size)
-    )
-    reasons = (s.why_missing or "no reason given" for s in scores if s and s.value is None)
-    return [f"{column.title} is not available: {reason}" for reason in dict.fromkeys(reasons)]
+    ]
+    scores = [score for score in found if score]
+    missing = Counter(s.why_missing or "no reason given" for s in scores if s.value is None)
+    if missing.total() == len(scores):
+        return [f"{column.title} is not available: {reason}" for reason in missing]
+    return [
+        f"{column.title} is not available for {n} of {len(scores)} images, which are not part of"
+        f" the mean: {reason}"
+        for reason, n in missing.items()
+    ]
 
 
 def _timing_notes(view: View, variant: str, size: int, column: Column) -> list[str]:
