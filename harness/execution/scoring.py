@@ -100,8 +100,6 @@ def blank_score(metric: Any, judge: EncoderUse) -> Score:
 
 def _measure(metric: Any, *inputs: Any) -> float:
     """Return the score; if the device has not enough memory, release what is cached and repeat."""
-    from harness.execution.failures import is_out_of_memory
-
     try:
         return float(metric(*inputs))
     except Exception as error:
@@ -109,6 +107,15 @@ def _measure(metric: Any, *inputs: Any) -> float:
             raise
     release_cached_memory()
     return float(metric(*inputs))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return True if memory could not be allocated on the device or in the process."""
+    import torch
+
+    # On a CPU torch raises a plain RuntimeError; only its message differs.
+    plain = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return plain or isinstance(error, (MemoryError, torch.OutOfMemoryError))
 
 
 def release_cached_memory() -> None:

@@ -20,6 +20,6 @@ def check_size(network: str, *images: Image) -> None:
         height, width = image.shape[-2:]
         if min(height, width) < edge:
             raise Unavailable(
-                f"{network} needs at least {edge} x {edge} pixels, and the image has"
+                f"{network} needs at least {edge} x {edge} pixels, and an image has"
                 f" {width} x {height}"
             )

@@ -204,7 +204,7 @@ def test_an_image_that_is_too_narrow_for_the_trunk_has_no_lpips(
     metric = Lpips().resolve(random_judge, weights)
     for size in ((16, 96), (96, 16)):
         narrow = torch.rand(1, 3, *size)
-        reason = f"17 x 17 pixels, and the image has {size[1]} x {size[0]}"
+        reason = f"17 x 17 pixels, and an image has {size[1]} x {size[0]}"
         with pytest.raises(Unavailable, match=reason):
             metric(narrow, narrow, narrow, context())
     least = torch.rand(1, 3, 17, 96)
