@@ -15,13 +15,15 @@ from PIL import Image as Pillow
 from scipy.ndimage import gaussian_filter
 
 from harness import encoders
+from harness.metrics._minimum_size import MIN_EDGE
 from harness.metrics.content_loss import ContentLoss
-from harness.metrics.lpips import TRUNKS, Lpips
+from harness.metrics.lpips import TRUNKS, Lpips, Net
 from harness.metrics.ssim import Ssim, luma
 from harness.metrics.style_loss import StyleLoss
 from harness.protocols import Unavailable
 from harness.records import EncoderUse
 from harness.registry import METRICS
+from harness.resources import images
 from harness.resources.downloads import Network
 from harness.resources.images import to_pixels, to_tensor
 from harness.resources.weights import WeightsStore
@@ -209,6 +211,22 @@ def test_an_image_that_is_too_narrow_for_the_trunk_has_no_lpips(
             metric(narrow, narrow, narrow, context())
     least = torch.rand(1, 3, 17, 96)
     assert metric(least, least, least, context()) == 0
+
+
+@pytest.mark.parametrize("net", ["alex", "squeeze", "vgg"])
+def test_lpips_accepts_images_from_the_minimum_edge_on(net: Net) -> None:
+    import warnings
+
+    import lpips
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        network = lpips.LPIPS(net=net, pnet_rand=True, verbose=False).eval()
+    edge = MIN_EDGE.get(TRUNKS[net], images.MIN_EDGE)
+    with torch.inference_mode():
+        network(*torch.rand(2, 1, 3, edge, 48))
+        with pytest.raises(RuntimeError, match="too small"):
+            network(*torch.rand(2, 1, 3, edge - 1, 48))
 
 
 def test_the_vgg_trunk_which_methods_minimize_is_the_last_choice() -> None:
