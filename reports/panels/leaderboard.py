@@ -170,11 +170,11 @@ def _why_missing(view: View, variant: str, size: int, column: Column) -> list[st
     missing = Counter(s.why_missing or "no reason given" for s in scores if s.value is None)
     if missing.total() == len(scores):
         return [f"{column.title} is not available: {reason}" for reason in missing]
-    return [
-        f"{column.title} is not available for {n} of {len(scores)} images, which are not part of"
-        f" the mean: {reason}"
-        for reason, n in missing.items()
-    ]
+    for reason, _ in missing.most_common(1):  # the grid shows the reason of every image
+        part = f"{missing.total()} of {len(scores)} images, which are not part of the mean"
+        example = "for example, " if len(missing) > 1 else ""
+        return [f"{column.title} is not available for {part}: {example}{reason}"]
+    return []
 
 
 def _timing_notes(view: View, variant: str, size: int, column: Column) -> list[str]:

@@ -59,6 +59,19 @@ def test_a_mean_names_how_many_images_it_leaves_out_and_why(tmp_path: Path) -> N
     )
 
 
+def test_several_reasons_for_missing_scores_are_one_footnote(tmp_path: Path) -> None:
+    """The grid has the reason of each image."""
+    first, second, third = (record(cell("a", use), None) for use in (CUP, CAT, DOG))
+    other = replace(second.scores[0], why_missing="another reason")
+    second = replace(second, scores=(other, *second.scores[1:]))
+    there = record(cell("a", replace(DOG, sha256="5" * 64, name="fox")), ssim=0.5)
+    html = Page(page.render(store_of(tmp_path, [first, second, third, there])))
+    assert html.all("li", id="nst-note-1")[0].words == (
+        "SSIM is not available for 3 of 4 images, which are not part of the mean:"
+        " for example, too small"
+    )
+
+
 def test_seconds_of_a_shared_fit_count_once(tmp_path: Path) -> None:
     records = [record(cell("johnson", content)) for content in (CUP, CAT)]
     assert records[0].cell.fit_id == records[1].cell.fit_id
