@@ -89,11 +89,13 @@ def _circumstances(cell: Cell) -> dict[str, Any]:
 
 def _row(record: Record) -> dict[str, Any]:
     failure = record.failure
+    missing = [f"{s.name}: {s.why_missing}" for s in record.scores if s.value is None]
     return {
         **_place(record.cell),
         "status": record.status,
         "reason": f"{failure.kind}: {failure.message}" if failure else None,
         **{score.name: _finite(score.value) for score in record.scores},
+        **({"missing_scores": "; ".join(missing)} if missing else {}),
         "objective": record.objective,
         "objective_raw": record.objective_raw,
         "objective_of": record.objective_of or None,

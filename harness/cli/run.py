@@ -191,7 +191,7 @@ def _run_and_show(
         tracker.stop()
         raise
     display.completed_mlflow(tracker.completed)
-    console.print(tables.results_table(records))
+    tables.print_results(console, records)
     failed, skipped = sum(not record.ok for record in records), len(ready.plan.skipped)
     if failed or skipped:
         console.print(f"[yellow]{failed} failed, {skipped} skipped. The page shows the reasons.[/]",

@@ -27,8 +27,14 @@ VERDICT_COLORS = {"supported": "green", "equivalent": "cyan", "contradicted": "r
 CLAIM_NUMBERS = ("n", "first", "second", "p adj")
 
 
-def results_table(records: Sequence[Record]) -> Table:
-    """Return the mean of every score and time by variant, in plan order."""
+def print_results(console: Console, records: Sequence[Record]) -> None:
+    """Print the mean of every score and time by variant, and below it the scores that it lacks."""
+    console.print(_results(records))
+    for note in _missing_scores(records):
+        console.print(Text(f"  {note}", "dim"))
+
+
+def _results(records: Sequence[Record]) -> Table:
     table = _table("variant", "n", right={"n"}, no_wrap=True)
     scores = {score.name: score for record in records for score in record.scores}
     for score in scores.values():
@@ -47,6 +53,20 @@ def results_table(records: Sequence[Record]) -> Table:
             _mean([t.fit_seconds for t in timings]),
         )
     return table
+
+
+def _missing_scores(records: Sequence[Record]) -> Iterator[str]:
+    """Yield one sentence per score that some images do not have."""
+    images = [record for record in records if record.ok]
+    for name in dict.fromkeys(score.name for record in images for score in record.scores):
+        scores = [score for record in images if (score := record.score(name))]
+        missing = [score for score in scores if score.value is None]
+        if missing and missing[0].lens != "none":  # without a network, a warning said it before
+            several = len({score.why_missing for score in missing}) > 1
+            yield (
+                f"{name} is not available for {len(missing)} of {len(scores)} images"
+                f"{', for example' if several else ''}: {missing[0].why_missing}"
+            )
 
 
 def print_claims(console: Console, rows: Sequence[ClaimRow]) -> None:

@@ -7,12 +7,10 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import replace
 
-import torch
-
 from harness.errors import Diverged, NstbenchError, TooLargeError
 from harness.execution.jobs import Job, Outcome
 from harness.execution.machine.timing import Trace
-from harness.execution.scoring import Scorer
+from harness.execution.scoring import Scorer, is_out_of_memory
 from harness.protocols import Image
 from harness.records import Failure, Record, Status
 from harness.resources.images import to_pixels
@@ -60,13 +58,6 @@ def status_of(error: BaseException) -> Status:
     if isinstance(error, TooLargeError):
         return "skipped"
     return "out_of_memory" if is_out_of_memory(error) else "failed"
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return True if memory could not be allocated on the device or in the process."""
-    # On a CPU torch raises a plain RuntimeError; only its message differs.
-    plain = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-    return plain or isinstance(error, (MemoryError, torch.OutOfMemoryError))
 
 
 def describe(error: BaseException, precision: str) -> Failure:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import math
+import traceback
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,9 +59,11 @@ class Scorer:
             try:
                 if image is None:
                     raise Unavailable(NOT_BEFORE_CLAMPING)
-                value = float(metric(image, content, style, context))
+                value = _measure(metric, image, content, style, context)
             except Unavailable as reason:
                 scores.append(replace(score, why_missing=str(reason)))
+            except (Exception, SystemExit) as error:  # a metric may raise anything
+                scores.append(replace(score, why_missing=_describe(error, pixels)))
             else:
                 scores.append(_with_value(score, value))
         return tuple(scores)
@@ -90,6 +95,46 @@ def blank_score(metric: Any, judge: EncoderUse) -> Score:
         version=metric.version,
         why_missing=metric.missing,
         lens_sha256=judge.sha256 if through_judge else metric.lens_sha256,
+    )
+
+
+def _measure(metric: Any, *inputs: Any) -> float:
+    """Return the score; if the device has not enough memory, release what is cached and repeat."""
+    try:
+        return float(metric(*inputs))
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+    release_cached_memory()
+    return float(metric(*inputs))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return True if memory could not be allocated on the device or in the process."""
+    import torch
+
+    # On a CPU torch raises a plain RuntimeError; only its message differs.
+    plain = isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return plain or isinstance(error, (MemoryError, torch.OutOfMemoryError))
+
+
+def release_cached_memory() -> None:
+    """Return memory that torch keeps for later tensors to the device."""
+    import torch
+
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+
+
+def _describe(error: BaseException, pixels: NDArray[np.uint8]) -> str:
+    """Return the reason for a missing score if a metric raised an unexpected exception."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    message = next(iter(str(error).splitlines()), "no message")
+    return (
+        f"{type(error).__name__} in {Path(place.filename).name}, line {place.lineno}: {message}"
+        f" (image of {pixels.shape[1]} x {pixels.shape[0]} pixels)."
+        " After a correction of the metric, `nstbench rescore` measures stored images again."
     )
 
 

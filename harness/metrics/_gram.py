@@ -1,4 +1,4 @@
-"""Gram matrices for the style metrics."""
+"""Gram matrices for the style metrics, and their distance."""
 
 from __future__ import annotations
 
@@ -21,6 +21,12 @@ def grams(image: Image, encoder: Encoder, layers: Sequence[str]) -> list[Tensor]
 
 cached_grams = cached_per_image(grams)
 """`grams` with a cache, for content and style images, which many cells share."""
+
+
+def distance(one: Tensor, other: Tensor) -> float:
+    """Return |A - B|^2 / (|A|^2 + |B|^2), in [0, 1] if no product is negative."""
+    sizes = one.square().sum() + other.square().sum()
+    return float((one - other).square().sum() / sizes)
 
 
 def gram(features: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from harness import encoders
 from harness.errors import MissingWeightsError
+from harness.metrics._minimum_size import check_size
 from harness.protocols import Metric, Unavailable
 from harness.records import EncoderUse
 from harness.registry import FOUND
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 CANDIDATES = ("alexnet", "squeezenet1_1", "inception_v3")
 """In order of preference. VGG networks are excluded: vgg16, vgg19 and compact (distilled from
 vgg19) are too similar for one to be independent of an optimisation with another."""
-
-MIN_EDGE = {"alexnet": 31, "squeezenet1_1": 17, "inception_v3": 43}
-"""Pixels; smaller images have no features at the canonical layers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,9 +64,7 @@ class HeldOutMetric(Metric):
         """Return the network; raise Unavailable if there is none or an image is too small."""
         if self.network is None:
             raise Unavailable(self.missing or "`resolve` was not called")
-        edge = MIN_EDGE.get(self.network.name, 0)
-        if any(min(image.shape[-2:]) < edge for image in images):
-            raise Unavailable(f"{self.network.name} needs at least {edge} x {edge} pixels")
+        check_size(self.network.name, *images)
         if self.lens == "encoder":
             return self.network, context.encoder
         return self.network, _load(self.network, self.network_file, str(context.device))

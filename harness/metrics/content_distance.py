@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class ContentDistance(HeldOutMetric):
     """0 is the content image, 1 is the style image resized to its size."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     unit: ClassVar[str] = "relative to style image"
     better: ClassVar[Literal["lower"]] = "lower"
     effect: ClassVar[Literal["ratio"]] = "ratio"

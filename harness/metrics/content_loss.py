@@ -12,8 +12,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from harness.encoders import canonical_layers
+from harness.metrics._minimum_size import check_size
 from harness.metrics._per_image_cache import cached_per_image
-from harness.protocols import Metric, Unavailable
+from harness.metrics._similar_pair import check_features
+from harness.protocols import Metric
 from harness.registry import FOUND, METRICS
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 class ContentLoss(Metric):
     """0 is the content image, 1 is the style image resized to its size."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     unit: ClassVar[str] = "relative to style image"
     better: ClassVar[Literal["lower"]] = "lower"
     lens: ClassVar[str] = "encoder"
@@ -54,12 +56,13 @@ def content_distance(
     from torch.nn.functional import interpolate, mse_loss
 
     with torch.inference_mode():
+        check_size(encoder.name, content)
         size = (content.shape[-2], content.shape[-1])
         resized_style = interpolate(style, size, mode="bilinear", antialias=True)
         target = _cached_features(content, encoder, layer)
-        scale = float(mse_loss(_cached_features(resized_style, encoder, layer), target))
-        if scale == 0:
-            raise Unavailable("content and style have the same features")
+        style_features = _cached_features(resized_style, encoder, layer)
+        check_features(target, style_features)
+        scale = float(mse_loss(style_features, target))
         return float(mse_loss(_features(stylized, encoder, layer), target)) / scale
 
 

@@ -13,13 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from harness.encoders import canonical_layers
-from harness.metrics._gram import cached_grams, grams
+from harness.metrics._gram import cached_grams, distance, grams
 from harness.metrics._held_out_encoder import HeldOutMetric
 from harness.registry import METRICS
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from harness.protocols import Context, Image
 
 
@@ -45,9 +43,3 @@ class GramDistance(HeldOutMetric):
             targets = cached_grams(style, encoder, layers)
             distances = [distance(*pair) for pair in zip(results, targets, strict=True)]
         return sum(distances) / len(distances)
-
-
-def distance(one: Tensor, other: Tensor) -> float:
-    """Return |A - B|^2 / (|A|^2 + |B|^2), in [0, 1] if no product is negative."""
-    sizes = one.square().sum() + other.square().sum()
-    return float((one - other).square().sum() / sizes)

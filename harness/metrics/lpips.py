@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from harness import encoders
 from harness.errors import MissingWeightsError
+from harness.metrics._minimum_size import check_size
 from harness.protocols import Metric, Unavailable
 from harness.registry import FOUND, METRICS
 
@@ -80,6 +81,7 @@ class Lpips(Metric):
 
         if not self.network_file:
             raise Unavailable(self.missing or "`resolve` was not called")
+        check_size(self.lens, content)
         network = _load_network(self.net, self.network_file, str(context.device))
         with torch.inference_mode():
             return float(network(stylized * 2 - 1, content * 2 - 1))

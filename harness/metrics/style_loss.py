@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from harness.encoders import canonical_layers
 from harness.metrics._gram import cached_grams, grams
-from harness.protocols import Metric, Unavailable
+from harness.metrics._minimum_size import check_size
+from harness.metrics._similar_pair import check_gram
+from harness.protocols import Metric
 from harness.registry import FOUND, METRICS
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 class StyleLoss(Metric):
     """0 has the style's statistics, 1 is the content image."""
 
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     unit: ClassVar[str] = "relative to content image"
     better: ClassVar[Literal["lower"]] = "lower"
     lens: ClassVar[str] = "encoder"
@@ -43,14 +45,15 @@ class StyleLoss(Metric):
         """Return the mean over layers of the ratio of two squared Gram differences."""
         import torch
 
+        check_size(context.encoder.name, stylized, style)
         with torch.inference_mode():
             targets = cached_grams(style, context.encoder, self.layers)
             contents = cached_grams(content, context.encoder, self.layers)
             results = grams(stylized, context.encoder, self.layers)
+            for own, target in zip(contents, targets, strict=True):
+                check_gram(own, target)
             ratios = [
                 float((result - target).square().sum() / (own - target).square().sum())
                 for result, own, target in zip(results, contents, targets, strict=True)
             ]
-        if not all(ratio < float("inf") for ratio in ratios):
-            raise Unavailable("content and style have the same statistics")
         return sum(ratios) / len(ratios)

@@ -14,7 +14,7 @@ from PIL import Image as Pillow
 from harness.errors import ImageError
 from harness.resources.downloads import sha256_of
 from harness.resources.hash_cache import cached, recall
-from harness.resources.images import MAX_PIXELS, MIN_EDGE, read
+from harness.resources.images import MAX_PIXELS, MIN_EDGE, read, register_heif
 from harness.resources.progress_bar import with_progress
 
 CHUNK = 1024
@@ -44,6 +44,7 @@ def image_files(folder: Path, report: Callable[[Path, str], None] | None = None)
         report: Receives photographs that Pillow cannot read, links to missing files, and folders
             that cannot be read, with the reason.
     """
+    register_heif()
     known = Pillow.registered_extensions()
     report = report or (lambda path, why: None)
     files = []

@@ -14,17 +14,19 @@ import os.path
 import warnings
 from collections import OrderedDict
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image as Pillow
-from PIL import ImageCms, ImageOps
+from PIL import ImageOps, UnidentifiedImageError
 
 from harness import filesystem
 from harness.errors import HashError, ImageError, SourceError, nearest
 from harness.records import ImageUse
 from harness.resources import stand_ins
+from harness.resources.colours import to_srgb
 from harness.resources.downloads import Network, check, file_name, file_sha256
 from harness.resources.hash_cache import cache_folder, writable
 
@@ -39,6 +41,9 @@ MAX_PIXELS = 64_000_000
 
 EXECUTABLE_FORMATS = ("EPS",)
 """Formats that Pillow passes to an interpreter, which is unsafe for untrusted files."""
+
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+"""At byte 8 of files that need pillow-heif. Pillow itself reads AVIF, which has other brands."""
 
 MIN_EDGE = 16
 """Narrower images are rejected, as files and after resizing: encoders halve them four times."""
@@ -189,13 +194,14 @@ def skimage_photograph(name: str) -> Path:
 def read(path: Path, *, reduced: bool = False) -> Pillow.Image:
     """Read an image as upright 8-bit sRGB, composited over white.
 
-    Reads the first frame of an animation, and converts colours with an ICC profile. With `reduced`,
-    a JPEG is returned at an eighth of its size, which takes half the time and finds all faults.
+    Reads the first frame of an animation. With `reduced`, a JPEG is returned at an eighth of its
+    size, which takes half the time and finds all faults.
 
     Raises:
         ImageError: The file is not an image, is broken, has more than MAX_PIXELS, or is narrower
             than MIN_EDGE.
     """
+    register_heif()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # only MAX_PIXELS decides
@@ -207,15 +213,40 @@ def read(path: Path, *, reduced: bool = False) -> Pillow.Image:
                 _check_size(path, *file.size)
                 if reduced:
                     file.draft(None, (1, 1))
-                return _rgb(ImageOps.exif_transpose(file))
+                return to_srgb(ImageOps.exif_transpose(file))
     except ImageError:
         raise
     except Pillow.DecompressionBombError:
         raise ImageError(
             f"{path} has more pixels than the maximum of {MAX_PIXELS:,}. Resize it."
         ) from None
+    except UnidentifiedImageError:
+        raise ImageError(_unknown_format(path)) from None
     except Exception as error:  # decoders raise any exception for broken files
         raise ImageError(f"{path} cannot be read as an image: {error}") from None
+
+
+@cache
+def register_heif() -> None:
+    """Let Pillow read HEIC, the format of iPhones, if the package pillow-heif is installed."""
+    with contextlib.suppress(ImportError):
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+
+
+def _unknown_format(path: Path) -> str:
+    with path.open("rb") as file:
+        head = file.read(12)
+    if head[4:8] == b"ftyp" and head[8:] in HEIF_BRANDS:
+        return (
+            f"{path} cannot be read as an image: it is HEIC, which Pillow cannot read alone. "
+            "Run `pip install pillow-heif`, or convert the image to PNG or JPEG."
+        )
+    return (
+        f"{path} cannot be read as an image: its format is unknown or not supported. "
+        "Convert it to PNG or JPEG."
+    )
 
 
 def _check_size(path: Path, width: int, height: int) -> None:
@@ -227,38 +258,6 @@ def _check_size(path: Path, width: int, height: int) -> None:
         raise ImageError(
             f"{path} has {width} x {height} pixels; the minimum is {MIN_EDGE} x {MIN_EDGE}."
         )
-
-
-def _rgb(picture: Pillow.Image) -> Pillow.Image:
-    if picture.mode.startswith(("I", "F")):  # 16 bits and more: scale, do not truncate
-        values = np.nan_to_num(np.asarray(picture, dtype=np.float64))
-        fits = (top for top in (1, 255, 65535) if values.max() <= top)
-        top = 65535 if picture.mode.startswith("I;16") else next(fits, values.max())
-        return Pillow.fromarray((values / top * 255).round().clip(0, 255).astype(np.uint8)).convert(
-            "RGB"
-        )
-    picture = _in_srgb(picture)
-    if picture.mode in {"RGBA", "LA", "PA"} or "transparency" in picture.info:
-        picture = picture.convert("RGBA")
-        white = Pillow.new("RGBA", picture.size, "white")
-        picture = Pillow.alpha_composite(white, picture)
-    return picture.convert("RGB")
-
-
-def _in_srgb(picture: Pillow.Image) -> Pillow.Image:
-    """Convert the colours of an image with an ICC profile; ignore invalid profiles."""
-    profile = picture.info.get("icc_profile")
-    if not profile or picture.mode not in {"RGB", "RGBA", "CMYK", "L"}:
-        return picture
-    try:
-        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if "sRGB" in ImageCms.getProfileDescription(own):
-            return picture  # a conversion would only add rounding errors
-        mode = "RGBA" if picture.mode == "RGBA" else "RGB"
-        srgb = ImageCms.createProfile("sRGB")
-        return ImageCms.profileToProfile(picture, own, srgb, outputMode=mode) or picture
-    except (ImageCms.PyCMSError, OSError):
-        return picture
 
 
 def resize(picture: Pillow.Image, size: int) -> Pillow.Image:

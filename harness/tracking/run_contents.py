@@ -55,6 +55,7 @@ SUMMARY_NOTE = (
 def cell_tags(record: Record) -> dict[str, str]:
     """Return the tags of a cell's run."""
     cell, noisy = record.cell, record.timing.noisy if record.timing else ""
+    missing = [f"{s.name}: {s.why_missing}" for s in record.scores if s.value is None]
     stand_ins = [image.stand_in for image in (cell.content, cell.style) if image.stand_in]
     return {
         "nst.cell": cell.id,
@@ -65,6 +66,7 @@ def cell_tags(record: Record) -> dict[str, str]:
         **({"nst.failure": record.failure.message[:500]} if record.failure else {}),
         **({"nst.stand_in": ", ".join(stand_ins)} if stand_ins else {}),
         **({"nst.noisy": noisy[:500]} if noisy else {}),
+        **({"nst.missing_scores": "; ".join(missing)[:500]} if missing else {}),
         **({"nst.notes": "; ".join(record.notes)[:500]} if record.notes else {}),
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -159,13 +160,21 @@ def _formatted(stat: aggregates.Stat | None) -> dict[str, Any]:
 
 
 def _why_missing(view: View, variant: str, size: int, column: Column) -> list[str]:
-    scores = (
+    """Return the reasons why scores are missing, and from how many images a mean lacks them."""
+    found = [
         record.score(column.name)
         for record in view.records
         if record.ok and (record.cell.variant, record.cell.size) == (variant, size)
-    )
-    reasons = (s.why_missing or "no reason given" for s in scores if s and s.value is None)
-    return [f"{column.title} is not available: {reason}" for reason in dict.fromkeys(reasons)]
+    ]
+    scores = [score for score in found if score]
+    missing = Counter(s.why_missing or "no reason given" for s in scores if s.value is None)
+    if missing.total() == len(scores):
+        return [f"{column.title} is not available: {reason}" for reason in missing]
+    for reason, _ in missing.most_common(1):  # the grid shows the reason of every image
+        part = f"{missing.total()} of {len(scores)} images, which are not part of the mean"
+        example = "for example, " if len(missing) > 1 else ""
+        return [f"{column.title} is not available for {part}: {example}{reason}"]
+    return []
 
 
 def _timing_notes(view: View, variant: str, size: int, column: Column) -> list[str]:

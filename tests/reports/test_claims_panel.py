@@ -133,7 +133,7 @@ def test_a_failed_control_is_shown_above_all_verdicts(tmp_path: Path) -> None:
 def test_a_missing_cell_is_a_footnote(tmp_path: Path) -> None:
     html = shown(tmp_path, blocks(wavering, styles=7)[:-1], CLAIM)
     (note,) = html.all("li", id="nst-claim-note-1")
-    assert "dropped: cells are missing" in note.words
+    assert "dropped: cells or scores are missing" in note.words
     assert row(html, "ssim")[1].endswith("1")
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from harness.records import EncoderUse, Timing
+from harness.records import EncoderUse, ImageUse, Timing
 from reports import aggregates, page
 from tests.helpers.report_page import CAT, CUP, ENCODER, Page, board_row, cell, record, store_of
+
+DOG = ImageUse("dog", "4" * 64, "scikit-image", "A dog")
 
 
 def test_best_in_the_leaderboard_is_the_best_mean_and_never_an_anchor(html: Page) -> None:
@@ -44,6 +46,30 @@ def test_a_mean_over_fewer_pairs_is_not_ranked(tmp_path: Path) -> None:
 def test_a_missing_score_is_a_dash_with_its_reason(html: Page) -> None:
     assert board_row(html, "gatys[adam]")["lpips"][0] == "–1"
     assert html.all("li", id="nst-note-1")[0].words == ("LPIPS is not available: no trained trunk")
+
+
+def test_a_mean_names_how_many_images_it_leaves_out_and_why(tmp_path: Path) -> None:
+    records = [
+        record(cell("a"), ssim=0.5), record(cell("a", CAT), ssim=0.3), record(cell("a", DOG), None),
+    ]  # fmt: skip
+    html = Page(page.render(store_of(tmp_path, records)))
+    assert board_row(html, "a")["ssim"][0] == "0.4001 ± 0.141 · n 2"  # the mean, with footnote 1
+    assert html.all("li", id="nst-note-1")[0].words == (
+        "SSIM is not available for 1 of 3 images, which are not part of the mean: too small"
+    )
+
+
+def test_several_reasons_for_missing_scores_are_one_footnote(tmp_path: Path) -> None:
+    """The grid has the reason of each image."""
+    first, second, third = (record(cell("a", use), None) for use in (CUP, CAT, DOG))
+    other = replace(second.scores[0], why_missing="another reason")
+    second = replace(second, scores=(other, *second.scores[1:]))
+    there = record(cell("a", replace(DOG, sha256="5" * 64, name="fox")), ssim=0.5)
+    html = Page(page.render(store_of(tmp_path, [first, second, third, there])))
+    assert html.all("li", id="nst-note-1")[0].words == (
+        "SSIM is not available for 3 of 4 images, which are not part of the mean:"
+        " for example, too small"
+    )
 
 
 def test_seconds_of_a_shared_fit_count_once(tmp_path: Path) -> None:

@@ -128,9 +128,10 @@ def _crossed(row: ClaimRow, claim: Claim, what: Measure, data: Differences) -> _
     whole, styles, contents = complete(data.contrast.to_numpy(dtype=float))
     if not data.crossed and min(whole.shape) < MIN_STYLES:
         return None
+    reason = "dropped: cells or scores are missing"
     dropped = [
-        *(f"style {data.contrast.index[i]} dropped: cells are missing" for i in styles),
-        *(f"content {data.contrast.columns[i]} dropped: cells are missing" for i in contents),
+        *(f"style {data.contrast.index[i]} {reason}" for i in styles),
+        *(f"content {data.contrast.columns[i]} {reason}" for i in contents),
     ]
     row = replace(
         row, n_style=whole.shape[0], n_content=whole.shape[1], notes=(*dropped, *row.notes)

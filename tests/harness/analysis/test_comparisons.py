@@ -75,7 +75,7 @@ def test_cells_of_two_sizes_are_paired_at_the_same_style_size() -> None:
 
 
 def test_a_style_size_that_follows_the_content_is_no_factor() -> None:
-    with pytest.raises(UsageError, match="no method varies it"):
+    with pytest.raises(UsageError, match="no method of the suite varies a parameter"):
         compared(_style_sizes([128, 256], [math.nan]), ["style_loss"], by="style_size")
 
 

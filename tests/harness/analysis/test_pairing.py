@@ -60,7 +60,7 @@ def test_losses_of_saved_images_and_of_raw_pixels_are_never_compared() -> None:
     mixed = results.assign(objective_of=raw_only.map({True: "raw pixels", False: "saved image"}))
     row = evaluate_one(mixed, claim)
     assert row.n_style == 5
-    assert "style s0 dropped: cells are missing" in row.notes
+    assert "style s0 dropped: cells or scores are missing" in row.notes
 
 
 def test_cells_that_differ_in_more_than_the_factor_are_not_paired() -> None:
@@ -131,7 +131,7 @@ def test_a_missing_cell_drops_a_whole_style_or_content_and_is_noted() -> None:
     assert row.failed == (0, 6)
     # The means are over the compared blocks, so that their ratio is the effect.
     assert row.level_means[1] / row.level_means[0] == pytest.approx(row.estimate)
-    assert "style s2 dropped: cells are missing" in row.notes
+    assert "style s2 dropped: cells or scores are missing" in row.notes
     assert "0 cells failed at batch, 6 at instance" in row.notes
     assert row.verdict == "illustration"  # a verdict needs six styles
 

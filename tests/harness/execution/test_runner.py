@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from harness.execution.runner import Runner
+from harness.metrics.gamut import Gamut
 from harness.metrics.ssim import Ssim
 from harness.resources.images import to_png, to_tensor
 from tests.helpers.faults.faulty_cells import FITS, job, pixels_of
@@ -195,8 +196,6 @@ def test_times_come_with_the_calibration_and_the_background_load(
 def test_the_gamut_is_measured_before_clamping_and_kept_on_rescoring(
     runner: Runner, tmp_path: Any
 ) -> None:
-    from harness.metrics.gamut import Gamut
-
     single_job = job("well")
     raw = single_job.content / 255 * 2 - 0.25
     outside = ((raw < 0) | (raw > 1)).any(axis=-1).mean()
@@ -212,6 +211,41 @@ def test_the_gamut_is_measured_before_clamping_and_kept_on_rescoring(
     (late,) = gamut_runner.execute(dataclasses.replace(stored, stored=bare)).record.scores
     assert late.value is None
     assert "--fresh" in late.why_missing
+
+
+@pytest.mark.parametrize("error", [RuntimeError("size 0\nat layer 3"), SystemExit(1)], ids=repr)
+def test_a_metric_that_raises_costs_its_score_and_not_the_image(
+    error: BaseException, runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> float:
+        raise error
+
+    monkeypatch.setattr(Gamut, "__call__", fail)
+    resources = dataclasses.replace(runner.resources, metrics=(Gamut(), Ssim()))
+    outcome = Runner(resources).execute(job("well"))
+    gamut, ssim = outcome.record.scores
+    assert (outcome.record.status, ssim.why_missing) == ("done", "")
+    assert gamut.value is None
+    expected = f"{type(error).__name__} in test_runner.py, line"
+    assert gamut.why_missing.startswith(expected)
+    assert str(error).splitlines()[0] in gamut.why_missing
+    assert "`nstbench rescore`" in gamut.why_missing
+
+
+def test_a_metric_that_runs_out_of_memory_is_repeated_once(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = [MemoryError()]
+
+    def fail_once(*_: Any) -> float:
+        if failures:
+            raise failures.pop()
+        return 0.25
+
+    monkeypatch.setattr(Gamut, "__call__", fail_once)
+    resources = dataclasses.replace(runner.resources, metrics=(Gamut(),))
+    (score,) = Runner(resources).execute(job("well")).record.scores
+    assert score.value == 0.25
 
 
 def test_snapshots_of_an_optimisation_approach_its_result(

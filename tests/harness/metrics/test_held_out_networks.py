@@ -12,9 +12,8 @@ from torch.nn.functional import interpolate
 from harness import encoders
 from harness.encoders.architectures import ARCHITECTURES, stages
 from harness.execution.scoring import blank_score
-from harness.metrics._gram import grams
-from harness.metrics._held_out_encoder import MIN_EDGE
-from harness.metrics.gram_distance import distance
+from harness.metrics._gram import distance, grams
+from harness.metrics._minimum_size import MIN_EDGE
 from harness.protocols import Unavailable
 from harness.registry import METRICS
 from harness.resources.downloads import Network

@@ -111,6 +111,13 @@ def test_total_variation_of_stripes(measure: Measure) -> None:
         measure("tv_ratio", stripes, torch.zeros_like(stripes))
 
 
+def test_a_content_of_rounding_noise_has_no_roughness_to_compare_with(measure: Measure) -> None:
+    """A white photograph from a JPEG file has a few values of 254."""
+    rough = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(Unavailable, match="flat, except for rounding"):
+        measure("tv_ratio", rough, quantize(torch.full_like(rough, 0.9) + (rough > 0.9) / 255))
+
+
 def test_the_noise_of_a_slope_is_the_added_noise(measure: Measure) -> None:
     """The median of the magnitudes of 129 x 129 details varies by 1.17 / 129 = 0.9 %."""
     slope = torch.linspace(0.2, 0.8, 256).expand(1, 3, 256, 256)

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image as Pillow
 from scipy.ndimage import gaussian_filter
 
+from harness import encoders
+from harness.metrics._minimum_size import MIN_EDGE
 from harness.metrics.content_loss import ContentLoss
-from harness.metrics.lpips import TRUNKS, Lpips
+from harness.metrics.lpips import TRUNKS, Lpips, Net
 from harness.metrics.ssim import Ssim, luma
 from harness.metrics.style_loss import StyleLoss
 from harness.protocols import Unavailable
 from harness.records import EncoderUse
+from harness.registry import METRICS
+from harness.resources import images
 from harness.resources.downloads import Network
+from harness.resources.images import to_pixels, to_tensor
 from harness.resources.weights import WeightsStore
+
+LANCZOS = Pillow.Resampling.LANCZOS
 
 
 def test_luma_is_the_weighted_sum_of_bt_601() -> None:
@@ -75,6 +85,53 @@ def test_losses_are_undefined_if_content_and_style_are_the_same(
     for metric in (ContentLoss(), StyleLoss()):
         with pytest.raises(Unavailable):
             metric.resolve(random_judge, no_weights)(same, same, same, context())
+
+
+def copies(image: torch.Tensor) -> Iterator[torch.Tensor]:
+    """Yield the image as people have it a second time: in other formats, qualities and sizes."""
+    picture = Pillow.fromarray(to_pixels(image))
+    smaller = picture.resize((picture.width * 3 // 4, picture.height * 3 // 4), LANCZOS)
+    pictures = [picture.quantize(256).convert("RGB"), smaller.resize(picture.size, LANCZOS)]
+    for name, options in (("JPEG", {"quality": 75}), ("JPEG", {"quality": 95}), ("WEBP", {})):
+        buffer = io.BytesIO()
+        picture.save(buffer, name, **options)
+        pictures.append(Pillow.open(buffer).convert("RGB"))
+    yield from (to_tensor(np.asarray(one)) for one in pictures)
+    yield image + 1 / 255
+
+
+@pytest.mark.parametrize("name", ["content_loss", "content_distance", "style_loss"])
+def test_a_copy_of_the_content_as_style_gives_no_score_instead_of_a_large_one(
+    name: str, photograph: Any, context: Any, no_weights: WeightsStore
+) -> None:
+    """The loss of another photograph, divided by the difference of two copies, is 20 to 100,000."""
+    compact, _ = encoders.find("compact", no_weights)
+    metric = METRICS.build(name, {}).resolve(compact, no_weights)
+    content, other = photograph("coffee", 96), photograph("chelsea", 96)[..., :64, :]
+    assert content.shape == other.shape
+    judged = replace(context(), encoder=encoders.load(compact, encoders.compact.WEIGHTS))
+    assert metric(other, content, other, judged) < 1.01
+    for copy in copies(content):
+        with pytest.raises(Unavailable, match="content and style are nearly the same image"):
+            metric(other, content, copy, judged)
+
+
+@pytest.mark.parametrize("name", ["content_loss", "style_loss"])
+def test_a_grey_level_of_noise_is_a_small_part_of_every_available_score(
+    name: str, photograph: Any, context: Any, no_weights: WeightsStore
+) -> None:
+    """A flat content and a flat style differ least among pairs that are not copies."""
+    compact, _ = encoders.find("compact", no_weights)
+    metric = METRICS.build(name, {}).resolve(compact, no_weights)
+    judged = replace(context(), encoder=encoders.load(compact, encoders.compact.WEIGHTS))
+    white = torch.ones(1, 3, 64, 96)
+    signs = torch.randint(0, 2, white.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    for content, style in (
+        (white, white * 0),
+        (photograph("coffee", 96), photograph("rocket", 96)),
+    ):
+        noise = metric(content + signs / 255, content, style, judged)
+        assert abs(noise - metric(content, content, style, judged)) < 0.05
 
 
 def test_lpips_without_a_trunk_has_no_score(
@@ -139,6 +196,37 @@ def test_lpips_equals_the_package_with_the_same_trunk_on_images_in_minus_one_to_
         expected = float(reference(one, other, normalize=True))  # converts from [0, 1] itself
     assert metric(one, other, one, context()) == pytest.approx(expected, rel=1e-4)
     assert metric(one, one, one, context()) == 0
+
+
+def test_an_image_that_is_too_narrow_for_the_trunk_has_no_lpips(
+    squeeze_trunk: Path, random_judge: EncoderUse, context: Any
+) -> None:
+    """A panorama of 6:1 is 96 x 16 pixels at 96."""
+    weights = WeightsStore(Network(offline=True), {"squeezenet1_1": squeeze_trunk})
+    metric = Lpips().resolve(random_judge, weights)
+    for size in ((16, 96), (96, 16)):
+        narrow = torch.rand(1, 3, *size)
+        reason = f"17 x 17 pixels, and an image has {size[1]} x {size[0]}"
+        with pytest.raises(Unavailable, match=reason):
+            metric(narrow, narrow, narrow, context())
+    least = torch.rand(1, 3, 17, 96)
+    assert metric(least, least, least, context()) == 0
+
+
+@pytest.mark.parametrize("net", ["alex", "squeeze", "vgg"])
+def test_lpips_accepts_images_from_the_minimum_edge_on(net: Net) -> None:
+    import warnings
+
+    import lpips
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        network = lpips.LPIPS(net=net, pnet_rand=True, verbose=False).eval()
+    edge = MIN_EDGE.get(TRUNKS[net], images.MIN_EDGE)
+    with torch.inference_mode():
+        network(*torch.rand(2, 1, 3, edge, 48))
+        with pytest.raises(RuntimeError, match="too small"):
+            network(*torch.rand(2, 1, 3, edge - 1, 48))
 
 
 def test_the_vgg_trunk_which_methods_minimize_is_the_last_choice() -> None:

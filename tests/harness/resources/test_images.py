@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,16 @@ from PIL import Image as Pillow
 
 from harness.errors import ImageError
 from harness.resources.downloads import Network
-from harness.resources.images import ImageSource, ImageStore, read, resize, to_pixels, to_tensor
+from harness.resources.images import (
+    ImageSource,
+    ImageStore,
+    image_files,
+    read,
+    register_heif,
+    resize,
+    to_pixels,
+    to_tensor,
+)
 
 
 def saved(tmp_path: Path, picture: Pillow.Image, name: str = "x.png", **more: Any) -> Path:
@@ -123,6 +133,61 @@ def test_broken_files_are_named(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ImageError, match=rf"{name} cannot be read as an image"):
             read(tmp_path / name)
+
+
+@pytest.mark.parametrize("brand", [b"heic", b"mif1"])
+def test_the_error_of_a_heic_photograph_names_the_package_that_reads_it(
+    tmp_path: Path, brand: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)  # as if it were not installed
+    register_heif.cache_clear()
+    photograph = tmp_path / "IMG_0001.HEIC"
+    photograph.write_bytes(b"\0\0\0\x18ftyp" + brand + b"\0\0\0\0mif1heic" + bytes(64))
+    with pytest.raises(ImageError, match=r"IMG_0001\.HEIC .* is HEIC") as error:
+        read(photograph)
+    assert "`pip install pillow-heif`" in str(error.value)
+    assert "convert the image to PNG or JPEG" in str(error.value)
+
+
+def test_heic_is_read_and_found_in_folders_if_pillow_heif_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The package here registers an opener as pillow-heif does, for a format of its own."""
+    package = """
+from PIL import Image, ImageFile
+
+class Heif(ImageFile.ImageFile):
+    format = "HEIF"
+
+    def _open(self):
+        self._mode, self._size = "RGB", (16, 16)
+        self.tile = [ImageFile._Tile("raw", (0, 0, 16, 16), 12, "RGB")]
+
+def register_heif_opener():
+    Image.register_open("HEIF", Heif, lambda head: head[4:12] == b"ftypheic")
+    Image.register_extension("HEIF", ".heic")
+"""
+    (tmp_path / "pillow_heif.py").write_text(package)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "pillow_heif", raising=False)
+    for registry in ("OPEN", "EXTENSION"):
+        monkeypatch.setattr(Pillow, registry, dict(getattr(Pillow, registry)))
+    monkeypatch.setattr(Pillow, "ID", [*Pillow.ID])
+    register_heif.cache_clear()
+    photograph = tmp_path / "photos" / "IMG_0001.HEIC"
+    photograph.parent.mkdir()
+    photograph.write_bytes(b"\0\0\0\x18ftypheic" + bytes((10, 20, 30)) * 256)
+    try:
+        assert read(photograph).getpixel((5, 5)) == (10, 20, 30)
+        assert image_files(photograph.parent) == [photograph]
+    finally:
+        register_heif.cache_clear()
+
+
+def test_the_error_of_an_unknown_format_names_a_remedy(tmp_path: Path) -> None:
+    (tmp_path / "x.cr2").write_bytes(bytes(100))
+    with pytest.raises(ImageError, match=r"not supported\. Convert it to PNG or JPEG"):
+        read(tmp_path / "x.cr2")
 
 
 def test_any_corruption_gives_an_image_or_an_image_error(tmp_path: Path) -> None:
