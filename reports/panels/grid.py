@@ -14,7 +14,10 @@ from reports.templating import fill
 from reports.view_model import Column, Pair, Variant, View
 
 title = "Grid"
-order = 30
+order = 20
+
+HEAD_WIDTH = 18
+"""Characters of a variant's name that fit into one line of the header on a wide window."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,11 @@ class Table:
     variants: tuple[Variant, ...]
     lines: int  # lines of text below an image
     rows: list[Row]
+
+    @property
+    def head_lines(self) -> int:
+        """Lines of text of the longest name in the header, which covers the top of the rows."""
+        return max((-(-len(v.name) // HEAD_WIDTH) for v in self.variants), default=1)
 
 
 def render(view: View) -> Markup | None:

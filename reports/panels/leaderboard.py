@@ -15,7 +15,7 @@ from reports.templating import fill
 from reports.view_model import Column, Variant, View
 
 title = "Leaderboard"
-order = 20
+order = 26
 
 COSTS = (
     Column("stylize_seconds", "stylize", "s per image", "lower"),
@@ -74,15 +74,20 @@ def render(view: View) -> Markup | None:
     if not view.variants or not view.records:
         return None
     footnotes = Footnotes()
-    boards = [_board(one, size, footnotes) for one in view.groups for size in one.sizes]
-    lines = [line for board in boards for line in board.contenders]
+    found = boards(view, footnotes)
+    lines = [line for board in found for line in board.contenders]
     return fill(
         "leaderboard",
-        boards=boards,
+        boards=found,
         footnotes=footnotes.texts,
         judge=view.judge,
         has_circular=any(entry.circular for line in lines for entry in line.entries),
     )
+
+
+def boards(view: View, footnotes: Footnotes) -> list[Board]:
+    """Return a table for each size of each group of sources."""
+    return [_board(one, size, footnotes) for one in view.groups for size in one.sizes]
 
 
 def _board(view: View, size: int, footnotes: Footnotes) -> Board:
