@@ -71,10 +71,10 @@ class Board:
 
 def render(view: View) -> Markup | None:
     """Render means and standard deviations, and mark the best."""
-    if not view.variants or not view.records:
-        return None
     footnotes = Footnotes()
     found = boards(view, footnotes)
+    if not found:
+        return None
     lines = [line for board in found for line in board.contenders]
     return fill(
         "leaderboard",
@@ -86,7 +86,9 @@ def render(view: View) -> Markup | None:
 
 
 def boards(view: View, footnotes: Footnotes) -> list[Board]:
-    """Return a table for each size of each group of sources."""
+    """Return a table for each size of each group of sources; none without records."""
+    if not view.records:
+        return []
     return [_board(one, size, footnotes) for one in view.groups for size in one.sizes]
 
 

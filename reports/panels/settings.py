@@ -13,7 +13,7 @@ from reports.panels.summary import counts
 from reports.templating import fill
 from reports.view_model import View
 
-title = "Settings and machine"
+title = "Settings"
 order = 55
 
 EXPLANATIONS = {

@@ -26,7 +26,10 @@ MAX_DRIFT = 0.05
 SHOWN = 4
 """Number of warnings that are visible at once; a fold contains the others."""
 
-_FIRST_CLAUSE = re.compile(r"(?<=[.:]) ")
+NAMED = 3
+"""Number of best variants that the summary names."""
+
+_FIRST_CLAUSE = re.compile(r"(?<=[.:]) |(?<=,) (?=so |which |because )")
 FAILURES = ("failed", "diverged", "crashed", "timeout", "out of memory", "skipped")
 """Counts that link to their reasons."""
 
@@ -36,13 +39,16 @@ class Notice:
     """A warning, folded to its first clause."""
 
     head: str
+    mark: str  # the colon or comma that ends the head if there is a rest
     rest: str
 
     @classmethod
-    def of(cls, text: str) -> Notice:
-        """Split a text after its first sentence or colon."""
+    def of(cls, text: str, about: str = "") -> Notice:
+        """Split a text after its first clause; `about` names the runs that it is about."""
         head, *rest = _FIRST_CLAUSE.split(text, maxsplit=1)
-        return cls(head, "".join(rest))
+        plain = head.rstrip(":,") if rest else head
+        prefix = f"{about}: " if about else ""
+        return cls(prefix + plain, head[len(plain) :], "".join(rest))
 
 
 @dataclass(frozen=True)
@@ -62,12 +68,13 @@ class Best:
     ranked: int  # variants with results for the most pairs
     contenders: int
     places: list[tuple[Variant, list[Column]]]  # each with the columns in which it is the best
+    others: list[Column]  # in which further variants are the best
 
 
 def render(view: View) -> Markup:
     """Render the summary of one or several runs."""
     answers = [_answer(part) for part in view.parts if part.run.claims and part.records]
-    found = [*comparability.warnings(view.sources), *_warnings(view)]
+    warnings = [*map(Notice.of, comparability.warnings(view.sources)), *_warnings(view)]
     return fill(
         "summary",
         counts=counts(view),
@@ -75,8 +82,8 @@ def render(view: View) -> Markup:
         ran=_ran(view),
         answers=answers,
         best=None if answers else _best(view),
-        warnings=[Notice.of(text) for text in found],
-        shown=SHOWN if len(found) <= SHOWN else SHOWN - 1,
+        warnings=warnings,
+        shown=SHOWN if len(warnings) <= SHOWN else SHOWN - 1,
         recipes=comparability.recipe_differences(view.sources),
         aliases=comparability.aliases(view.sources),
     )
@@ -131,28 +138,31 @@ def _answer(view: View) -> Answer:
 
 
 def _best(view: View) -> Best | None:
-    """Return the variants with the best mean scores, or None if no mean is better than others."""
+    """Return the variants that are the only best in a score or in time, or None without any."""
     board = next(iter(leaderboard.boards(view, Footnotes())), None)
     if board is None:
         return None
-    places = [
-        (line.variant, columns)
-        for line in board.contenders
-        if (columns := [c for c, e in zip(board.columns, line.entries, strict=True) if e.best])
-    ]
+    named = {column.name for column in (*view.scores, leaderboard.COSTS[0])}
+    found: dict[str, tuple[Variant, list[Column]]] = {}
+    for index, column in enumerate(board.columns):
+        winners = [line.variant for line in board.contenders if line.entries[index].best]
+        if column.name in named and len(winners) == 1:
+            found.setdefault(winners[0].name, (winners[0], []))[1].append(column)
+    places = sorted(found.values(), key=lambda place: -len(place[1]))
+    others = [column for _, columns in places[NAMED:] for column in columns]
     partial = [any(entry.partial for entry in line.entries) for line in board.contenders]
     ranked = partial.count(False)
-    return Best(board.title, ranked, len(partial), places) if places else None
+    return Best(board.title, ranked, len(partial), places[:NAMED], others) if places else None
 
 
-def _warnings(view: View) -> Iterator[str]:
-    """Yield the warnings of all runs, prefixed by their titles unless all runs have them."""
+def _warnings(view: View) -> Iterator[Notice]:
+    """Yield the warnings of all runs, with the titles of their runs unless all runs have them."""
     found: dict[str, list[str]] = {}
     for part in view.parts:
         for warning in _warnings_of_run(part):
             found.setdefault(warning, []).append(part.title)
     for warning, labels in found.items():
-        yield warning if len(labels) == len(view.parts) else f"{', '.join(labels)}: {warning}"
+        yield Notice.of(warning, ", ".join(labels) if len(labels) < len(view.parts) else "")
 
 
 def _warnings_of_run(view: View) -> list[str]:
