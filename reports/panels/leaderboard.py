@@ -58,6 +58,11 @@ class Line:
     entries: tuple[Entry, ...]
     note: int | None  # the footnote on partial results
 
+    @property
+    def ranked(self) -> bool:
+        """Whether the variant has results, for as many pairs as any other variant."""
+        return any(e.n for e in self.entries) and not any(e.partial for e in self.entries)
+
 
 @dataclass(frozen=True)
 class Board:

@@ -150,9 +150,10 @@ def _best(view: View) -> Best | None:
             found.setdefault(winners[0].name, (winners[0], []))[1].append(column)
     places = sorted(found.values(), key=lambda place: -len(place[1]))
     others = [column for _, columns in places[NAMED:] for column in columns]
-    partial = [any(entry.partial for entry in line.entries) for line in board.contenders]
-    ranked = partial.count(False)
-    return Best(board.title, ranked, len(partial), places[:NAMED], others) if places else None
+    if not places:
+        return None
+    ranked = sum(line.ranked for line in board.contenders)
+    return Best(board.title, ranked, len(board.contenders), places[:NAMED], others)
 
 
 def _warnings(view: View) -> Iterator[Notice]:

@@ -1,7 +1,9 @@
-// Grid: measure the header, which covers the top of the rows, for the style sheet.
-for (const { style, tHead } of document.querySelectorAll(".nst-grid")) {
-  const measure = () => style.setProperty("--nst-head", `${tHead.offsetHeight}px`);
+// Grid: measure the header for the style sheet, and scroll focused cells out of sticky headers.
+for (const { tHead, parentElement: pane } of document.querySelectorAll(".nst-grid")) {
+  const measure = () => pane.style.setProperty("--nst-head", `${tHead.offsetHeight}px`);
   new ResizeObserver(measure).observe(tHead);
+  pane.addEventListener("focusin", ({ target }) =>
+    target.closest("td :focus-visible")?.scrollIntoView({ block: "nearest", inline: "nearest" }));
 }
 // Seed selection: show one seed or all.
 for (const select of document.querySelectorAll(".nst-seeds")) {

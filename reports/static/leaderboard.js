@@ -113,9 +113,8 @@ for (const board of document.querySelectorAll(".nst-leaderboard")) {
     button(head, "nst-sort", () => sort(head)).append(...words);
   }
   for (const row of rows) {
-    const made = button(row.cells[0], "nst-pin", () => pin(row));
-    made.append("baseline");
-    made.setAttribute("aria-pressed", false);
+    const facts = { textContent: "baseline", ariaPressed: "false" };
+    Object.assign(button(row.cells[0], "nst-pin", () => pin(row)), facts);
   }
   filter.oninput = applyFilter;
   tools.querySelector(".nst-save").onclick = save;

@@ -21,8 +21,7 @@ for (const board of document.querySelectorAll(".nst-tradeoff")) {
       card.querySelector("small").textContent = image?.alt;
       card.hidden = false;
     };
-    slot.addEventListener("pointerover", show);
-    slot.addEventListener("focusin", show);
+    for (const type of ["pointerover", "focusin"]) slot.addEventListener(type, show);
     show({ target: slot.querySelector(".nst-front, .nst-mark") });
     controls.hidden = false;
   }

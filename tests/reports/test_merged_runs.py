@@ -108,10 +108,7 @@ def test_equal_recipes_with_different_names_share_one_name(tmp_path: Path) -> No
     assert variants(html) == ["gatys[adam]"]
     # Both have the cell on the cup, of which the first is used: (0.2 + 0.6) / 2.
     assert board_row(html, "gatys[adam]")["ssim"][0] == "0.400 ± 0.283 · n 2"
-    assert (
-        "gatys[adam] is called base in two"
-        in html.all("section", id="panel-summary")[0].words
-    )
+    assert "gatys[adam] is called base in two" in html.all("section", id="panel-summary")[0].words
 
 
 def test_different_images_with_the_same_name_have_separate_rows(tmp_path: Path) -> None:
