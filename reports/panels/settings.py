@@ -77,7 +77,7 @@ def _facts(view: View) -> dict[str, str]:
         "Git commit": run.environment.get("commit", "")[:18],
         "Started": run.started.replace("T", " ").replace("+00:00", " UTC"),
         "Duration": duration(run.seconds) if run.finished else "",
-        "MLflow": f"nstbench ui ({redact(run.tracking)})" if run.tracking else "not used",
+        "MLflow": redact(run.tracking) if run.tracking else "not used",
     }
     return {name: fact for name, fact in found.items() if fact}
 
