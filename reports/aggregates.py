@@ -34,12 +34,13 @@ def mean_of(cells: pd.DataFrame, column: str, per: str = "cell") -> Stat | None:
     """Return the mean of a column with one value per `per`, or None if no cell has a value."""
     if column not in cells:
         return None
-    available = cells[cells[column].notna()]
-    values = available.drop_duplicates(per)[column].astype(float)
+    available = cells[column].notna()
+    repeated = cells[per][available].duplicated()
+    values = cells[column][available][~repeated].astype(float)
     if values.empty:
         return None
     deviation = float(values.std(ddof=1)) if len(values) > 1 else None
-    return Stat(float(values.mean()), deviation, len(values), frozenset(available["pair"]))
+    return Stat(float(values.mean()), deviation, len(values), frozenset(cells["pair"][available]))
 
 
 def best(values: Mapping[Key, float], better: Direction) -> set[Key]:

@@ -105,12 +105,14 @@ def _render(view: View) -> str:
         for name, panel in find_panels().items()
         if (body := _body(name, panel, view)) is not None
     ]
+    summary, *others = sections
     scripts = static("js")  # one element each, so that an error in one does not stop the others
     return fill(
         "page",
         title=view.title,
         descriptions=_descriptions(view),
-        sections=sections,
+        summary=summary,
+        sections=others,
         originals=view.album.originals,
         style=Markup("\n").join(static("css")),
         scripts=scripts,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -14,7 +15,7 @@ from reports.templating import fill
 from reports.view_model import Column, Pair, Variant, View
 
 title = "Grid"
-order = 30
+order = 20
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Table:
     """The rows of one size."""
 
     title: str
-    variants: tuple[Variant, ...]
+    variants: list[Variant]
     lines: int  # lines of text below an image
     rows: list[Row]
 
@@ -76,14 +77,12 @@ def render(view: View) -> Markup | None:
 
 
 def _table(view: View, size: int) -> Table:
-    return Table(view.heading(size), view.variants, len(_columns(view)[0]) + 2, _rows(view, size))
+    variants = sorted(view.variants, key=lambda variant: variant.anchor)  # anchors come last
+    rows = [_row(view, pair, variants) for pair in view.pairs(size)]
+    return Table(view.heading(size), variants, len(_columns(view)[0]) + 2, rows)
 
 
-def _rows(view: View, size: int) -> list[Row]:
-    return [_row(view, pair) for pair in view.pairs(size)]
-
-
-def _row(view: View, pair: Pair) -> Row:
+def _row(view: View, pair: Pair, variants: Sequence[Variant]) -> Row:
     records = view.by_place.get((pair.name, pair.size), [])
     columns, _ = _columns(view)
     winners = {column.name: _winners(records, column) for column in columns}
@@ -98,8 +97,8 @@ def _row(view: View, pair: Pair) -> Row:
     return Row(
         pair=pair,
         inputs=_inputs(view, pair),
-        boxes=[box(variant) for variant in view.variants],
-        skips=[_skips(view, pair, variant) for variant in view.variants],
+        boxes=[box(variant) for variant in variants],
+        skips=[_skips(view, pair, variant) for variant in variants],
     )
 
 

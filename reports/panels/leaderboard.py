@@ -16,7 +16,7 @@ from reports.templating import fill
 from reports.view_model import Column, Variant, View
 
 title = "Leaderboard"
-order = 20
+order = 26
 
 COSTS = (
     Column("stylize_seconds", "stylize", "s per image", "lower"),
@@ -59,6 +59,11 @@ class Line:
     entries: tuple[Entry, ...]
     note: int | None  # the footnote on partial results
 
+    @property
+    def ranked(self) -> bool:
+        """Whether the variant has results, for as many pairs as any other variant."""
+        return any(e.n for e in self.entries) and not any(e.partial for e in self.entries)
+
 
 @dataclass(frozen=True)
 class Board:
@@ -72,18 +77,25 @@ class Board:
 
 def render(view: View) -> Markup | None:
     """Render means and standard deviations, and mark the best."""
-    if not view.variants or not view.records:
-        return None
     footnotes = Footnotes()
-    boards = [_board(one, size, footnotes) for one in view.groups for size in one.sizes]
-    lines = [line for board in boards for line in board.contenders]
+    found = boards(view, footnotes)
+    if not found:
+        return None
+    lines = [line for board in found for line in board.contenders]
     return fill(
         "leaderboard",
-        boards=boards,
+        boards=found,
         footnotes=footnotes.texts,
         judge=view.judge,
         has_circular=any(entry.circular for line in lines for entry in line.entries),
     )
+
+
+def boards(view: View, footnotes: Footnotes) -> list[Board]:
+    """Return a table for each size of each group of sources; none without records."""
+    if not view.records:
+        return []
+    return [_board(one, size, footnotes) for one in view.groups for size in one.sizes]
 
 
 def _board(view: View, size: int, footnotes: Footnotes) -> Board:

@@ -66,7 +66,7 @@ def render(view: View) -> Markup:
 
 def _origin(view: View) -> Origin:
     suite = redact(view.store.suite_text())
-    # The summary shows the command of a single run.
+    # The section with the settings shows the command of a single run.
     command = redact(view.run.command) if view.parent else ""
     return Origin(view.qualify(""), command, _environment(view), suite)
 

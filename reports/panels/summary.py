@@ -1,114 +1,180 @@
-"""Summary of a run: cell counts, warnings, settings and machine."""
+"""Summary at the head of the page: what ran, the verdicts or the best variants, warnings."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from harness.records import Run
-from harness.store import redact
+from harness.analysis.claims import failed_controls
+from reports import comparability
+from reports.formatting.effects import Footnotes, Verdict
 from reports.formatting.numbers import duration
+from reports.panels import leaderboard
 from reports.templating import fill
-from reports.view_model import View
+from reports.view_model import Column, Variant, View
 
-title = "This run"
+title = "Summary"
 order = 10
 
 MAX_DRIFT = 0.05
 """Relative change of the calibration time during a run beyond which times are not reliable."""
 
-EXPLANATIONS = {
-    "Encoder": "frozen network whose features define content and style losses",
-    "Encoder weights": "origin of the weights and start of their SHA-256",
-    "Calibration": "time of a fixed workload, to compare times between machines",
-    "Profile": "named set of changes to the suite, such as smaller images",
-    "Sizes": "long edge of the images",
-    "Training photographs": "images on which feed-forward networks are trained",
-}
-"""Tooltips of facts."""
+SHOWN = 4
+"""Number of warnings that are visible at once; a fold contains the others."""
 
-VERSIONS = ("nstbench", "torch", "torchvision", "python", "cuda")
+NAMED = 3
+"""Number of best variants that the summary names."""
+
+_FIRST_CLAUSE = re.compile(r"(?<=[.:]) |(?<=,) (?=so |which |because )")
+FAILURES = ("failed", "diverged", "crashed", "timeout", "out of memory", "skipped")
+"""Counts that link to their reasons."""
 
 
-def render(view: View) -> Markup | None:
-    """Render the settings of a single run; `run_comparison` covers several runs."""
-    if len(view.parts) > 1:
-        return None
+@dataclass(frozen=True)
+class Notice:
+    """A warning, folded to its first clause."""
+
+    head: str
+    mark: str  # the colon or comma that ends the head if there is a rest
+    rest: str
+
+    @classmethod
+    def of(cls, text: str, about: str = "") -> Notice:
+        """Split a text after its first clause; `about` names the runs that it is about."""
+        head, *rest = _FIRST_CLAUSE.split(text, maxsplit=1)
+        plain = head.rstrip(":,") if rest else head
+        prefix = f"{about}: " if about else ""
+        return cls(prefix + plain, head[len(plain) :], "".join(rest))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The verdicts on the claims of one suite."""
+
+    title: str
+    verdicts: list[tuple[Verdict, list[str]]]  # with the claims that have it
+    unreliable: bool  # a control failed
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best variants of the first table of the leaderboard."""
+
+    title: str
+    ranked: int  # variants with results for the most pairs
+    contenders: int
+    places: list[tuple[Variant, list[Column]]]  # each with the columns in which it is the best
+    others: list[Column]  # in which further variants are the best
+
+
+def render(view: View) -> Markup:
+    """Render the summary of one or several runs."""
+    answers = [_answer(part) for part in view.parts if part.run.claims and part.records]
+    warnings = [*map(Notice.of, comparability.warnings(view.sources)), *_warnings(view)]
     return fill(
         "summary",
-        run=view.run,
         counts=counts(view),
-        facts=facts(view),
-        explanations=EXPLANATIONS,
-        warnings=warnings(view),
+        failures=FAILURES,
+        ran=_ran(view),
+        answers=answers,
+        best=None if answers else _best(view),
+        warnings=warnings,
+        shown=SHOWN if len(warnings) <= SHOWN else SHOWN - 1,
+        recipes=comparability.recipe_differences(view.sources),
+        aliases=comparability.aliases(view.sources),
     )
 
 
 def counts(view: View) -> dict[str, int]:
     """Return the number of cells by status; `done` is always present."""
     statuses = Counter(record.status.replace("_", " ") for record in view.records)
+    uses = Counter(record.cell.id for part in view.parts for record in part.records)
     found = {
         "done": statuses.pop("done", 0),
         **statuses,
         "skipped": len(view.run.skipped),
         "not yet run": view.pending,
         "reused from earlier runs": view.run.reused,
+        "in several runs": sum(count > 1 for count in uses.values()),
     }
     return {name: count for name, count in found.items() if count or name == "done"}
 
 
-def facts(view: View) -> dict[str, str]:
-    """Return the known settings of a run, by name."""
+def _ran(view: View) -> list[str]:
+    """Return what the cells are made of, and where and how long they ran."""
+    pairs = {pair.name for size in view.sizes for pair in view.pairs(size)}
+    anchors = sum(variant.anchor for variant in view.variants)
+    runs = [part.run for part in view.parts]
+    seconds = sum(run.seconds for run in runs) if all(run.finished for run in runs) else 0
+    found = [
+        _count(len(view.variants) - anchors, "variant"),
+        _count(anchors, "anchor"),
+        _count(len(pairs), "pair"),
+        _count(len(view.seeds), "seed") if len(view.seeds) > 1 else "",
+        ", ".join(f"{size} px" for size in view.sizes if size),
+        *dict.fromkeys(f"{run.device}, {run.precision}" for run in runs),
+        duration(seconds) if seconds else "",
+    ]
+    return [text for text in found if text]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' * (number > 1)}" if number else ""
+
+
+def _answer(view: View) -> Answer:
+    rows = [row for row in view.claims if row.primary and not row.control]
+    found: dict[str, tuple[Verdict, list[str]]] = {}
+    for row in rows:
+        verdict = Verdict.of(row)
+        _, ids = found.setdefault(verdict.word, (verdict, []))
+        if row.claim_id not in ids:
+            ids.append(row.claim_id)
+    return Answer(view.qualify(""), list(found.values()), bool(failed_controls(view.claims)))
+
+
+def _best(view: View) -> Best | None:
+    """Return the variants that are the only best in a score or in time, or None without any."""
+    board = next(iter(leaderboard.boards(view, Footnotes())), None)
+    if board is None:
+        return None
+    named = {column.name for column in (*view.scores, leaderboard.COSTS[0])}
+    found: dict[str, tuple[Variant, list[Column]]] = {}
+    for index, column in enumerate(board.columns):
+        winners = [line.variant for line in board.contenders if line.entries[index].best]
+        if column.name in named and len(winners) == 1:
+            found.setdefault(winners[0].name, (winners[0], []))[1].append(column)
+    places = sorted(found.values(), key=lambda place: -len(place[1]))
+    others = [column for _, columns in places[NAMED:] for column in columns]
+    if not places:
+        return None
+    ranked = sum(line.ranked for line in board.contenders)
+    return Best(board.title, ranked, len(board.contenders), places[:NAMED], others)
+
+
+def _warnings(view: View) -> Iterator[Notice]:
+    """Yield the warnings of all runs, with the titles of their runs unless all runs have them."""
+    found: dict[str, list[str]] = {}
+    for part in view.parts:
+        for warning in _warnings_of_run(part):
+            found.setdefault(warning, []).append(part.title)
+    for warning, labels in found.items():
+        yield Notice.of(warning, ", ".join(labels) if len(labels) < len(view.parts) else "")
+
+
+def _warnings_of_run(view: View) -> list[str]:
+    """Return what readers must know before they use the numbers of a run, most important first."""
     run = view.run
-    training = f"{run.training.count} from {run.training.origin}" if run.training else "none"
-    found = {
-        "Device": run.device,
-        "Processor": run.environment.get("processor", ""),
-        "Encoder": run.encoder.name,
-        "Encoder weights": f"{run.encoder.origin} · {run.encoder.sha256[:12]}",
-        "Precision": run.precision,
-        "Calibration": _calibration(run),
-        "Profile": run.profile,
-        "Sizes": ", ".join(f"{size} px" for size in view.sizes if size),
-        "Style sizes": _style_sizes(view),
-        "Seeds": ", ".join(map(str, view.seeds)),
-        "Training photographs": training,
-        "Versions": ", ".join(f"{k} {v}" for k in VERSIONS if (v := run.environment.get(k))),
-        "Git commit": run.environment.get("commit", "")[:18],
-        "Started": run.started.replace("T", " ").replace("+00:00", " UTC"),
-        "Duration": duration(run.seconds) if run.finished else "",
-        "MLflow": redact(run.tracking) if run.tracking else "not used",
-    }
-    return {name: fact for name, fact in found.items() if fact}
-
-
-def _style_sizes(view: View) -> str:
-    """Return the style sizes of the methods; empty if they are those of the contents."""
-    cells = [record.cell for record in view.records]
-    if not any(cell.style_size for cell in cells):
-        return ""
-    sizes = sorted({cell.style_size or cell.size for cell in cells if not cell.anchor})
-    return ", ".join(f"{size} px" for size in sizes)
-
-
-def _calibration(run: Run) -> str:
-    """Format the time of a fixed workload, which makes times comparable across machines."""
-    texts = "; ".join(
-        f"{c.before_ms:.3g} ms before and {c.after_ms:.3g} ms after the run at {c.size} px"
-        for c in run.calibrations
-    )
-    return f"forward and backward pass of VGG-19: {texts}" if texts else ""
-
-
-def warnings(view: View) -> list[str]:
-    """Return what readers must know before they use the numbers."""
-    run = view.run
-    found = [run.encoder.warning, *run.warnings]
+    found = []
     if not run.finished:
         found.append("The run has not finished. This page shows the results so far.")
     elif view.pending:
         found.append(f"{view.pending} of the planned cells have no record.")
+    found += [run.encoder.warning, *run.warnings]
     drift = max((c.drift for c in run.calibrations), default=0.0)
     if drift > MAX_DRIFT:
         found.append(

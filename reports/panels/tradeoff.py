@@ -18,7 +18,7 @@ from reports.templating import fill
 from reports.view_model import Column, Variant, View
 
 title = "Trade-off"
-order = 27
+order = 28
 
 STYLE = ("gram_distance", "style_loss")
 CONTENT = ("content_distance", "content_loss", "ssim")

@@ -38,7 +38,7 @@ for (const board of document.querySelectorAll(".nst-leaderboard")) {
     const shown = rows.filter((row) => !row.hidden).length;
     tools.querySelector("output").value = shown < rows.length ? `${shown} of ${rows.length}` : "";
   };
-  const toggle = ({ value, checked }) => {
+  tools.querySelector("details").onchange = ({ target: { value, checked } }) => {
     const cells = table.querySelectorAll(`[data-column="${CSS.escape(value)}"]`);
     for (const cell of cells) cell.hidden = !checked;
   };
@@ -113,11 +113,9 @@ for (const board of document.querySelectorAll(".nst-leaderboard")) {
     button(head, "nst-sort", () => sort(head)).append(...words);
   }
   for (const row of rows) {
-    const made = button(row.cells[0], "nst-pin", () => pin(row));
-    made.append("baseline");
-    made.setAttribute("aria-pressed", false);
+    const facts = { textContent: "baseline", ariaPressed: "false" };
+    Object.assign(button(row.cells[0], "nst-pin", () => pin(row)), facts);
   }
-  for (const box of tools.querySelectorAll("[type=checkbox]")) box.onchange = () => toggle(box);
   filter.oninput = applyFilter;
   tools.querySelector(".nst-save").onclick = save;
   tools.hidden = false;

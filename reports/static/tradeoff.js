@@ -4,16 +4,13 @@ for (const board of document.querySelectorAll(".nst-tradeoff")) {
   for (const slot of board.querySelectorAll(".nst-slot")) {
     const [controls, card] = [slot.querySelector(".nst-toolbar"), slot.querySelector(".nst-card")];
     const [one, other] = controls.querySelectorAll("select");
-    const draw = () => {
-      const plot = plots.find(({ dataset: { x, y } }) =>
-        [x + " " + y, y + " " + x].includes(one.value + " " + other.value));
-      slot.querySelector(".nst-scatter").replaceWith(plot.cloneNode(true));
-    };
     controls.onchange = ({ target }) => {
       // Both axes must differ: change the other select.
       const rest = target === one ? other : one;
       if (one.value === other.value) rest.selectedIndex = rest.selectedIndex ? 0 : 1;
-      draw();
+      const plot = plots.find(({ dataset: { x, y } }) =>
+        [x + " " + y, y + " " + x].includes(one.value + " " + other.value));
+      slot.querySelector(".nst-scatter").replaceWith(plot.cloneNode(true));
     };
     const show = ({ target }) => {
       const mark = target.closest(".nst-mark");
@@ -24,8 +21,7 @@ for (const board of document.querySelectorAll(".nst-tradeoff")) {
       card.querySelector("small").textContent = image?.alt;
       card.hidden = false;
     };
-    slot.addEventListener("pointerover", show);
-    slot.addEventListener("focusin", show);
+    for (const type of ["pointerover", "focusin"]) slot.addEventListener(type, show);
     show({ target: slot.querySelector(".nst-front, .nst-mark") });
     controls.hidden = false;
   }

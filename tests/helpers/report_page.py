@@ -85,8 +85,8 @@ def store_of(out: Path, records: list[Record], **changes: Any) -> Store:
 
 
 class Element:
-    def __init__(self, tag: str, attributes: dict[str, str]) -> None:
-        self.tag, self.attributes = tag, attributes
+    def __init__(self, tag: str, attributes: dict[str, str], parents: tuple[Element, ...]) -> None:
+        self.tag, self.attributes, self.parents = tag, attributes, parents
         self.text = ""
 
     @property
@@ -106,7 +106,7 @@ class Page(HTMLParser):
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        element = Element(tag, {name: value or "" for name, value in attrs})
+        element = Element(tag, {n: value or "" for n, value in attrs}, tuple(self._open))
         self.elements.append(element)
         if tag not in self.VOID and tag != "path":
             self._open.append(element)
@@ -132,11 +132,8 @@ class Page(HTMLParser):
         ]
 
     def inside(self, outer: Element, inner: Element) -> bool:
-        """Return whether `inner` starts before the next element with the tag of `outer`."""
-        peers = [e for e in self.elements if e.tag == outer.tag]
-        after = peers[peers.index(outer) + 1 :]
-        end = self.elements.index(after[0]) if after else len(self.elements)
-        return self.elements.index(outer) < self.elements.index(inner) < end
+        """Return whether `inner` is a descendant of `outer`."""
+        return outer in inner.parents
 
 
 def board_row(html: Page, variant: str) -> dict[str, tuple[str, bool, bool]]:

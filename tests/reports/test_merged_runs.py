@@ -72,9 +72,9 @@ def test_two_runs_share_unchanged_cells_and_show_changed_ones_separately(tmp_pat
     assert board_row(html, "gatys[adam] @ artists~1")["ssim"][0].startswith("0.400")
     assert board_row(html, "gatys[adam] @ artists")["ssim"][0].startswith("0.300")
     assert html.all("h1")[0].words == "artists~1 + artists"
-    (runs,) = html.all("section", id="panel-run-comparison")
-    assert "gatys[adam]: iterations 5 in artists~1, 9 in artists" in runs.words
-    assert "3 done 1 in several runs" in runs.words
+    (summary,) = html.all("section", id="panel-summary")
+    assert "gatys[adam]: iterations 5 in artists~1, 9 in artists" in summary.words
+    assert "3 done 1 in several runs" in summary.words
     # The change between the runs is an ablation: 0.3 - 0.4.
     (change,) = html.all("tr", data_change="gatys iterations=9")
     assert "−0.100" in change.words
@@ -108,10 +108,7 @@ def test_equal_recipes_with_different_names_share_one_name(tmp_path: Path) -> No
     assert variants(html) == ["gatys[adam]"]
     # Both have the cell on the cup, of which the first is used: (0.2 + 0.6) / 2.
     assert board_row(html, "gatys[adam]")["ssim"][0] == "0.400 ± 0.283 · n 2"
-    assert (
-        "gatys[adam] is called base in two"
-        in html.all("section", id="panel-run-comparison")[0].words
-    )
+    assert "gatys[adam] is called base in two" in html.all("section", id="panel-summary")[0].words
 
 
 def test_different_images_with_the_same_name_have_separate_rows(tmp_path: Path) -> None:

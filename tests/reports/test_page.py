@@ -228,11 +228,11 @@ def test_the_page_needs_no_torch() -> None:
 def test_panels_are_sections_of_the_page_in_order(html: Page) -> None:
     panels = page.find_panels()
     assert list(panels) == [
-        "run_comparison", "summary", "leaderboard", "claims", "ablation", "tradeoff", "grid",
-        "timeline", "curves", "failures", "provenance",
+        "summary", "grid", "claims", "ablation", "leaderboard", "tradeoff", "timeline", "curves",
+        "failures", "settings", "provenance",
     ]  # fmt: skip
     # This is a single run without claims and intermediate images.
-    without = ("run_comparison", "claims", "timeline")
+    without = ("claims", "timeline")
     titles = [e.words for e in html.all("h2")]
     assert titles == [panel.title for name, panel in panels.items() if name not in without]
 
