@@ -45,6 +45,8 @@ class Derived(Base):
 def test_every_method_metric_and_parameter_is_described_in_one_line(registry: Any) -> None:
     for name in registry:
         cls = registry.get(name)
+        if not cls.__module__.startswith(("methods.", "harness.")):
+            continue  # registered by another test of this process
         assert summary(cls.__doc__).endswith("."), name
         assert "Source:" in source(cls) or cls.anchor, name
         for parameter in parameters(cls):

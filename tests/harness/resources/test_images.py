@@ -12,10 +12,10 @@ from PIL import Image as Pillow
 
 from harness.errors import ImageError
 from harness.resources.downloads import Network
+from harness.resources.image_folders import image_files
 from harness.resources.images import (
     ImageSource,
     ImageStore,
-    image_files,
     read,
     register_heif,
     resize,

@@ -95,7 +95,7 @@ BAD = {
     "empty.jpg": "is empty",
     "._10.png": "is metadata of macOS",
     "icon.png": "has 8 x 8 pixels; the minimum is 16 x 16",
-    "page.jpg": "cannot be read as an image: cannot identify image file",
+    "page.jpg": "cannot be read as an image: its format is unknown or not supported",
     "paper.pdf": "has the format PDF, which cannot be used",
     "data.h5": "has the format HDF5, which cannot be used",
     "phone.HEIC": "has a format that Pillow cannot read; convert it to JPEG",
