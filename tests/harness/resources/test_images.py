@@ -181,6 +181,7 @@ def register_heif_opener():
         assert read(photograph).getpixel((5, 5)) == (10, 20, 30)
         assert image_files(photograph.parent) == [photograph]
     finally:
+        sys.modules.pop("pillow_heif", None)
         register_heif.cache_clear()
 
 
