@@ -183,9 +183,7 @@ class Method(ABC):
         return {}
 
     def resolve(self, given: Collection[str]) -> Self:
-        """Return the method with the parameters that its files determine.
-
-        The plan calls it, so that the identity and the record of a cell have these parameters.
+        """Return the method with the parameters that its files determine, for the cell's identity.
 
         Args:
             given: Names of the parameters that the suite sets, directly or by a preset or an axis.
