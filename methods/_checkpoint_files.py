@@ -75,8 +75,7 @@ def inspect(path: Path) -> NetworkFile:
     Raises:
         WeightsError: It is not a network of nstbench or pytorch/examples.
     """
-    named, recipe = describe_tensors(path)
-    shapes = {name.removeprefix("module."): shape for name, shape in named.items()}
+    shapes, recipe = describe_tensors(path)
     if "state" in recipe:
         raise WeightsError(
             f"{path.name} is the state of an unfinished training; use the model.safetensors that "
@@ -187,7 +186,7 @@ def tensors_of(path: Path) -> tuple[dict[str, Tensor], list[str]]:
 
     Before PyTorch 0.4 instance normalisation had `running_*` statistics, which it did not use.
     """
-    tensors = {name.removeprefix("module."): t for name, t in load_tensors(path).items()}
+    tensors = load_tensors(path)
     return from_examples(tensors) if inspect(path).examples else (tensors, [])
 
 

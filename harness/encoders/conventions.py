@@ -75,7 +75,7 @@ FIRST_BIASES = {
     "vgg19": (0.7216, -0.4957, -0.4425, 0.9594, 0.3275, 0.5830),
 }
 
-LEAST_SIMILARITY = 0.95
+MIN_SIMILARITY = 0.95
 """Cosine with Oxford's kernel above which a kernel is Oxford's, possibly fine-tuned or rounded.
 
 Oxford's VGG-19 with red and blue exchanged has 0.84, its VGG-16 0.89.
@@ -104,7 +104,7 @@ def recognise(name: str, sha256: str, first: dict[str, torch.Tensor], file: str)
     oxford = _vgg19() if name == "vgg19" else _vgg16()
     bgr = _cosine(kernel, oxford.flip(1)) > _cosine(kernel, oxford)
     oxford = oxford.flip(1) if bgr else oxford
-    if _cosine(kernel, oxford) < LEAST_SIMILARITY:
+    if _cosine(kernel, oxford) < MIN_SIMILARITY:
         return TORCHVISION
     # A factor on the kernel and all biases scales the features; only the kernel depends on the
     # unit of the pixels.

@@ -172,9 +172,8 @@ def load(
 
 
 def _torchvision_names(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return tensors by torchvision's names, also from DataParallel and from `features` alone."""
-    tensors = {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
-    if tensors and all(name[0].isdigit() for name in tensors):
+    """Return tensors by torchvision's names, also those of `features` alone."""
+    if tensors and all(name[:1].isdigit() for name in tensors):
         return {f"features.{name}": tensor for name, tensor in tensors.items()}
     return tensors
 

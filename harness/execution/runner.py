@@ -6,7 +6,6 @@ photographs. `batch_runner` runs several cells at once with its parts.
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import math
 import warnings
@@ -29,7 +28,7 @@ from harness.execution.machine.background_load import spread_warning
 from harness.execution.machine.cell_timer import CellTimer
 from harness.execution.machine.timing import Stopwatch, Trace
 from harness.execution.own_losses import OwnLosses
-from harness.execution.scoring import Scorer
+from harness.execution.scoring import Scorer, release_cached_memory
 from harness.plan import Resources
 from harness.protocols import Image, SupportsExport, SupportsObjective
 from harness.records import Cell, Failure, Record, Timing, TracePoint
@@ -205,9 +204,7 @@ class Runner:
     def release_memory(self) -> None:
         """Drop all fits and cached memory."""
         self._fits.clear()
-        gc.collect()
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        release_cached_memory()
 
 
 def stand_in_notes(encoder: LayeredEncoder) -> list[str]:

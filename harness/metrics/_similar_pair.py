@@ -14,26 +14,26 @@ from harness.protocols import Unavailable
 if TYPE_CHECKING:
     from torch import Tensor
 
-LEAST_FEATURES = 0.05
+MIN_FEATURES = 0.05
 """The smallest |A - B|^2 / (|A|^2 + |B|^2) of features.
 
 Measured at 64 to 512 pixels with VGG-19 and SqueezeNet: copies of another size, format or quality
 (JPEG 75, WebP, AVIF, GIF) have 0.042 at most; a photograph and a painting have 0.40 at least, black
 and white 0.14. One grey level of noise has 0.0005: it changes a score by 0.01 at most."""
 
-LEAST_GRAM = 0.005
+MIN_GRAM = 0.005
 """The same for the Gram matrices of each layer: copies have 0.0013 at most in the layer where they
 are closest, a photograph and a painting 0.078 at least; one grey level of noise has 0.00001."""
 
 
 def check_features(content: Tensor, style: Tensor) -> None:
     """Raise Unavailable if the features of content and style are nearly the same."""
-    _check(distance(content, style), LEAST_FEATURES, "features")
+    _check(distance(content, style), MIN_FEATURES, "features")
 
 
 def check_gram(content: Tensor, style: Tensor) -> None:
     """Raise Unavailable if the Gram matrices of content and style are nearly the same."""
-    _check(distance(content, style), LEAST_GRAM, "Gram matrices")
+    _check(distance(content, style), MIN_GRAM, "Gram matrices")
 
 
 def _check(difference: float, least: float, what: str) -> None:

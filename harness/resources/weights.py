@@ -111,6 +111,8 @@ def torch_cache() -> Path:
 def load_tensors(path: Path) -> dict[str, torch.Tensor]:
     """Read named tensors from .safetensors, or from a torch file that contains only tensors.
 
+    Names from DataParallel lose their prefix `module.`.
+
     Raises:
         WeightsError: The file has another format, is truncated, or contains other objects.
     """
@@ -124,9 +126,10 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
         )
     try:
         if path.suffix == ".safetensors":
-            return safetensors.torch.load_file(path)
-        _check_unpacked(path)
-        tensors = torch.load(path, map_location="cpu", weights_only=True)
+            tensors: Any = safetensors.torch.load_file(path)
+        else:
+            _check_unpacked(path)
+            tensors = torch.load(path, map_location="cpu", weights_only=True)
     except WeightsError:
         raise
     except pickle.UnpicklingError:
@@ -141,13 +144,15 @@ def load_tensors(path: Path) -> dict[str, torch.Tensor]:
         ) from None
     if isinstance(tensors, dict) and isinstance(tensors.get("state_dict"), dict):
         tensors = tensors["state_dict"]  # as in files of gordicaleksa's repositories
-    if not isinstance(tensors, dict) or not all(torch.is_tensor(t) for t in tensors.values()):
+    if not isinstance(tensors, dict) or not all(
+        isinstance(name, str) and torch.is_tensor(tensor) for name, tensor in tensors.items()
+    ):
         raise WeightsError(f"{path} does not contain a map of named tensors. Save a state_dict.")
     if sum(t.numel() * t.element_size() for t in tensors.values()) > path.stat().st_size:
         raise WeightsError(
             f"{path} has tensors larger than the file (strides of 0). Save contiguous tensors."
         )
-    return dict(tensors)
+    return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
 
 
 def describe_tensors(path: Path) -> tuple[dict[str, tuple[int, ...]], dict[str, Any]]:
@@ -158,7 +163,7 @@ def describe_tensors(path: Path) -> tuple[dict[str, tuple[int, ...]], dict[str, 
     Raises:
         WeightsError: As `load_tensors`.
     """
-    answer = recall([path], "shapes of tensors and recipe, version 1", _describe_tensors)[0]
+    answer = recall([path], "shapes of tensors and recipe, version 2", _describe_tensors)[0]
     shapes, recipe = json.loads(answer)
     return {name: tuple(shape) for name, shape in shapes.items()}, recipe
 

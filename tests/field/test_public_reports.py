@@ -197,6 +197,13 @@ def test_weights_of_another_network_are_rejected(
         layers_of(name, tmp_path / "weights.pth")
 
 
+@pytest.mark.parametrize("key", [0, ""])
+def test_tensors_without_usable_names_are_rejected(tmp_path: Path, key: object) -> None:
+    torch.save({key: torch.zeros(1)}, tmp_path / "weights.pth")
+    with pytest.raises(WeightsError, match="does not contain"):
+        layers_of("vgg19", tmp_path / "weights.pth")
+
+
 def test_files_of_other_frameworks_are_named(tmp_path: Path) -> None:
     """github.com/jcjohnson/neural-style/issues/149 uses vgg_normalised.caffemodel."""
     (tmp_path / "vgg_normalised.caffemodel").write_bytes(b"\n\x05VGG19")

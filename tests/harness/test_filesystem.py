@@ -24,19 +24,12 @@ from harness.store import Store
 from tests.helpers.command_line import command
 from tests.helpers.full_disk import fill, incomplete_files, limit_file_size
 from tests.helpers.report_page import cell, record, store_of
+from tests.helpers.small_suite import small_suite
 from tests.helpers.web_server import Web
 
-SUITE = """\
-version: 1
-name: small
-encoder: random
-sizes: [64]
-contents: {coffee: {builtin: coffee}}
-styles: {grass: {builtin: grass}}
-methods: {identity: }
-seeds: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
-metrics: [ssim]
-"""
+SUITE = small_suite(
+    "small", "{identity: }", "seeds: [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]", "metrics: [ssim]"
+)
 RECORDS = [record(cell("gatys[adam]")), record(cell("gatys[lbfgs]"))]
 
 

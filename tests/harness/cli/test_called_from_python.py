@@ -10,16 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.command_line import ROOT
+from tests.helpers.small_suite import small_suite
 
-SUITE = """\
-version: 1
-name: s
-encoder: random
-sizes: [64]
-contents: {coffee: {builtin: coffee}}
-styles: {grass: {builtin: grass}}
-methods: {identity: }
-"""
+SUITE = small_suite()
 CALL = """
 from harness.cli.main import main
 main(["run", "s.yaml", "--no-mlflow", "--offline", "--set", "methods={METHOD: {}}"])

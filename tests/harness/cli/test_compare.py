@@ -13,16 +13,9 @@ from harness.errors import UsageError
 from harness.records import EncoderUse, Run
 from tests.helpers.claim_results import loss, make_results
 from tests.helpers.command_line import command
+from tests.helpers.small_suite import small_suite
 
-ANCHORS = """\
-version: 1
-name: anchors
-encoder: random
-sizes: [64]
-contents: {coffee: {builtin: coffee}}
-styles: {grass: {builtin: grass}}
-methods: {identity: , style_copy: }
-"""
+ANCHORS = small_suite("anchors", "{identity: , style_copy: }")
 
 
 @pytest.fixture(scope="module")

@@ -14,16 +14,9 @@ from harness.cli.options import weights_paths
 from harness.filesystem import expanded
 from harness.resources.hash_cache import cache_folder
 from tests.helpers.command_line import ROOT, command
+from tests.helpers.small_suite import small_suite
 
-SUITE = """\
-version: 1
-name: s
-encoder: random
-sizes: [64]
-contents: {coffee: {builtin: coffee}}
-styles: {grass: {builtin: grass}}
-methods: {identity: }
-"""
+SUITE = small_suite()
 
 
 @pytest.fixture

@@ -9,15 +9,9 @@ from pathlib import Path
 
 import pytest
 
-SUITE = """\
-version: 1
-name: cats
-encoder: random
-sizes: [64]
-contents: {coffee: {builtin: coffee}}
-styles: {grass: {builtin: grass}}
-methods: {identity: , style_copy: }
-"""
+from tests.helpers.small_suite import small_suite
+
+SUITE = small_suite("cats", "{identity: , style_copy: }")
 
 
 def run(encoding: str, folder: Path, *arguments: str) -> tuple[int, str, str]:

@@ -14,6 +14,7 @@ from harness.errors import UnknownNameError
 from tests.helpers import fake_packages
 from tests.helpers.command_line import nstbench
 from tests.helpers.fake_packages import install
+from tests.helpers.small_suite import small_suite
 
 HEAD = '''\
 """Source: none; made up for tests."""
@@ -129,16 +130,7 @@ INSTALLED_APART = {"no_default", "renamed", "same", "gatys", "no_module", "bad_e
 USABLE = {"gatys", "common"}
 """Names that work nevertheless: of nstbench, and of the package that Python imports first."""
 
-SUITE = """\
-version: 1
-name: s
-encoder: random
-sizes: [64]
-contents: {coffee: {builtin: coffee}}
-styles: {grass: {builtin: grass}}
-metrics: [ssim]
-methods: {METHODS}
-"""
+SUITE = small_suite("s", "{METHODS}", "metrics: [ssim]")
 
 
 @pytest.fixture(scope="module")
