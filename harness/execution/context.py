@@ -94,6 +94,7 @@ class ContextFactory:
             batches=batches,
             note=(notes if notes is not None else []).append,
             checkpoints=checkpoints or Checkpoints(),
+            inputs=cell.inputs,
         )
 
     def checkpoints(self, method: Any, cell: Cell, fit: FitInProgress) -> Checkpoints:

@@ -17,7 +17,7 @@ from harness.plan.combinations import Combination, check_size, combinations
 from harness.plan.naming import variant_name
 from harness.plan.resources import Resources
 from harness.records import Cell, EncoderUse, ImageUse, Skip
-from harness.registry import METHODS
+from harness.registry import METHODS, locations
 from harness.resources.downloads import file_sha256
 from harness.resources.images import MIN_EDGE, resized
 from harness.suite import PLACES, SHARED_AXES, MethodSpec, Suite
@@ -93,7 +93,7 @@ class _CellMaker:
         if style_size and (why := _too_narrow(style, style_size)):
             return self._skip(name, combination, why)
         trains = built.method.trains
-        return Cell(
+        cell = Cell(
             suite=self.suite.name,
             variant=name,
             label=spec.label,
@@ -112,7 +112,13 @@ class _CellMaker:
             files=built.files,
             anchor=built.method.anchor,
             style_size=None if style_size == size else style_size,
+            locations=locations(type(built.method)),
         )
+        try:
+            own = _hashes(built.method.cell_files(cell.inputs))
+        except SourceError as error:
+            return self._skip(name, combination, str(error))
+        return replace(cell, files={**cell.files, **own}) if own else cell
 
     @staticmethod
     def _skip(variant: str, combination: Combination, why: str) -> Skip:
@@ -165,9 +171,11 @@ class _CellMaker:
     def _located(self, method: Any) -> Any:
         """Return a method with usable paths: those of a suite are relative to its folder."""
         parameters = {field.name for field in fields(method)}
+        named = {name: path for name, path in method.files.items() if name in parameters}
+        named |= {name: getattr(method, name) for name in locations(type(method))}
         paths: dict[str, str] = {}
-        for name, path in method.files.items():
-            if name in parameters:
+        for name, path in named.items():
+            if path:
                 with suppress(RuntimeError):  # `~name` of an unknown user: there is no such file
                     paths[name] = str(self.suite.folder / Path(path).expanduser())
         return replace(method, **paths)
@@ -181,13 +189,21 @@ class _CellMaker:
         if absent:
             return None
         try:
-            return {key: file_sha256(Path(path)) for key, path in files.items()}
-        except OSError as error:
-            self._report(spec, f"{error.filename} cannot be read: {error.strerror}.")
+            return _hashes(files)
+        except SourceError as error:
+            self._report(spec, str(error))
             return None
 
     def _report(self, spec: MethodSpec, what: str) -> None:
         self.problems.append(self.suite.source.problem(("methods", spec.label), what))
+
+
+def _hashes(files: Mapping[str, str]) -> dict[str, str]:
+    """Return parameter -> SHA-256 of its file."""
+    try:
+        return {key: file_sha256(Path(path)) for key, path in files.items()}
+    except OSError as error:
+        raise SourceError(f"{error.filename} cannot be read: {error.strerror}.") from None
 
 
 def _describe_last_layer(encoder: EncoderUse, layer: str) -> str:

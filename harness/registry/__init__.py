@@ -1,5 +1,13 @@
 """Methods and metrics by name, from nstbench and from other installed packages."""
 
-from harness.registry.registry import FOUND, METHODS, METRICS, Registry, settings
+from harness.registry.registry import (
+    FOUND,
+    LOCATION,
+    METHODS,
+    METRICS,
+    Registry,
+    locations,
+    settings,
+)
 
-__all__ = ["FOUND", "METHODS", "METRICS", "Registry", "settings"]
+__all__ = ["FOUND", "LOCATION", "METHODS", "METRICS", "Registry", "locations", "settings"]

@@ -49,7 +49,7 @@ def check_base(cls: type[Any], kind: str) -> Iterator[ValidationIssue]:
     if not isinstance(cls, type) or not issubclass(cls, base):
         name = getattr(cls, "__qualname__", repr(cls))
         yield ValidationIssue(
-            f"{name} does not inherit from {base.__module__}.{base.__qualname__}",
+            f"{name} does not inherit from harness.protocols.{base.__name__}",
             f"Write class {name}({base.__name__}).",
         )
 
@@ -107,7 +107,7 @@ def check_members(cls: type[Any], kind: str) -> Iterator[ValidationIssue]:
         if not hasattr(cls, name) or name in cls.__abstractmethods__:
             yield ValidationIssue(
                 f"it does not define {name}",
-                f"harness/protocols.py lists the members that a {kind} must define.",
+                f"harness/protocols/ lists the members that a {kind} must define.",
             )
 
 

@@ -27,6 +27,16 @@ FOUND = {"found": True}
 """Metadata of fields that `Metric.resolve` sets; a suite cannot set them."""
 
 
+LOCATION = {"location": True}
+"""Metadata of fields with a path, relative to the suite's file, that is no part of a cell's id. An
+empty path stays empty."""
+
+
+def locations(cls: type[Any]) -> tuple[str, ...]:
+    """Return the parameters of a method that are marked with LOCATION."""
+    return tuple(field.name for field in fields(cls) if field.metadata.get("location"))
+
+
 def settings(cls: type[Any]) -> list[str]:
     """Return the parameters of a method or metric that a suite can set."""
     return [field.name for field in fields(cls) if not field.metadata.get("found")]

@@ -1,0 +1,46 @@
+"""The interfaces between methods, metrics and the harness.
+
+Authors of methods inherit from `Method`, authors of metrics from `Metric`. The `Supports...`
+protocols describe optional abilities of a method: a class has one by defining its functions.
+
+This package imports torch for type checkers only, so that commands without torch start quickly.
+"""
+
+from harness.protocols.context import (
+    Batches,
+    Checkpoints,
+    Context,
+    Encoder,
+    Image,
+    Objective,
+    Scale,
+    Step,
+    Stylizer,
+)
+from harness.protocols.method import (
+    Method,
+    SupportsBatches,
+    SupportsExport,
+    SupportsObjective,
+    Timed,
+)
+from harness.protocols.metric import Metric, Unavailable
+
+__all__ = [
+    "Batches",
+    "Checkpoints",
+    "Context",
+    "Encoder",
+    "Image",
+    "Method",
+    "Metric",
+    "Objective",
+    "Scale",
+    "Step",
+    "Stylizer",
+    "SupportsBatches",
+    "SupportsExport",
+    "SupportsObjective",
+    "Timed",
+    "Unavailable",
+]
