@@ -39,6 +39,10 @@ MAX_RATIO = 1.05
 MAX_ADDED_NOISE = 3.0
 """Maximum noise above that of content and style together, in grey levels."""
 
+MAX_ADDED_NOISE_AT_64 = 6.0
+"""The same for images of 64 pixels without total variation. Rounding decides much there: from
+contents that differed by 1e-5, the images had 2.0, 2.9, 3.9 and 4.1. Bad scaling gave 31."""
+
 
 @dataclass(frozen=True)
 class Saved:
@@ -92,20 +96,21 @@ class Studio:
         return NoiseSigma()(image, image, image, self.context(Gatys()))
 
     @property
-    def max_noise(self) -> float:
-        """Return the maximum noise of a good image."""
-        return self.noise(self.content) + self.noise(self.style) + MAX_ADDED_NOISE
+    def own_noise(self) -> float:
+        """Return the noise of content and style together, in grey levels."""
+        return self.noise(self.content) + self.noise(self.style)
 
 
-def assert_no_worse(studio: Studio, recipe: Gatys) -> None:
+def assert_no_worse(studio: Studio, recipe: Gatys, added: float = MAX_ADDED_NOISE) -> None:
     """Compare a quarter of the budget with the full budget."""
     quarter, full = studio.stylize(recipe, recipe.iterations // 4)
     assert full.style_loss <= MAX_RATIO * quarter.style_loss
-    assert full.noise <= studio.max_noise
+    assert full.noise <= studio.own_noise + added
 
 
 def test_four_times_the_passes_do_not_make_an_image_worse_without_total_variation() -> None:
-    assert_no_worse(Studio(*PAIRS[1], 64), Gatys(**ARTISTS, tv_weight=0.0, iterations=400))
+    recipe = Gatys(**ARTISTS, tv_weight=0.0, iterations=400)
+    assert_no_worse(Studio(*PAIRS[1], 64), recipe, MAX_ADDED_NOISE_AT_64)
 
 
 RECIPES: dict[str, dict[str, Any]] = {

@@ -26,6 +26,9 @@ from harness.store import Store
 from harness.store.gc import suites
 from tests.helpers.command_line import ROOT
 
+USAGE = 2
+"""Exit code of Click for a mistake of the user: all output explains it."""
+
 
 def run(suite: Path, out: Path, options: Sequence[str]) -> subprocess.CompletedProcess[str]:
     """Run a suite in a separate process, without a network and without MLflow."""
@@ -43,8 +46,10 @@ def outcome(done: subprocess.CompletedProcess[str], out: Path) -> list[str]:
     records = [r for name in suites(out) for r in Store(out, name).all_records()]
     counts = Counter(record.status for record in records)
     missing = Counter(s.why_missing for r in records for s in r.scores if s.value is None)
-    lines = [line.strip() for line in (done.stdout + done.stderr).splitlines()]
-    reasons = [line for line in lines if line.startswith(("skipped: ", "Error"))]
+    lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    reasons = [line for line in lines if line.startswith("skipped: ")]
+    if done.returncode == USAGE:
+        reasons += lines
     reasons += [f"{r.cell.name}: {r.failure.message}" for r in records if r.failure]
     reasons += [f"no score: {reason}" for reason in missing]
     if "Traceback (most recent call last)" in done.stderr:
