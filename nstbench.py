@@ -52,7 +52,7 @@ def main() -> None:
         sys.exit(2)
     from harness.cli.main import main as run
 
-    run()
+    run(prog_name="nstbench")  # also for `python -m nstbench`
 
 
 def __getattr__(name: str) -> Any:

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pydantic import BaseModel
+
 from harness.errors import nearest, quoted
-from harness.suite.schema import ImageModel, MethodModel, SuiteModel, TrainingModel
+from harness.suite.schema import ClaimModel, ImageModel, MethodModel, SuiteModel, TrainingModel
 from harness.suite.source import Key
+
+ENTRIES: Mapping[str | int, type[BaseModel]] = {
+    "contents": ImageModel,
+    "styles": ImageModel,
+    "methods": MethodModel,
+    "claims": ClaimModel,
+}
+"""Keys of a suite that map names to entries of one model."""
 
 
 def strip_location(loc: tuple[str | int, ...]) -> Key:
@@ -20,13 +30,11 @@ def strip_location(loc: tuple[str | int, ...]) -> Key:
 
 def keys_at(loc: Key) -> list[str]:
     """Return the allowed keys of the map at `loc` of a suite."""
-    if loc[:1] in {("contents",), ("styles",)} and len(loc) == 2:
-        return list(ImageModel.model_fields)
-    if loc[:1] == ("methods",) and len(loc) == 2:
-        return list(MethodModel.model_fields)
-    if loc[:1] == ("training",):
+    if not loc:
+        return list(SuiteModel.model_fields)
+    if loc == ("training",):
         return list(TrainingModel.model_fields)
-    return list(SuiteModel.model_fields) if not loc else []
+    return list(ENTRIES[loc[0]].model_fields) if len(loc) == 2 and loc[0] in ENTRIES else []
 
 
 def describe(item: Any, fields: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from harness import suite
 from harness.errors import SuiteError
@@ -64,6 +65,26 @@ metrics: [ssim, lpip]
         (":12:12 exclude[0].methd: 'methd' is neither", "Did you mean 'method'?"),
     ):
         assert any(p.startswith(start) and p.endswith(end) for p in found), (start, found)
+
+
+@pytest.mark.parametrize(
+    ("entry", "allowed"),
+    [
+        ("contents: {odd: {pth: a.png}}", "builtin, path, url"),
+        ("styles: {odd: {pth: a.png}}", "builtin, path, url"),
+        ("methods: {identity: {parms: {}}}", "use, encoder, style_size, preset, params"),
+        ("claims: {odd: {expects: lower}}", "statement, source, method, factor, levels"),
+        ("training: {image: photos}", "images, max_unusable_percent"),
+        ("pairs: [{contents: cat}]", "content, style"),
+        ("sise: [64]", "version, name, description, encoder"),
+    ],
+)
+def test_an_unknown_key_is_reported_with_the_allowed_keys(
+    write_suite: Write, entry: str, allowed: str
+) -> None:
+    text = yaml.safe_dump(yaml.safe_load(GOOD) | yaml.safe_load(entry))
+    found = problems(write_suite(text))
+    assert any(allowed in problem for problem in found), found
 
 
 def test_carets_mark_the_invalid_value(write_suite: Write) -> None:
