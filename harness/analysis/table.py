@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from harness.analysis import comparable_costs
 from harness.records import Cell, Record, Skip, Timing
 
 
@@ -99,6 +100,7 @@ def _row(record: Record) -> dict[str, Any]:
         "objective": record.objective,
         "objective_raw": record.objective_raw,
         "objective_of": record.objective_of or None,
+        comparable_costs.COLUMN: record.timed or None,
         **_timing(record.timing),
         "width": record.width,
         "height": record.height,

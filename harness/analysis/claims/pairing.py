@@ -44,6 +44,11 @@ class Pairs:
     cells: pd.DataFrame  # `key` is shared by partners, `side0`, ... are their levels
     tuned: tuple[str, str] = ("", "")  # value of the tuned parameter used for each level
 
+    @property
+    def levels(self) -> list[pd.DataFrame]:
+        """The cells at each level, or at each combination of levels of an interaction."""
+        return [cells for _, cells in self.cells.groupby(_sides(self.cells))]
+
 
 @dataclass(frozen=True)
 class Differences:
