@@ -80,6 +80,7 @@ def _circumstances(cell: Cell) -> dict[str, Any]:
     return {
         "encoder": cell.encoder.name,
         "encoder_sha256": cell.encoder.sha256,
+        "uses_encoder": cell.uses_encoder,
         **({"style_size": cell.style_size} if cell.style_size else {}),
         "precision": cell.precision,
         "device": cell.device,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 SHORT_PHASES = {"fit": "fitting", "stylize": "stylizing", "measure": "measuring"}
 COLORS = {"done": "green", "diverged": "yellow", "skipped": "yellow"}
 MAX_LINES = 12
-"""Number of workers with a visible line."""
+"""Workers with a visible line, and reasons for skips that a plan prints."""
 ACTIONS: tuple[Action, ...] = ("run", "reuse", "score")
 
 Kind = tuple[str, str]
@@ -177,8 +178,11 @@ def plan_lines(plan: Plan) -> Iterable[str]:
     for reason in dict.fromkeys(why):
         yield f"  run again: {why.count(reason)}, {reason}"
     reasons = [skip.reason for skip in plan.skipped]
-    for reason in dict.fromkeys(reasons):
-        yield f"  [yellow]skipped: {reasons.count(reason)}: {escape(reason)}[/]"
+    counted = Counter(reasons)
+    for reason, count in itertools.islice(counted.items(), MAX_LINES):
+        yield f"  [yellow]skipped: {count}: {escape(reason)}[/]"
+    if (more := len(counted) - MAX_LINES) > 0:
+        yield f"  [yellow]skipped for other reasons: {more}; the page has them[/]"
 
 
 def entry_lines(plan: Plan, why: Mapping[str, str] | None) -> Iterator[str]:

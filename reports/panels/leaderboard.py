@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from harness.analysis.comparable_costs import EXPLANATIONS, TIMES, of_cells, ranked
+from harness.analysis.comparable_costs import EXPLANATIONS, NOT_MEASURED, TIMES, of_cells, ranked
 from reports import aggregates, comparability
 from reports.formatting.effects import Footnotes
 from reports.formatting.numbers import NONE, number, spread
@@ -46,6 +46,11 @@ class Entry:
     approximate: bool = False  # a time that was disturbed, or is a share of a batch
     qualifier: str = ""  # of `comparable_costs`
     notes: tuple[int, ...] = ()
+
+    @property
+    def missing(self) -> str:
+        """The text in place of a number."""
+        return self.qualifier if self.qualifier == NOT_MEASURED else NONE
 
 
 @dataclass(frozen=True)

@@ -101,9 +101,10 @@ def _omitted(view: View, size: int) -> str:
     """Name the variants whose seconds are not comparable with those of the others."""
     qualifiers = _qualifiers(view, size)
     reasons: dict[str, list[str]] = {}
-    for name in qualifiers.keys() - ranked(qualifiers):
-        reasons.setdefault(qualifiers[name], []).append(name)
-    return "; ".join(f"{', '.join(sorted(names))} ({why})" for why, names in reasons.items())
+    for name, why in qualifiers.items():
+        if name not in ranked(qualifiers):
+            reasons.setdefault(why, []).append(name)
+    return "; ".join(f"{', '.join(names)} ({why})" for why, names in reasons.items())
 
 
 def _differ(view: View, stats: Mapping[str, aggregates.Stat]) -> bool:
