@@ -114,7 +114,7 @@ class Record:
 
     @property
     def timed(self) -> str:
-        """What its times contain, a value of `Method.timed`; empty if it has neither."""
+        """What its times contain, a value of `Method.timed`; empty if it ended without times."""
         if self.timing is None:
             return "nothing" if self.ok else ""
         return "stylization and start-up" if self.timing.includes_start_up else "stylization"
