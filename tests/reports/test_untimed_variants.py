@@ -109,3 +109,17 @@ def test_sorting_by_time_puts_comparable_times_first(chromium: Browser, written:
         assert [row.get_attribute("data-variant") for row in rows] == [
             "quick", "slow", "theirs", "command",
         ]  # fmt: skip
+
+
+def test_an_ablation_says_why_it_has_no_effect_on_a_time(tmp_path: Path) -> None:
+    times = {"command[run]": TIMES["command"], "command[serve]": TIMING, "command[read]": None}
+    all_ = [
+        record(cell(variant, content), 0.5, timing=timing)
+        for variant, timing in times.items()
+        for content in (CUP, CAT)
+    ]
+    html = Page(page.render(store_of(tmp_path, all_)))
+    section = html.all("section", id="panel-ablation")[0]
+    cells = [e.words for e in html.all("td", class_="nst-muted") if html.inside(section, e)]
+    assert "includes start-up at one level only" in cells
+    assert "not measured" in cells
