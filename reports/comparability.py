@@ -34,8 +34,8 @@ def judges(name: str, records: Iterable[Record]) -> frozenset[str]:
 
 
 def machines(records: Iterable[Record]) -> frozenset[str]:
-    """Return the machines on which records were computed."""
-    return frozenset(map(_machine, records))
+    """Return the machines on which records were computed; images made before have none."""
+    return frozenset(_machine(record) for record in records if record.timed != "nothing")
 
 
 def warnings(parts: Sequence[Part]) -> Iterator[str]:

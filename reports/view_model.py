@@ -41,7 +41,7 @@ class Variant:
     @classmethod
     def of(cls, cell: Cell) -> Variant:
         """Return the variant that a cell belongs to."""
-        optimised = "" if cell.anchor else cell.encoder.name
+        optimised = cell.encoder.name if cell.uses_encoder and not cell.anchor else ""
         return cls(cell.variant, cell.label, cell.anchor, optimised)
 
     def circular(self, column: Column) -> bool:

@@ -30,7 +30,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 """From the ground up: a package imports from lower floors only."""
 
 CONTRACTS = {"harness.protocols", "harness.records", "harness.registry", "harness.errors",
-             "harness.resources.weights", "methods"}  # fmt: skip
+             "harness.resources.images", "harness.resources.weights", "methods"}  # fmt: skip
 """What a method may import: the same as a method of another package."""
 
 MODULES = {

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from harness.analysis import comparable_costs
 from harness.records import Cell, Record, Skip, Timing
 
 
@@ -79,6 +80,7 @@ def _circumstances(cell: Cell) -> dict[str, Any]:
     return {
         "encoder": cell.encoder.name,
         "encoder_sha256": cell.encoder.sha256,
+        "uses_encoder": cell.uses_encoder,
         **({"style_size": cell.style_size} if cell.style_size else {}),
         "precision": cell.precision,
         "device": cell.device,
@@ -99,6 +101,7 @@ def _row(record: Record) -> dict[str, Any]:
         "objective": record.objective,
         "objective_raw": record.objective_raw,
         "objective_of": record.objective_of or None,
+        comparable_costs.COLUMN: record.timed or None,
         **_timing(record.timing),
         "width": record.width,
         "height": record.height,

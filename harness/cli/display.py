@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,10 +13,11 @@ from rich.live import Live
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
+from harness.analysis import comparable_costs
 from harness.cli.run_loop import RunObserver
 from harness.execution.prepare import ReadyRun
 from harness.plan import Action, Plan
-from harness.records import Cell, Record, Score, Timing
+from harness.records import Cell, Record, Score
 
 if TYPE_CHECKING:
     from harness.execution.executors.ray.cluster import Cluster
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 SHORT_PHASES = {"fit": "fitting", "stylize": "stylizing", "measure": "measuring"}
 COLORS = {"done": "green", "diverged": "yellow", "skipped": "yellow"}
 MAX_LINES = 12
-"""Number of workers with a visible line."""
+"""Workers with a visible line, and reasons for skips that a plan prints."""
 ACTIONS: tuple[Action, ...] = ("run", "reuse", "score")
 
 Kind = tuple[str, str]
@@ -176,8 +178,11 @@ def plan_lines(plan: Plan) -> Iterable[str]:
     for reason in dict.fromkeys(why):
         yield f"  run again: {why.count(reason)}, {reason}"
     reasons = [skip.reason for skip in plan.skipped]
-    for reason in dict.fromkeys(reasons):
-        yield f"  [yellow]skipped: {reasons.count(reason)}: {escape(reason)}[/]"
+    counted = Counter(reasons)
+    for reason, count in itertools.islice(counted.items(), MAX_LINES):
+        yield f"  [yellow]skipped: {count}: {escape(reason)}[/]"
+    if (more := len(counted) - MAX_LINES) > 0:
+        yield f"  [yellow]skipped for other reasons: {more}; the page has them[/]"
 
 
 def entry_lines(plan: Plan, why: Mapping[str, str] | None) -> Iterator[str]:
@@ -188,12 +193,14 @@ def entry_lines(plan: Plan, why: Mapping[str, str] | None) -> Iterator[str]:
 
 
 def _seconds(record: Record) -> str:
+    qualifier = comparable_costs.qualifier(record)
     if record.timing is None:
-        return ""
+        return qualifier
     shared = record.timing.fit_shared or record.timing.fit_seconds < 0.1
     fit = "" if shared else f"fit {record.timing.fit_seconds:.1f} s + "
     rough = "≈ " if record.timing.noisy or record.timing.shared_by > 1 else ""
-    return f"{fit}{rough}{record.timing.stylize_seconds:.2g} s"
+    more = f" ({qualifier})" if qualifier else ""
+    return f"{fit}{rough}{record.timing.stylize_seconds:.2g} s{more}"
 
 
 def _scores(scores: Sequence[Score]) -> str:
@@ -210,6 +217,23 @@ class _Mean:
         self.count += 1
 
 
+@dataclass(frozen=True)
+class _Costs:
+    """Seconds that a cell adds to a run."""
+
+    stylize: float = 0.0  # of all repeats
+    fit: float = 0.0
+    fit_shared: bool = False
+
+
+def _costs(record: Record) -> _Costs | None:
+    """Return the seconds of a record; none for images that were made before; None if unknown."""
+    timing = record.timing
+    if timing is None:
+        return _Costs() if record.ok else None
+    return _Costs(timing.stylize_seconds * timing.repeats, timing.fit_seconds, timing.fit_shared)
+
+
 class Estimate:
     """Estimates the time left from the times of finished cells.
 
@@ -223,12 +247,12 @@ class Estimate:
         self._fits_left = Counter(self._fits.values())
         self._stylize: dict[str, _Mean] = defaultdict(_Mean)
         self._fit: dict[str, _Mean] = defaultdict(_Mean)
-        self._before: dict[str, Timing] = {}  # by variant, from earlier runs
+        self._before: dict[str, _Costs] = {}  # by variant, from earlier runs
 
     def learn(self, record: Record) -> None:
-        """Use the timing of an earlier run until this run has finished a cell of the kind."""
-        if record.timing is not None:
-            self._before[record.cell.variant] = record.timing
+        """Use the times of an earlier run until this run has finished a cell of the kind."""
+        if (costs := _costs(record)) is not None:
+            self._before[record.cell.variant] = costs
 
     def finished(self, record: Record) -> None:
         """Add the times of a finished cell."""
@@ -237,17 +261,18 @@ class Estimate:
             self._left[planned] -= 1
         if fitted := self._fits.pop(cell.fit_id, None):
             self._fits_left[fitted] -= 1
-        if record.timing is None:
+        costs = _costs(record)
+        if costs is None:
             return
         for key in _kind(cell):
-            self._stylize[key].add(record.timing.stylize_seconds * record.timing.repeats)
-            if fitted and not record.timing.fit_shared:
-                self._fit[key].add(record.timing.fit_seconds)
+            self._stylize[key].add(costs.stylize)
+            if fitted and not costs.fit_shared:
+                self._fit[key].add(costs.fit)
 
     def seconds(self) -> float | None:
         """Return the seconds left, or None while the time of some kind is unknown."""
-        stylize = {v: t.stylize_seconds * t.repeats for v, t in self._before.items()}
-        fit = {variant: timing.fit_seconds for variant, timing in self._before.items()}
+        stylize = {variant: costs.stylize for variant, costs in self._before.items()}
+        fit = {variant: costs.fit for variant, costs in self._before.items()}
         parts = [
             *_parts(self._left, self._stylize, stylize),
             *_parts(self._fits_left, self._fit, fit),

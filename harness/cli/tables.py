@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from harness.analysis import comparable_costs
 from harness.records import Record
 
 if TYPE_CHECKING:
@@ -28,9 +29,9 @@ CLAIM_NUMBERS = ("n", "first", "second", "p adj")
 
 
 def print_results(console: Console, records: Sequence[Record]) -> None:
-    """Print the mean of every score and time by variant, and below it the scores that it lacks."""
+    """Print the mean of every score and time by variant, and below it what qualifies them."""
     console.print(_results(records))
-    for note in _missing_scores(records):
+    for note in (*_missing_scores(records), *_start_up(records)):
         console.print(Text(f"  {note}", "dim"))
 
 
@@ -44,15 +45,30 @@ def _results(records: Sequence[Record]) -> Table:
     for variant in dict.fromkeys(record.cell.variant for record in records):
         own = [r for r in records if r.cell.variant == variant]
         values = [[s.value for r in own for s in r.scores if s.name == n] for n in scores]
-        timings = [r.timing for r in own if r.timing]
         table.add_row(
             Text(variant, style="dim" if own[0].cell.anchor else ""),
             str(sum(r.ok for r in own)) + (f"/{len(own)}" if not all(r.ok for r in own) else ""),
             *(_mean([v for v in column if v is not None]) for column in values),
-            _mean([t.stylize_seconds for t in timings]),
-            _mean([t.fit_seconds for t in timings]),
+            _mean_cost(own, "stylize_seconds"),
+            _mean_cost(own, "fit_seconds"),
         )
     return table
+
+
+def _mean_cost(records: Sequence[Record], cost: str) -> str:
+    """Return the mean of a cost of one variant, with what qualifies it."""
+    found = [getattr(record.timing, cost) for record in records if record.timing]
+    qualifiers = {comparable_costs.qualifier(record, cost) for record in records if record.ok}
+    if not found and comparable_costs.NOT_MEASURED in qualifiers:
+        return comparable_costs.NOT_MEASURED
+    return _mean(found) + ("*" if comparable_costs.INCLUDES_START_UP in qualifiers else "")
+
+
+def _start_up(records: Sequence[Record]) -> Iterator[str]:
+    """Yield the meaning of the mark on times that include start-up, if there are such times."""
+    qualifier = comparable_costs.INCLUDES_START_UP
+    if any(comparable_costs.qualifier(record) == qualifier for record in records):
+        yield f"* {comparable_costs.EXPLANATIONS[qualifier]}"
 
 
 def _missing_scores(records: Sequence[Record]) -> Iterator[str]:

@@ -24,6 +24,7 @@ from harness.conformance.checks import (
 )
 from harness.conformance.declarations import check_documentation
 from harness.conformance.probe import Probe, restore_global_state
+from harness.errors import SourceError
 from harness.registry import METHODS, class_rules, plugins
 from harness.registry.diagnostics import Finding, ValidationIssue, describe_exception
 from harness.registry.redirect_stdout import stdout_to
@@ -66,6 +67,15 @@ def _check_params(
         what = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         remedy = "Correct these parameters."
         yield Finding(section, "the parameters are valid", "bad", what, remedy)
+        return
+    try:
+        probe.method.resolve(())
+    except SourceError as error:
+        yield Finding(section, "fit and stylize run", "good", f"skipped ({error})")
+        return
+    except Exception as error:
+        what = f"it raised {describe_exception(error)}"
+        yield Finding(section, "resolve runs", "bad", what, "Raise SourceError for wrong files.")
         return
     for title, check in PRECONDITIONS.items():
         findings = list(_run_check(section, title, partial(check, probe), cls))

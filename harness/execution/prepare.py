@@ -122,10 +122,10 @@ class ReadyRun:
         return fit
 
     def earlier_records(self) -> Iterator[Record]:
-        """Yield one stored, timed record of each variant that will run, if there is one."""
+        """Yield one record of each variant that will run, to estimate its time, if there is one."""
         variants = {entry.cell.variant for entry in self.plan.todo}
         for cell in self.plan.cells:
-            if cell.variant in variants and (record := self.store.read(cell.id)) and record.timing:
+            if cell.variant in variants and (record := self.store.read(cell.id)) and record.timed:
                 variants.discard(cell.variant)
                 yield record
 

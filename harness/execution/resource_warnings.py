@@ -42,6 +42,7 @@ def resource_warnings(
         )
     yield from _circular_scores(resources.metrics)
     yield from _unnamed_weights(cells)
+    yield from _shared_images(cells)
 
 
 def _circular_scores(metrics: Sequence[Any]) -> Iterator[str]:
@@ -62,6 +63,31 @@ def _unnamed_weights(cells: Sequence[Cell]) -> Iterator[str]:
                 f"{name}: its package contains {found[0].name}{more}, but the method names no "
                 "`files`: cells count as done after these weights have changed. To run them again, "
                 f"pass --fresh. `nstbench check {name}` says how to correct the method."
+            )
+
+
+def _shared_images(cells: Sequence[Cell]) -> Iterator[str]:
+    """Warn of variants that read equal images, made before, for different cells."""
+    groups: dict[tuple[str, int, str], list[Cell]] = {}
+    for cell in cells:
+        if cell.files and METHODS.build(cell.method, cell.params).timed == "nothing":
+            groups.setdefault((cell.variant, cell.size, str(cell.files)), []).append(cell)
+    found: dict[str, list[list[Cell]]] = {}
+    for (variant, *_), group in groups.items():
+        if len(group) > 1:
+            found.setdefault(variant, []).append(group)
+    for variant, shared in found.items():
+        first = shared[0]
+        if all(len({cell.pair for cell in group}) == 1 for group in shared):
+            seeds = " and ".join(str(seed) for seed in dict.fromkeys(c.seed for c in first))
+            yield (
+                f"{variant}: the images of seeds {seeds} are the same, so its scores do not vary "
+                "between seeds. If there is an image for each seed, add {seed} to its path."
+            )
+        else:
+            yield (
+                f"{variant}: {first[0].pair} and {first[1].pair} have the same image. If this is "
+                "not intended, add {content} and {style} to its path."
             )
 
 

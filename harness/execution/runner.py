@@ -119,7 +119,6 @@ class Runner:
         pixels: NDArray[np.uint8],
     ) -> Outcome:
         """Complete the record of a measured cell, and return it with what is stored beside it."""
-        assert record.timing is not None
         snapshots = trace.snapshots()
         own = self._own_losses(job, method, fit, image, pixels, snapshots)
         points = [*fit.trace, *(own.add_to(trace.points()) if own else trace.points())]
@@ -128,7 +127,7 @@ class Runner:
         record = replace(
             record,
             status="done",
-            timing=_with_fit(record.timing, fit, len(points), trace.pass_ms()),
+            timing=record.timing and _with_fit(record.timing, fit, len(points), trace.pass_ms()),
             width=pixels.shape[1],
             height=pixels.shape[0],
             image_sha256=hashlib.sha256(pixels.tobytes()).hexdigest(),

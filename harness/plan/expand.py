@@ -113,6 +113,7 @@ class _CellMaker:
             anchor=built.method.anchor,
             style_size=None if style_size == size else style_size,
             locations=locations(type(built.method)),
+            uses_encoder=bool(built.method.layers),
         )
         try:
             own = _hashes(built.method.cell_files(cell.inputs))

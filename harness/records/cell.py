@@ -91,6 +91,7 @@ class Cell:
     anchor: bool = False  # a reference point, not compared with the other methods
     style_size: int | None = None  # long edge of the style that the method learns, unless `size`
     locations: tuple[str, ...] = ()  # parameters with paths that do not change the result
+    uses_encoder: bool = True  # False if the method reads no layer of the encoder
 
     @cached_property
     def components(self) -> dict[str, Any]:

@@ -113,6 +113,13 @@ class Record:
         return self.status == "done"
 
     @property
+    def timed(self) -> str:
+        """What its times contain, a value of `Method.timed`; empty if it ended without times."""
+        if self.timing is None:
+            return "nothing" if self.ok else ""
+        return "stylization and start-up" if self.timing.includes_start_up else "stylization"
+
+    @property
     def objective_of(self) -> str:
         """The image that `objective` refers to: raw pixels in schema 1, and without that hook."""
         if self.objective is None:

@@ -66,6 +66,7 @@ def cell_tags(record: Record) -> dict[str, str]:
         **({"nst.failure": record.failure.message[:500]} if record.failure else {}),
         **({"nst.stand_in": ", ".join(stand_ins)} if stand_ins else {}),
         **({"nst.noisy": noisy[:500]} if noisy else {}),
+        **({"nst.timed": record.timed} if record.timed not in ("", "stylization") else {}),
         **({"nst.missing_scores": "; ".join(missing)[:500]} if missing else {}),
         **({"nst.notes": "; ".join(record.notes)[:500]} if record.notes else {}),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from harness.analysis import comparable_costs
 from harness.analysis.claims import ClaimRow, compared, evaluate_claims
 from harness.analysis.claims.comparisons import varied
 from harness.analysis.claims.pairing import CONDITIONS, PARAM, STYLE_SIZE, chosen
@@ -45,7 +46,7 @@ class Line:
 
     change: Claim
     n: str
-    entries: list[Entry | None]
+    entries: list[Entry | str]  # a text says why there is no effect
     notes: list[int]
 
 
@@ -160,12 +161,17 @@ def _changes(view: View, columns: Sequence[Column]) -> list[Claim]:
     return [replace(claim, id=f"{claim.method} {claim.id}") for claim in claims]
 
 
-def _tables(rows: Iterable[ClaimRow]) -> dict[str, RowsByChange]:
+def _tables(rows: Sequence[ClaimRow]) -> dict[str, RowsByChange]:
+    """Return the rows of changes with an effect on any metric, with costs that have none."""
     tables: dict[str, RowsByChange] = {}
     for row in rows:
         if row.estimate is not None:
             table = tables.setdefault(effects.conditions(row.conditions), {})
             table.setdefault(row.claim_id, {})[row.metric] = row
+    for row in rows:
+        if row.estimate is None and row.metric in comparable_costs.COSTS:
+            table = tables.get(effects.conditions(row.conditions), {})
+            table.get(row.claim_id, {})[row.metric] = row
     return tables
 
 
@@ -226,12 +232,15 @@ def _mean(cells: pd.DataFrame, row: ClaimRow | None) -> str:
 def _line(
     columns: list[Column], claim: Claim, rows: Mapping[str, ClaimRow], footnotes: Footnotes
 ) -> Line:
-    (usual_n, _), *_ = Counter(map(effects.size, rows.values())).most_common()
-    notes = dict.fromkeys(note for row in rows.values() for note in row.notes)
+    with_effect = [row for row in rows.values() if row.estimate is not None]
+    (usual_n, _), *_ = Counter(map(effects.size, with_effect)).most_common()
+    notes = dict.fromkeys(note for row in with_effect for note in row.notes)
 
-    def entry(row: ClaimRow) -> Entry:
+    def entry(row: ClaimRow | None) -> Entry | str:
+        if row is None or row.estimate is None:
+            return "; ".join(row.notes) if row else NONE
         n = effects.size(row)
         return Entry(row, Verdict.of(row), n if n != usual_n else "")
 
-    entries = [entry(rows[c.name]) if c.name in rows else None for c in columns]
+    entries = [entry(rows.get(column.name)) for column in columns]
     return Line(claim, usual_n, entries, [*map(footnotes.mark, notes)])

@@ -9,6 +9,7 @@ from itertools import chain
 
 from markupsafe import Markup
 
+from harness.analysis import comparable_costs
 from harness.records import Record, TracePoint
 from harness.store.traces import without_trials
 from reports.charts.curves import Chart, Curve, XAxis, draw
@@ -109,12 +110,13 @@ def _curve(
     timing = record.timing
     # Stylization of a batch is timed for all of its cells together, a fit on its own.
     share = timing.shared_by if timing and points[0].phase == "stylize" else 1
+    qualifier = comparable_costs.qualifier(record)
     return Curve(
         name=variants[index].short,
         index=index,
         xs=_xs(points, share),
         losses=[point.losses["total"] for point in points],
-        note=f"seed {record.cell.seed}",
+        note=", ".join(filter(None, (f"seed {record.cell.seed}", qualifier))),
         approximate=share > 1 or bool(timing and timing.noisy),
         saved_xs=_xs(saved, share),
         saved=[point.saved["total"] for point in saved],

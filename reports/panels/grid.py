@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from harness.analysis import comparable_costs
 from harness.records import ImageUse, Record
 from reports import aggregates
 from reports.formatting.numbers import number
@@ -46,6 +47,11 @@ class CellView:
     picture: Picture | None
     chips: list[Chip]
 
+    @property
+    def qualifier(self) -> str:
+        """What qualifies its time, see `comparable_costs`."""
+        return comparable_costs.qualifier(self.record)
+
 
 @dataclass(frozen=True)
 class Row:
@@ -73,7 +79,14 @@ def render(view: View) -> Markup | None:
     if not any(one.rows for one in tables):
         return None
     _, omitted = _columns(view)
-    return fill("grid", view=view, tables=tables, omitted=omitted)
+    qualifiers = set(map(comparable_costs.qualifier, view.records))
+    return fill(
+        "grid",
+        view=view,
+        tables=tables,
+        omitted=omitted,
+        with_start_up=comparable_costs.INCLUDES_START_UP in qualifiers,
+    )
 
 
 def _table(view: View, size: int) -> Table:

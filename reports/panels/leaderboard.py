@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
+from harness.analysis.comparable_costs import EXPLANATIONS, NOT_MEASURED, TIMES, of_cells, ranked
 from reports import aggregates, comparability
 from reports.formatting.effects import Footnotes
 from reports.formatting.numbers import NONE, number, spread
@@ -25,8 +26,6 @@ COSTS = (
     Column("pass_ms", "pass or step", "ms, median", "neither"),
     Column("peak_mb", "peak memory", "MB", "lower"),
 )
-
-TIMES = {"stylize_seconds", "fit_seconds", "pass_ms"}
 
 FEWER_PAIRS = "Means over fewer pairs than those of other variants are not ranked."
 OTHER_PAIRS = "Means over fewer pairs than those of other variants, or other pairs, are not ranked."
@@ -45,7 +44,13 @@ class Entry:
     partial: bool = False  # covers fewer pairs than other variants
     circular: bool = False
     approximate: bool = False  # a time that was disturbed, or is a share of a batch
+    qualifier: str = ""  # of `comparable_costs`
     notes: tuple[int, ...] = ()
+
+    @property
+    def missing(self) -> str:
+        """The text in place of a number."""
+        return self.qualifier if self.qualifier == NOT_MEASURED else NONE
 
 
 @dataclass(frozen=True)
@@ -132,23 +137,34 @@ def _entries(
     stats = {name: aggregates.mean_of(done, column.name, per) for name, done in cells.items()}
     variants = {v.name: v for v in view.variants}
     contenders = {name for name, variant in variants.items() if not variant.anchor}
-    competing = {name: stat for name, stat in stats.items() if stat and name in contenders}
-    ranked = aggregates.comparable(competing)
-    winners = aggregates.best({name: competing[name].mean for name in ranked}, column.better)
+    qualifiers = {name: of_cells(done, column.name) for name, done in cells.items()}
+    eligible = ranked({name: qualifiers[name] for name in contenders})
+    competing = {name: stat for name, stat in stats.items() if stat and name in eligible}
+    complete = aggregates.comparable(competing)
+    winners = aggregates.best({name: competing[name].mean for name in complete}, column.better)
     timing_notes = {name: _timing_notes(view, name, size, column) for name in cells}
-    bases = {n: (stat.pairs, _origins(view, n, column)) for n, stat in stats.items() if stat}
+    bases = {
+        name: (stat.pairs, qualifiers[name], _origins(view, name, column))
+        for name, stat in stats.items()
+        if stat
+    }
     groups = list(bases.values())
+
+    def notes(name: str) -> list[str]:
+        explanation = EXPLANATIONS.get(qualifiers[name])
+        explained = [explanation] if explanation and stats[name] else []
+        return [*_why_missing(view, name, size, column), *timing_notes[name], *explained]
+
     return {
         name: Entry(
             **_formatted(stat),
             group=groups.index(bases[name]) if stat else 0,
             best=name in winners and not timing_notes[name],
             approximate=bool(timing_notes[name]),
-            partial=column.better != "neither" and name in competing and name not in ranked,
+            partial=column.better != "neither" and name in competing and name not in complete,
             circular=variants[name].circular(column) and name in competing,
-            notes=tuple(
-                map(footnotes.mark, [*_why_missing(view, name, size, column), *timing_notes[name]])
-            ),
+            qualifier=qualifiers[name],
+            notes=tuple(map(footnotes.mark, notes(name))),
         )
         for name, stat in stats.items()
     }

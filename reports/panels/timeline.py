@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from harness.analysis import comparable_costs
 from harness.records import Record, TracePoint
 from reports.formatting.numbers import duration, number
 from reports.images import Picture
@@ -101,8 +102,12 @@ def _strip(view: View, record: Record) -> Strip:
 def _caption(record: Record, points: Sequence[TracePoint]) -> str:
     if not points:
         return ""
+    if record.timing is None and record.ok:
+        return _loss(points).removeprefix(", ")
     mark = "≈ " if record.timing and record.timing.noisy else ""
-    return f"{mark}{duration(points[-1].seconds)}{_loss(points)}"
+    qualifier = comparable_costs.qualifier(record)
+    more = f" ({qualifier})" if qualifier else ""
+    return f"{mark}{duration(points[-1].seconds)}{more}{_loss(points)}"
 
 
 def _loss(points: Sequence[TracePoint]) -> str:

@@ -8,6 +8,7 @@ from itertools import combinations, starmap
 
 from markupsafe import Markup
 
+from harness.analysis.comparable_costs import of_cells, ranked
 from harness.records import Record
 from reports import aggregates
 from reports.charts import scatter
@@ -35,6 +36,7 @@ class Board:
     defaults: list[Plot]
     plots: list[Plot]
     examples: Mapping[str, Record]  # one cell of each variant, whose image represents it
+    omitted: str  # variants without comparable seconds, with the reasons
 
 
 def render(view: View) -> Markup | None:
@@ -70,15 +72,39 @@ def _board(view: View, size: int) -> Board | None:
     if not plots:
         return None
     return Board(
-        view.heading(size), columns, _defaults(plots), list(plots.values()), _examples(view, size)
+        title=view.heading(size),
+        columns=columns,
+        defaults=_defaults(plots),
+        plots=list(plots.values()),
+        examples=_examples(view, size),
+        omitted=_omitted(view, size) if SECONDS in columns else "",
     )
 
 
 def _stats(view: View, size: int, column: Column) -> dict[str, aggregates.Stat]:
-    """Return the means of a column by variant, without the times of anchors."""
-    variants = [v for v in view.variants if not (v.anchor and column is SECONDS)]
-    cells = ((v.name, aggregates.finished_cells(view.frame, v.name, size)) for v in variants)
-    return {name: s for name, done in cells if (s := aggregates.mean_of(done, column.name))}
+    """Return the means of a column by variant; of times, only those of ranked contenders."""
+    cells = {v.name: aggregates.finished_cells(view.frame, v.name, size) for v in view.variants}
+    if column is SECONDS:
+        qualifiers = _qualifiers(view, size)
+        cells = {name: cells[name] for name in qualifiers if name in ranked(qualifiers)}
+    return {name: s for name, done in cells.items() if (s := aggregates.mean_of(done, column.name))}
+
+
+def _qualifiers(view: View, size: int) -> dict[str, str]:
+    """Return what qualifies the seconds of each contender."""
+    names = [variant.name for variant in view.variants if not variant.anchor]
+    cells = {name: aggregates.finished_cells(view.frame, name, size) for name in names}
+    return {name: of_cells(done, SECONDS.name) for name, done in cells.items() if len(done)}
+
+
+def _omitted(view: View, size: int) -> str:
+    """Name the variants whose seconds are not comparable with those of the others."""
+    qualifiers = _qualifiers(view, size)
+    reasons: dict[str, list[str]] = {}
+    for name, why in qualifiers.items():
+        if name not in ranked(qualifiers):
+            reasons.setdefault(why, []).append(name)
+    return "; ".join(f"{', '.join(names)} ({why})" for why, names in reasons.items())
 
 
 def _differ(view: View, stats: Mapping[str, aggregates.Stat]) -> bool:
@@ -99,14 +125,14 @@ def _plot(
     xs, ys = stats[x.name], stats[y.name]
     contenders = [v.name for v in view.variants if not v.anchor]
     one_label = len({v.label for v in view.variants if not v.anchor}) == 1
-    ranked = [aggregates.comparable({n: s[n] for n in contenders if n in s}) for s in (xs, ys)]
+    complete = [aggregates.comparable({n: s[n] for n in contenders if n in s}) for s in (xs, ys)]
     points = [
         Point(
             name=v.name,
             label=v.short if one_label else v.name,
             x=xs[v.name].mean,
             y=ys[v.name].mean,
-            competes=all(v.name in names for names in ranked),
+            competes=all(v.name in names for names in complete),
             anchor=v.anchor,
         )
         for v in view.variants

@@ -9,10 +9,10 @@ for (const board of document.querySelectorAll(".nst-leaderboard")) {
 
   const make = (tag, facts) => Object.assign(document.createElement(tag), facts);
   const cellOf = (row, head) => row.cells[head.cellIndex];
-  const value = (row, head) => Number(cellOf(row, head).dataset.value);
+  const value = (row, head) => Number(cellOf(row, head).dataset.rank);
 
   // 1. Sort: best first, then reversed, then plan order. Anchors stay in their own table body.
-  //    Rows without a value come last.
+  //    Rows without a comparable value come last.
   const compareBy = (head, sign) => (a, b) => {
     if (!head.dataset.column) return sign * a.dataset.variant.localeCompare(b.dataset.variant);
     const [x, y] = [value(a, head), value(b, head)];

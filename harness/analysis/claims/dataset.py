@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from harness.analysis import table
+from harness.analysis import comparable_costs, table
+from harness.analysis.comparable_costs import COSTS
 from harness.errors import UsageError, nearest
 from harness.records import Run
 from harness.registry.quantities import known
@@ -45,6 +46,7 @@ class ClaimDataset:
         available = [name for name in self.frame if known(name) and self.frame[name].notna().any()]
         for name in names:
             if name not in available:
-                what = f"--metric {name}: no such score or cost. Available: {', '.join(available)}."
+                why = comparable_costs.NOT_MEASURED if name in COSTS else "no such score or cost"
+                what = f"--metric {name}: {why}. Available: {', '.join(available)}."
                 raise UsageError(what + nearest(name, available))
         return list(names) or [name for name in self.run.metrics if name in available]

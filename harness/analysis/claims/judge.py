@@ -20,6 +20,7 @@ from harness.analysis.claims.pairing import (
     pairs,
 )
 from harness.analysis.claims.rows import ClaimRow, describe_factors
+from harness.analysis.comparable_costs import why_not_comparable
 from harness.analysis.statistics import (
     ALPHA,
     MIN_STYLES,
@@ -108,6 +109,10 @@ def _candidate(
     blank: ClaimRow, claim: Claim, what: Measure, pairs: Pairs, lens: str
 ) -> _Candidate | None:
     """Return the row of a metric under one set of conditions; None if no cell has the metric."""
+    if why := why_not_comparable(pairs.levels, what.name):
+        return _Candidate(
+            replace(blank, conditions=pairs.conditions, verdict="unavailable", notes=(why,))
+        )
     data = differences(pairs.cells, what)
     if data.contrast.isna().all(axis=None):
         return None

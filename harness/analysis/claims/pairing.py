@@ -44,6 +44,11 @@ class Pairs:
     cells: pd.DataFrame  # `key` is shared by partners, `side0`, ... are their levels
     tuned: tuple[str, str] = ("", "")  # value of the tuned parameter used for each level
 
+    @property
+    def levels(self) -> list[pd.DataFrame]:
+        """The cells at each level, or at each combination of levels of an interaction."""
+        return [cells for _, cells in self.cells.groupby(_sides(self.cells))]
+
 
 @dataclass(frozen=True)
 class Differences:
@@ -223,8 +228,14 @@ def differences(cells: pd.DataFrame, measure: Measure) -> Differences:
         failed=_per_level(cells, "status", lambda of: int((of != "done").sum())),
         passes=_per_level(cells, "passes", _median),
         fits=_per_level(cells, "fit_seconds", _median),
-        encoders=tuple(cells.loc[~cells["anchor"].astype(bool), "encoder"].unique()),
+        encoders=tuple(cells.loc[_minimises(cells), "encoder"].unique()),
     )
+
+
+def _minimises(cells: pd.DataFrame) -> pd.Series:
+    """Return where a method minimises a loss of the encoder."""
+    uses = cells.get("uses_encoder", default=pd.Series(data=True, index=cells.index))
+    return ~cells["anchor"].astype(bool) & uses.astype(bool)
 
 
 def _crossed(cells: pd.DataFrame) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from harness.analysis import comparable_costs
 from harness.analysis.claims.pairing import contenders, values
 from harness.analysis.statistics import complete, variance_shares
 from harness.registry.quantities import measure
@@ -29,6 +30,10 @@ def shares(results: pd.DataFrame, metrics: Iterable[str]) -> pd.DataFrame:
 
 
 def _shares(cells: pd.DataFrame, name: str) -> dict[str, float]:
+    qualifiers = {
+        variant: comparable_costs.of_cells(own, name) for variant, own in cells.groupby("variant")
+    }
+    cells = cells[cells["variant"].isin(comparable_costs.ranked(qualifiers))]
     cells = cells.assign(value=values(cells, measure(name)))
     grid: Any = cells.pivot_table("value", "style", ["content", "variant"], sort=False)
     if grid.empty:

@@ -35,8 +35,12 @@ class CellTimer:
         self._warm: set[tuple[Any, ...]] = set()  # encoders, shapes and layers that have run
         self._calibrated: dict[int, float] = {}  # size -> milliseconds of a pass
 
-    def start(self, method: Any, encoder: LayeredEncoder, size: int, contents: Image) -> Timing:
+    def start(
+        self, method: Any, encoder: LayeredEncoder, size: int, contents: Image
+    ) -> Timing | None:
         """Warm up, calibrate, reset the peak memory; return the timing with what is known so far.
+
+        Returns None, without any of that, if the method says that its times mean nothing.
 
         Args:
             method: Its layers are warmed up.
@@ -44,6 +48,8 @@ class CellTimer:
             size: Long edge of the images, pixels.
             contents: (N, 3, H, W) of N cells that run in one batch.
         """
+        if method.timed == "nothing":
+            return None
         warm_up = self._warm_up(method, encoder, contents)
         if size not in self._calibrated:
             self._progress("calibrate", 0, 1)
@@ -63,16 +69,17 @@ class CellTimer:
             load=load,
             shared_by=len(contents),
             calibration_ms=self._calibrated[size],
+            includes_start_up=method.timed == "stylization and start-up",
         )
 
     def finish(
         self,
-        timed: Timing,
+        timed: Timing | None,
         first_seconds: float,
         stylize_again: Callable[[], Image] | None,
         background: BackgroundLoad,
-    ) -> Timing:
-        """Return the timing with the seconds of the stylization.
+    ) -> Timing | None:
+        """Return the timing with the seconds of the stylization; None if nothing is timed.
 
         Args:
             timed: From `start`.
@@ -81,6 +88,8 @@ class CellTimer:
                 first, cold call does not. None for work that is not repeated.
             background: Started before the first call.
         """
+        if timed is None:
+            return None
         seconds = [first_seconds]
         if stylize_again and first_seconds <= REPEAT_SECONDS:
             background.restart()

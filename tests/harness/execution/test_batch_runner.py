@@ -49,6 +49,33 @@ def test_cells_of_a_failed_batch_run_alone_and_only_the_faulty_one_fails(
     assert outcomes[0].record.timing.shared_by == 1
 
 
+def test_images_that_were_made_before_have_no_times_alone_and_in_a_batch(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stylize_batch(self: Faulty, stylizers: Any, contents: Any, contexts: Any) -> torch.Tensor:
+        calls.append(len(contents))
+        return torch.cat([s(c[None], None) for s, c in zip(stylizers, contents, strict=True)])
+
+    calls: list[int] = []
+    monkeypatch.setattr(Faulty, "stylize_batch", stylize_batch, raising=False)
+    monkeypatch.setattr(Faulty, "timed", "nothing")
+    both = [job("well", "a"), job("well", "b")]
+    outcomes = [*execute_batch(runner, both), runner.execute(both[0])]
+    assert [(o.record.status, o.record.timing) for o in outcomes] == [("done", None)] * 3
+    assert calls == [2]  # once, since there is nothing to time
+
+
+def test_times_that_include_the_start_of_a_program_are_marked(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def timing() -> Any:
+        return runner.execute(job("well")).record.timing
+
+    assert not timing().includes_start_up
+    monkeypatch.setattr(Faulty, "timed", "stylization and start-up")
+    assert timing().includes_start_up
+
+
 def test_cells_of_a_batch_have_their_own_snapshots(runner: Runner) -> None:
     params = {"iterations": 3, "optimizer": "adam", "style_layers": ["relu1_1"]}
     both = [job("", name, method="gatys", init="noise", **params) for name in "cd"]

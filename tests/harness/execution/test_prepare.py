@@ -197,6 +197,21 @@ def test_there_is_no_estimate_before_every_method_has_run(
     assert estimate.seconds() == 12
 
 
+def test_images_that_were_made_before_take_no_time(write_suite: Write, tmp_path: Path) -> None:
+    from harness.cli.display import Estimate
+
+    ready = prepared(write_suite(SUITE + "seeds: [0, 1]\n"), tmp_path)
+    done = Record(ready.plan.cells[0], "done", timing=None)
+    estimate = Estimate(ready.plan.cells)
+    estimate.finished(done)
+    assert estimate.seconds() == 0
+    ready.store.write(done, None, [])
+    estimate = Estimate(ready.plan.cells)
+    for record in ready.earlier_records():
+        estimate.learn(record)
+    assert estimate.seconds() == 0
+
+
 def test_the_estimate_uses_an_earlier_run_until_this_one_has_times(
     write_suite: Write, tmp_path: Path
 ) -> None:

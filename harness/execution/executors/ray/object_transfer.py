@@ -187,7 +187,7 @@ def map_resource_files(resources: Resources, change: Callable[[str], str]) -> Re
 def map_job_files(job: Job, change: Callable[[str], str]) -> Job:
     """Return a job with other paths for its method's files and for the stored image to score.
 
-    Files that no parameter names come with the method's package, which every node has.
+    Files that no parameter names have the same path on every node, as those of packages do.
     """
     params = job.cell.params
     files = {name: change(params[name]) for name in job.cell.files if name in params}
