@@ -36,7 +36,7 @@ def test_tiles_give_the_image_of_the_whole_network(recipe: dict[str, Any], photo
     content = photograph("coffee", 150)[..., :131]
     net = network(**recipe)
     whole = net(content)
-    assert whole.std() > 0.05
+    assert whole.std() > 1e-3
     for tile in (37, 64, 1000):  # not a multiple of the stride; several tiles; one tile
         assert float((stylize(net, content, tile) - whole).abs().max()) < 1e-4
 
