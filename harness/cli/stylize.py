@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 from click import Context, Parameter
@@ -17,15 +16,12 @@ from harness.cli import options as opts
 from harness.errors import NstbenchError, StoreError, SuiteError, UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from harness.cli.picture_display import PictureDisplay, State
     from harness.execution.picture_recipe import Recipe
     from harness.execution.stylize import PictureStylizer
 
 MIN_SIZE = 32
 """As in suites."""
-
-State = Literal["done", "exists", "failed"]
 
 
 class Size(click.ParamType[Any]):
@@ -41,38 +37,43 @@ class Size(click.ParamType[Any]):
         return text if text == "native" else int(text)
 
 
+picture_options = opts.combine(
+    click.argument("contents", nargs=-1, required=True, metavar="CONTENT...",
+                    type=opts.ExpandedPath(path_type=Path)),
+    click.option("--style", type=opts.ExpandedPath(path_type=Path), metavar="PATH",
+                  help="Style image. A trained network does not need it."),
+    click.option("--method", default="", metavar="NAME",
+                  help="Method; default: gatys, or that of the trained network."),
+    click.option("--preset", metavar="NAME", help="Preset of the method."),
+    click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
+                  help="Set a parameter of the method (--set iterations=500). Can be repeated."),
+    click.option("--fit", default="", metavar="ID|PATH",
+                  help="Use a network that a run has stored: its fit id, the first digits of it, or "
+                       "its folder."),
+    click.option("--checkpoint", type=opts.ExpandedPath(path_type=Path), metavar="PATH",
+                  help="Use the file of a trained network."),
+    click.option("-o", "--output", required=True, metavar="DIR",
+                  type=opts.ExpandedPath(file_okay=False, path_type=Path),
+                  help="Folder for the stylized pictures."),
+    click.option("--size", type=Size(), default=None,
+                  help="Long edge of the stylized pictures. Default: native; for methods that compute "
+                       "with an encoder, native and at most 512."),
+    click.option("--color", type=click.Choice(["style", "keep"]), default="style", show_default=True,
+                  help="keep: the stylized luminance with the colors of the content."),
+    click.option("--tile", type=click.IntRange(min=64), default=None, metavar="PIXELS",
+                  help="Edge of the tiles that a network works in. Default: no tiles if the picture "
+                       "fits into memory."),
+    click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
+                  help="Seed of random numbers."),
+    click.option("--overwrite", is_flag=True, help="Replace stylized pictures that exist."),
+    click.option("--runs", type=opts.ExpandedPath(path_type=Path), default=Path("runs"),
+                  envvar="NSTBENCH_OUT", show_default=True, metavar="DIR",
+                  help="Folder of all results, where --fit looks."),
+)  # fmt: skip
+
+
 @click.command()
-@click.argument("contents", nargs=-1, required=True, metavar="CONTENT...",
-                type=opts.ExpandedPath(path_type=Path))  # fmt: skip
-@click.option("--style", type=opts.ExpandedPath(path_type=Path), metavar="PATH",
-              help="Style image. A trained network does not need it.")  # fmt: skip
-@click.option("--method", default="", metavar="NAME",
-              help="Method; default: gatys, or that of the trained network.")  # fmt: skip
-@click.option("--preset", metavar="NAME", help="Preset of the method.")
-@click.option("--set", "overrides", multiple=True, metavar="PARAMETER=VALUE",
-              help="Set a parameter of the method (--set iterations=500). Can be repeated.")  # fmt: skip
-@click.option("--fit", default="", metavar="ID|PATH",
-              help="Use a network that a run has stored: its fit id, its first digits, or its "
-                   "folder.")  # fmt: skip
-@click.option("--checkpoint", type=opts.ExpandedPath(path_type=Path), metavar="PATH",
-              help="Use the file of a trained network.")  # fmt: skip
-@click.option("-o", "--output", required=True, metavar="DIR",
-              type=opts.ExpandedPath(file_okay=False, path_type=Path),
-              help="Folder for the stylized pictures.")  # fmt: skip
-@click.option("--size", type=Size(), default=None,
-              help="Long edge of the stylized pictures. Default: native; for methods that compute "
-                   "with an encoder, native and at most 512.")  # fmt: skip
-@click.option("--color", type=click.Choice(["style", "keep"]), default="style", show_default=True,
-              help="keep: only the luminance changes, the colors are those of the content.")  # fmt: skip
-@click.option("--tile", type=click.IntRange(min=64), default=None, metavar="PIXELS",
-              help="Edge of the tiles that a network works in. Default: no tiles if the picture "
-                   "fits into memory.")  # fmt: skip
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
-              help="Seed of random numbers.")  # fmt: skip
-@click.option("--overwrite", is_flag=True, help="Replace stylized pictures that exist.")
-@click.option("--runs", type=opts.ExpandedPath(path_type=Path), default=Path("runs"),
-              envvar="NSTBENCH_OUT", show_default=True, metavar="DIR",
-              help="Folder of all results, where --fit looks.")  # fmt: skip
+@picture_options
 @opts.device
 @opts.precision
 @opts.encoder
@@ -88,13 +89,21 @@ def stylize(
     are kept, so that the same command continues after an interruption. Exit code 3: a picture
     could not be stylized.
     """
+    from harness.cli.picture_display import PictureDisplay
     from harness.execution import picture_files
     from harness.execution.machine.memory_limit import limited_to_free_memory
     from harness.execution.prepare import RunOptions
     from harness.execution.stylize import PictureStylizer
 
-    options = RunOptions(out=runs, device=device, precision=precision or "", encoder=encoder,
-                         mirror=mirror, weights=opts.weights_paths(weights), offline=offline)  # fmt: skip
+    options = RunOptions(
+        out=runs,
+        device=device,
+        precision=precision or "",
+        encoder=encoder,
+        mirror=mirror,
+        weights=opts.weights_paths(weights),
+        offline=offline,
+    )
     chosen, notes = _recipe(fit, checkpoint, runs, recipe)
     found, problems = picture_files.find_contents(contents, output)
     if not found and not problems:
@@ -102,7 +111,8 @@ def stylize(
     stylizer = PictureStylizer(chosen, options)
     display = PictureDisplay(opts.console(), len(found) + len(problems))
     display.announce(stylizer, notes)
-    with limited_to_free_memory():
+    limited = limited_to_free_memory if stylizer.device.type == "cpu" else nullcontext
+    with limited():
         code = _run(stylizer, display, found, problems, output, overwrite=overwrite)
     sys.exit(code)
 
@@ -201,88 +211,3 @@ def _stylize(
     seconds = time.perf_counter() - start
     more = "".join(f"  {note}" for note in notes)
     return "done", f"{target.name}  {width} x {height}  {seconds:.2g} s{more}"
-
-
-class PictureDisplay:
-    """The lines and the progress bars of the command."""
-
-    COLORS = {"done": "green", "exists": "yellow", "failed": "red"}
-
-    def __init__(self, console: Console, count: int) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn
-
-        self.console, self.count = console, count
-        self.counts: Counter[State] = Counter()
-        self._progress = Progress(
-            TextColumn("{task.description}"), BarColumn(bar_width=24),
-            TextColumn("{task.fields[of]}"), console=console,
-        )  # fmt: skip
-        self._all = self._progress.add_task("pictures", total=count, of=f"0/{count}")
-        self._one = self._progress.add_task("starting", total=None, of="")
-        self._name = ""
-
-    def announce(self, stylizer: PictureStylizer, notes: Sequence[str]) -> None:
-        """Print the method, the device and what the user should know."""
-        from harness.execution.stylize import OPTIMISED_SIZE
-
-        facts, recipe = stylizer.resources, stylizer.recipe
-        (style,) = stylizer.suite.styles
-        encoder = f", encoder {facts.encoder.name} ({facts.encoder.origin})"
-        reads = stylizer.method.layers
-        self._say(f"{recipe.method} on {facts.device}{encoder if reads else ''}, style {style}, "
-                  f"pictures: {self.count}")  # fmt: skip
-        for text in (*notes, *stylizer.warnings):
-            self._say(f"! {text}", "yellow")
-        if reads and recipe.size is None:
-            self._say(f"{recipe.method} works at a long edge of at most {OPTIMISED_SIZE} px. For "
-                      "another size, pass --size PIXELS or --size native.")  # fmt: skip
-
-    @contextmanager
-    def live(self) -> Iterator[None]:
-        """Show the progress bars inside the block, on a terminal."""
-        if not self.console.is_terminal:
-            yield
-            return
-        with self._progress:
-            yield
-
-    def started(self, path: Path) -> None:
-        """Name the picture that is stylized."""
-        self._name = path.name
-        self.progress("read", 0, 1)
-
-    def progress(self, phase: str, index: int, of: int) -> None:
-        """Show the phase of the picture."""
-        from rich.markup import escape
-
-        from harness.cli.display import SHORT_PHASES
-
-        text = f"{SHORT_PHASES.get(phase, 'reading')} {escape(self._name)}"
-        self._progress.update(
-            self._one, description=text, completed=index, total=of, of=f"{index}/{of}"
-        )
-
-    def finished(self, state: State, text: str) -> None:
-        """Print a line about a picture."""
-        self.counts[state] += 1
-        number = sum(self.counts.values())
-        self._progress.update(self._all, completed=number, of=f"{number}/{self.count}")
-        self._say(f"[{number}/{self.count}] {state} ", self.COLORS[state], text)
-
-    def interrupt_received(self) -> None:
-        """Print the effect of the first Ctrl-C."""
-        self._say("stopping after this picture; press Ctrl-C again to stop now", "yellow")
-
-    def summary(self, output: Path, *, interrupted: bool) -> None:
-        """Print how many pictures there are, and where."""
-        if interrupted:
-            self._say("Interrupted. Written pictures are kept. To continue, run the same command "
-                      "again.")  # fmt: skip
-        done, exist, failed = (self.counts[state] for state in ("done", "exists", "failed"))
-        self._say(f"{done} stylized, {exist} existed, {failed} failed: {output}")
-
-    def _say(self, text: str, color: str = "", rest: str = "") -> None:
-        from rich.text import Text
-
-        line = Text(text, style=color) + Text(f" {rest}" if rest else "")
-        self.console.print(line, highlight=False, soft_wrap=True)

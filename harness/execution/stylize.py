@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from harness import plan
+from harness import encoders, plan
 from harness.encoders.feature_extractor import LayeredEncoder
 from harness.errors import ImageError, TooLargeError, UsageError
 from harness.execution.context import ContextFactory
@@ -25,7 +25,7 @@ from harness.execution.picture_recipe import Recipe, check, make_suite
 from harness.execution.prepare import RunOptions, find_resources
 from harness.execution.scoring import is_out_of_memory, release_cached_memory
 from harness.protocols import Image, Step, Stylizer, SupportsTiles
-from harness.records import Cell, ImageUse
+from harness.records import Cell, EncoderUse, ImageUse
 from harness.registry import METHODS
 from harness.resources.downloads import Network
 from harness.resources.images import ImageSource, ImageStore, to_pixels, to_tensor
@@ -86,8 +86,13 @@ class PictureStylizer:
     @property
     def warnings(self) -> list[str]:
         """What the user should know before the first picture."""
-        encoder = self.resources.encoder.warning if self.method.layers else ""
-        return [text for text in (encoder, self.mirror.complaint if self.mirror else "") if text]
+        texts = [self.mirror.complaint if self.mirror else ""]
+        if self.method.layers:
+            name = self.suite.methods[0].encoder
+            use = self.resources.encoders[name] if name else self.resources.encoder
+            if isinstance(use, EncoderUse):  # otherwise every picture states why it is missing
+                texts += [use.warning, _stand_ins(self.method, use)]
+        return list(filter(None, texts))
 
     def open(self, path: Path) -> Picture:
         """Read a picture.
@@ -233,6 +238,12 @@ def keep_color(image: Image, content: Image) -> Image:
     weights = image.new_tensor(LUMA)[:, None, None]
     change = ((image.clamp(0, 1) - content) * weights).sum(1, keepdim=True)
     return content + change
+
+
+def _stand_ins(method: Any, encoder: EncoderUse) -> str:
+    pairs = encoders.replacement_layers(method, encoder.layers).items()
+    shown = ", ".join(f"{shallow} for {deep}" for deep, shallow in pairs)
+    return shown and f"Replacement layers, because {encoder.name} has no deeper ones: {shown}."
 
 
 def _shape(content: Image) -> str:
