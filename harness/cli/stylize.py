@@ -48,7 +48,7 @@ picture_options = opts.combine(
     click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE",
                   help="Set a parameter of the method (--set iterations=500). Can be repeated."),
     click.option("--fit", default="", metavar="ID|PATH",
-                  help="Use a network that a run has stored: its fit id, the first digits of it, or "
+                  help="Use a network that a run has stored: its fit id, its first digits, or "
                        "its folder."),
     click.option("--checkpoint", type=opts.ExpandedPath(path_type=Path), metavar="PATH",
                   help="Use the file of a trained network."),
@@ -56,13 +56,14 @@ picture_options = opts.combine(
                   type=opts.ExpandedPath(file_okay=False, path_type=Path),
                   help="Folder for the stylized pictures."),
     click.option("--size", type=Size(), default=None,
-                  help="Long edge of the stylized pictures. Default: native; for methods that compute "
-                       "with an encoder, native and at most 512."),
-    click.option("--color", type=click.Choice(["style", "keep"]), default="style", show_default=True,
+                  help="Long edge of the stylized pictures. Default: native; for methods that "
+                       "compute with an encoder, native and at most 512."),
+    click.option("--color", type=click.Choice(["style", "keep"]), default="style",
+                  show_default=True,
                   help="keep: the stylized luminance with the colors of the content."),
     click.option("--tile", type=click.IntRange(min=64), default=None, metavar="PIXELS",
-                  help="Edge of the tiles that a network works in. Default: no tiles if the picture "
-                       "fits into memory."),
+                  help="Edge of the tiles that a network works in. Default: no tiles if the "
+                       "picture fits into memory."),
     click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
                   help="Seed of random numbers."),
     click.option("--overwrite", is_flag=True, help="Replace stylized pictures that exist."),

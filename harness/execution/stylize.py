@@ -6,6 +6,7 @@ the same pixels.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -144,12 +145,15 @@ class PictureStylizer:
             image: Image = method.stylize_in_tiles(stylizer, content, context, tile)
             return image
 
-        tile = self._tile(method, stylizer, encoder, cell, content)
-        image = self._with_less_memory(run, tile, method, content)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("default")
+            tile = self._tile(method, stylizer, encoder, cell, content)
+            image = self._with_less_memory(run, tile, method, content)
+        notes += (str(warning.message) for warning in caught)
         check_image(image, content, cell.precision)
         if self.recipe.color == "keep":
             image = keep_color(image, content)
-        return to_pixels(image), notes
+        return to_pixels(image), list(dict.fromkeys(notes))
 
     def _size(self, use: ImageUse) -> int:
         native = max(use.width, use.height)
