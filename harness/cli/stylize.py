@@ -55,7 +55,7 @@ picture_options = opts.combine(
     click.option("-o", "--output", required=True, metavar="DIR",
                   type=opts.ExpandedPath(file_okay=False, path_type=Path),
                   help="Folder for the stylized pictures."),
-    click.option("--size", type=Size(), default=None,
+    click.option("--size", type=Size(), default=None, metavar="PIXELS|native",
                   help="Long edge of the stylized pictures. Default: native; for methods that "
                        "compute with an encoder, native and at most 512."),
     click.option("--color", type=click.Choice(["style", "keep"]), default="style",

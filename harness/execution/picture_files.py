@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os.path
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -31,7 +32,7 @@ def find_contents(paths: Sequence[Path], output: Path) -> tuple[list[Path], list
         paths: Files, or folders that are searched with their subfolders.
         output: Stylized pictures in this folder are not found again.
     """
-    found: dict[Path, Path] = {}  # by real path: a picture that is named twice is stylized once
+    found: dict[str, Path] = {}  # by real path: a picture that is named twice is stylized once
     problems: list[tuple[Path, str]] = []
     for path in paths:
         with suppress(OSError):
@@ -39,9 +40,9 @@ def find_contents(paths: Sequence[Path], output: Path) -> tuple[list[Path], list
                 files = image_files(path, lambda file, why: problems.append((file, why)))
                 for file in files:
                     if not (why_no_photograph(file) or _is_output(file, output)):
-                        found.setdefault(file.resolve(), file)
+                        found.setdefault(os.path.realpath(file), file)
                 continue
-        found.setdefault(path.absolute(), path)
+        found.setdefault(os.path.realpath(path), path)
     return list(found.values()), problems
 
 

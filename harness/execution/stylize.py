@@ -6,6 +6,7 @@ the same pixels.
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -109,8 +110,9 @@ class PictureStylizer:
         cells, skipped = plan.expand(one, replace(self.resources, contents={path.stem: use}))
         if skipped:
             raise ImageError(f"{path}: {skipped[0].reason}")
-        recipe = {name: value for name, value in cells[0].components.items() if name != "device"}
-        return Picture(cells[0], images, {**recipe, "color": self.recipe.color})
+        recipe = {**cells[0].components, "color": self.recipe.color}
+        del recipe["device"]  # another machine continues a folder of pictures
+        return Picture(cells[0], images, json.loads(json.dumps(recipe)))
 
     def stylize(
         self, picture: Picture, progress: Callable[[str, int, int], None]
