@@ -59,13 +59,13 @@ def make_suite(recipe: Recipe) -> suite.Suite:
     METHODS.get(recipe.method)  # raises with the nearest name
     label = recipe.method
     entry: dict[str, Any] = {"use": recipe.method, "params": {}}
-    options: dict[tuple[str | int, ...], str] = {}
+    options: dict[tuple[str | int, ...], str] = {("methods", label): f"--method {label}"}
     if recipe.preset is not None:
         entry["preset"] = recipe.preset
         options["methods", label, "preset"] = f"--preset {recipe.preset}"
     if recipe.checkpoint is not None:
         entry["params"]["checkpoint"] = str(recipe.checkpoint)
-        options["methods", label, "params", "checkpoint"] = f"--checkpoint {recipe.checkpoint}"
+        options["methods", label] = f"--checkpoint {recipe.checkpoint}"
     data = {
         "version": 1,
         "name": "stylize",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,8 @@ class PictureStylizer:
         device = torch.device("cpu" if self.resources.device == "cpu" else "cuda")
         self.device, self.contexts = device, ContextFactory(self.resources, device)
         self._fit: tuple[str, Stylizer] | None = None  # the last one, with its id
+        with suppress(ImageError):  # errors of the recipe are raised before any picture
+            self._cell(ImageSource("content", builtin="chelsea"), images)
 
     @property
     def warnings(self) -> list[str]:
@@ -103,16 +106,21 @@ class PictureStylizer:
             ImageError: It cannot be used; the message has the reason.
         """
         images = ImageStore(self.network, self.mirror)
-        use = images.find(ImageSource(path.stem, path=path))
-        (style,) = self.suite.styles
-        one = replace(self.suite, contents={path.stem: ImageSource(path.stem, path=path)},
-                      pairs=[(path.stem, style)], sizes=[self._size(use)])  # fmt: skip
-        cells, skipped = plan.expand(one, replace(self.resources, contents={path.stem: use}))
-        if skipped:
-            raise ImageError(f"{path}: {skipped[0].reason}")
-        recipe = {**cells[0].components, "color": self.recipe.color}
+        cell = self._cell(ImageSource(path.stem, path=path), images)
+        recipe = {**cell.components, "color": self.recipe.color}
         del recipe["device"]  # another machine continues a folder of pictures
-        return Picture(cells[0], images, json.loads(json.dumps(recipe)))
+        return Picture(cell, images, json.loads(json.dumps(recipe)))
+
+    def _cell(self, content: ImageSource, images: ImageStore) -> Cell:
+        """Return the cell of a suite with this content alone."""
+        use = images.find(content)
+        (style,) = self.suite.styles
+        one = replace(self.suite, contents={use.name: content}, pairs=[(use.name, style)],
+                      sizes=[self._size(use)])  # fmt: skip
+        cells, skipped = plan.expand(one, replace(self.resources, contents={use.name: use}))
+        if skipped:
+            raise ImageError(f"{use.origin}: {skipped[0].reason}")
+        return cells[0]
 
     def stylize(
         self, picture: Picture, progress: Callable[[str, int, int], None]
