@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         SupportsBatches,
         SupportsExport,
         SupportsObjective,
+        SupportsTiles,
         Unavailable,
     )
     from harness.records import Cell, Record, Score
@@ -38,7 +39,7 @@ __all__ = [
     "FOUND", "METHODS", "METRICS", "Batches", "Cell", "Checkpoints", "Context", "Diverged",
     "Encoder", "Image", "Method", "Metric", "NstbenchError", "Objective", "Record", "Scale",
     "Score", "Step", "Stylizer", "SupportsBatches", "SupportsExport", "SupportsObjective",
-    "Unavailable",
+    "SupportsTiles", "Unavailable",
 ]  # fmt: skip
 
 _PACKAGES = ("harness", "methods", "reports", "suites")

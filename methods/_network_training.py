@@ -11,7 +11,7 @@ from torch import Tensor
 
 from harness.errors import Diverged, WeightsError
 from harness.protocols import Context, Image, Step
-from methods import _checkpoint_files
+from methods import _checkpoint_files, _network_tiles
 from methods._losses import content_targets, gram, style_targets, total_variation
 from methods._recipes import NetworkRecipe, TrainingRecipe
 from methods._transformer_net import TransformerNet
@@ -37,6 +37,12 @@ class FeedForward:
         """Return the stylized images (N, 3, H, W), not clamped."""
         with torch.inference_mode():
             image: Image = self.network(content)
+        return image.clone()
+
+    def in_tiles(self, content: Image, tile: int) -> Image:
+        """Return the same image (1, 3, H, W), up to rounding, in less memory."""
+        with torch.inference_mode():
+            image = _network_tiles.stylize(self.network, content, tile)
         return image.clone()
 
     def tensors(self) -> dict[str, Tensor]:

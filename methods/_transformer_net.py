@@ -176,14 +176,27 @@ class TransformerNet(nn.Module):
     def forward(self, image: Image) -> Image:
         """Return stylized images of the same size, not clamped. The layers work on 0..255."""
         height, width = image.shape[-2:]
-        x = (_pad_to_stride(image) * 255).to(self.dtype, memory_format=torch.channels_last)
+        x = self.scale(self.pad(image))
         x = self.residuals(self.down3(self.down2(self.down1(x))))
-        x = self.out(self.up2(self.up1(x)))
+        return self.paint(self.up2(self.up1(x)))[..., :height, :width]
+
+    def pad(self, image: Image) -> Image:
+        """Return an image whose edges are multiples of STRIDE, padded at the right and below."""
+        down, right = -image.shape[-2] % STRIDE, -image.shape[-1] % STRIDE
+        return F.pad(image, (0, right, 0, down), mode="reflect") if down or right else image
+
+    def scale(self, image: Image) -> Tensor:
+        """Return the input of the first layer."""
+        return (image * 255).to(self.dtype, memory_format=torch.channels_last)
+
+    def paint(self, x: Tensor) -> Image:
+        """Return the image of the features before the last layer."""
+        x = self.out(x)
         if self.output == "tanh150":
             x = 127.5 + 150 * torch.tanh(x)
         elif self.output == "centered":
             x = 127.5 * (1 + x)
-        return x[..., :height, :width] / 255
+        return x / 255
 
 
 def _padded(x: Tensor, edge: int, padding: Padding) -> Tensor:
@@ -196,8 +209,3 @@ def _like(x: Tensor, module: nn.Conv2d | nn.ConvTranspose2d) -> tuple[Tensor, Te
     """Return the weight and the bias of a module in the type of `x`."""
     assert module.bias is not None
     return module.weight.to(x.dtype), module.bias.to(x.dtype)
-
-
-def _pad_to_stride(image: Image) -> Image:
-    down, right = -image.shape[-2] % STRIDE, -image.shape[-1] % STRIDE
-    return F.pad(image, (0, right, 0, down), mode="reflect") if down or right else image

@@ -138,6 +138,12 @@ class Johnson(TrainingRecipe, Method):
         """Stylize contents of one shape with one network."""
         return stylizers[0](contents, contexts[0])
 
+    def stylize_in_tiles(
+        self, stylizer: FeedForward, content: Image, context: Context, tile: int
+    ) -> Image:
+        """Stylize an image that does not fit into memory."""
+        return stylizer.in_tiles(content, tile)
+
     def export(self, stylizer: FeedForward) -> dict[str, Tensor]:
         """Return the tensors of the trained network."""
         return stylizer.tensors()

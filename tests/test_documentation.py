@@ -36,6 +36,7 @@ TOPICS = [
     "claims",
     "methods",
     "metrics",
+    "stylize",
     "encoders",
     "bring-your-own",
     "offline",

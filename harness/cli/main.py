@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from harness import filesystem
-from harness.cli import listing, machine, results, run, tracking
+from harness.cli import listing, machine, results, run, stylize, tracking
 from harness.cli.options import INTERRUPTED, WRONG_USE
 from harness.errors import NstbenchError
 
@@ -112,6 +112,6 @@ for command in (
     results.report, results.claims, results.compare,
     tracking.sync, tracking.pull, tracking.ui,
     machine.doctor, machine.fetch, machine.check, machine.gc,
-    listing.list_,
+    listing.list_, stylize.stylize,
 ):  # fmt: skip
     main.add_command(command)

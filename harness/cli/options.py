@@ -87,6 +87,12 @@ device = click.option(
     envvar="NSTBENCH_DEVICE",
     help="Run on a GPU or on the CPU. NAME is a part of the GPU's name.",
 )  # fmt: skip
+precision = click.option(
+    "--precision", type=click.Choice(["auto", "float32", "bfloat16"]), default=None,
+    envvar="NSTBENCH_PRECISION",
+    help="Precision of convolutions, instead of the suite's. auto selects bfloat16 on devices with "
+         "fast bfloat16.",
+)  # fmt: skip
 encoder = click.option(
     "--encoder", default="", envvar="NSTBENCH_ENCODER",
     help="Encoder to use instead of the suite's: vgg19, vgg16, squeezenet1_1, alexnet, "
@@ -107,10 +113,7 @@ suite = combine(
     suite_arguments,
     out,
     device,
-    click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16"]), default=None,
-                 envvar="NSTBENCH_PRECISION",
-                 help="Precision of convolutions, instead of the suite's. auto selects bfloat16 "
-                      "on devices with fast bfloat16."),
+    precision,
     encoder,
     sources,
     click.option("--fresh", is_flag=True, help="Run all cells again, including finished ones."),

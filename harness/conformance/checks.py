@@ -37,6 +37,7 @@ DEFAULTS_ONLY: dict[str, Check] = {
     "height and width may be odd": outputs.check_odd_sizes,
     "one fit serves several contents": outputs.check_reuse,
     "a batch gives the images of single calls": outputs.check_batch,
+    "tiles give the image of a single call": outputs.check_tiles,
     "objective returns the losses that steps report": steps.check_objective,
     "more iterations do not make the saved image worse": check_larger_budget,
     "a restored stylizer gives the same image": outputs.check_restore,
@@ -47,6 +48,7 @@ DEFAULTS_ONLY: dict[str, Check] = {
 
 OPTIONAL_MEMBERS: dict[Check, Sequence[str]] = {
     outputs.check_batch: ["stylize_batch"],
+    outputs.check_tiles: ["stylize_in_tiles"],
     steps.check_objective: ["objective"],
     check_larger_budget: ["iterations"],
     outputs.check_restore: ["export", "restore"],

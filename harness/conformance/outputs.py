@@ -110,6 +110,20 @@ def check_batch(probe: Probe) -> Iterator[ValidationIssue]:
         )
 
 
+def check_tiles(probe: Probe) -> Iterator[ValidationIssue]:
+    """Check that `stylize_in_tiles` gives the image of a single call."""
+    stylizer, content = probe.fit(), probe.content
+    tiled = probe.method.stylize_in_tiles(stylizer, content, probe.context(0), SIZE // 2)
+    yield from _compare_format(tiled, content)
+    difference = float((tiled - stylizer(content, probe.context(0))).abs().mean())
+    if difference > MAX_BATCH_DIFFERENCE:
+        yield ValidationIssue(
+            f"an image in tiles differs from that of a single call by {255 * difference:.1f} grey "
+            f"levels on average; at most {255 * MAX_BATCH_DIFFERENCE:g} is allowed",
+            "Give tiles enough overlap, and take statistics of the whole image.",
+        )
+
+
 def check_restore(probe: Probe) -> Iterator[ValidationIssue]:
     """Check that an exported and restored stylizer gives the same image."""
     if not isinstance(probe.method, SupportsExport):

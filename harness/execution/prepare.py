@@ -187,7 +187,7 @@ def prepare(suite: Suite, options: RunOptions) -> ReadyRun:
     weights = WeightsStore(network, options.weights or {}, mirror)
     training = _find_training(suite)
     store = Store(options.out, suite.name)
-    resources = _find_resources(suite, options, images, weights, training, store)
+    resources = find_resources(suite, options, images, weights, training, store)
     cells, skipped = plan.expand(suite, resources)
     check_claims(suite, cells)
     scores = [blank_score(metric, resources.encoder) for metric in resources.metrics]
@@ -222,14 +222,24 @@ def check_claims(suite: Suite, cells: Sequence[Cell]) -> None:
         raise SuiteError(suite.source.problem(("claims", id_), f"{why}.") for id_, why in problems)
 
 
-def _find_resources(
+def find_resources(
     suite: Suite,
     options: RunOptions,
     images: ImageStore,
     weights: WeightsStore,
-    training: TrainingSet,
-    store: Store,
+    training: TrainingSet | None = None,
+    store: Store | None = None,
 ) -> Resources:
+    """Find images, encoders, networks of metrics and the device.
+
+    Args:
+        suite: Names what is needed.
+        options: Of the command line.
+        images: Finds and keeps the images.
+        weights: Finds the weights.
+        training: For methods that train.
+        store: Where trainings save their checkpoints.
+    """
     judge, named, files = _find_encoders(suite, options, weights)
     device = options.found_device
     fast = options.hardware.bfloat16 if options.hardware else None
@@ -241,8 +251,8 @@ def _find_resources(
         encoder_files=files,
         device=device,
         precision=precision.resolve(options.precision or suite.precision, device, fast=fast),
-        training=training.use,
-        training_files=training.files,
+        training=training.use if training else None,
+        training_files=training.files if training else (),
         metrics=tuple(metric.resolve(judge, weights) for metric in suite.metrics),
         environment=environment.describe(device),
         repeats=suite.repeats,

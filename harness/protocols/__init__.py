@@ -22,6 +22,7 @@ from harness.protocols.method import (
     SupportsBatches,
     SupportsExport,
     SupportsObjective,
+    SupportsTiles,
     Timed,
 )
 from harness.protocols.metric import Metric, Unavailable
@@ -41,6 +42,7 @@ __all__ = [
     "SupportsBatches",
     "SupportsExport",
     "SupportsObjective",
+    "SupportsTiles",
     "Timed",
     "Unavailable",
 ]

@@ -37,7 +37,7 @@ class Method(ABC):
     set `version`, implement `fit` and override the attributes below where the default is wrong. The
     values of attributes may depend on parameters, with a property or a field.
 
-    See also `SupportsBatches`, `SupportsExport` and `SupportsObjective`.
+    See also `SupportsBatches`, `SupportsTiles`, `SupportsExport` and `SupportsObjective`.
     """
 
     version: ClassVar[int]
@@ -116,6 +116,21 @@ class SupportsBatches(Protocol):
             stylizers: One for each image, all from one fit unless `mixes_styles` is True.
             contents: (N, 3, H, W).
             contexts: One for each image.
+        """
+
+
+@runtime_checkable
+class SupportsTiles(Protocol):
+    """A method that can stylize an image in tiles, for images that do not fit into memory."""
+
+    def stylize_in_tiles(self, stylizer: Any, content: Image, context: Context, tile: int) -> Image:
+        """Return the image (1, 3, H, W) of a single call, up to rounding.
+
+        Args:
+            stylizer: From `fit`.
+            content: (1, 3, H, W).
+            context: As in a single call.
+            tile: Edge of the tiles in pixels, without their overlap.
         """
 
 

@@ -15,7 +15,7 @@ once, each with its position, its value, the allowed values and the nearest name
 """
 
 from harness.suite.limits import MAX_CELLS
-from harness.suite.load import load
+from harness.suite.load import build, load
 from harness.suite.schema import PLACES, SHARED_AXES, MethodSpec, Suite
 
-__all__ = ["MAX_CELLS", "PLACES", "SHARED_AXES", "MethodSpec", "Suite", "load"]
+__all__ = ["MAX_CELLS", "PLACES", "SHARED_AXES", "MethodSpec", "Suite", "build", "load"]

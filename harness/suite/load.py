@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,29 @@ def load(path: Path, profile: str = "", overrides: Iterable[str] = ()) -> Suite:
             break
     if problems or suite is None:
         raise SuiteError(problems.values())
+    return suite
+
+
+def build(
+    data: dict[str, Any], path: Path, options: Mapping[Key, str], overrides: Iterable[str]
+) -> Suite:
+    """Check a suite that is in no file.
+
+    Args:
+        data: As in a file.
+        path: Name for messages; paths in `data` are relative to its folder.
+        options: The option of the command line that set a value, for messages.
+        overrides: As for `load`.
+
+    Raises:
+        SuiteError: The suite has mistakes; the error lists all of them.
+    """
+    source, problems = Source(path.name, options=dict(options)), dict[str, Problem]()
+    _override(data, source, overrides, problems)
+    checker = Checker(data, source, path, collection.read)
+    suite = checker.check("")
+    if problems or suite is None:
+        raise SuiteError([*problems.values(), *checker.problems])
     return suite
 
 

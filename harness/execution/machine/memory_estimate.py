@@ -7,13 +7,17 @@ networks and its optimizer come on top; a cell that is too large because of thos
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import weakref
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from harness.encoders.feature_extractor import LayeredEncoder
 from harness.errors import TooLargeError
@@ -22,6 +26,9 @@ from harness.records import Cell
 
 SAMPLE_EDGE = 128
 """Edge in pixels of the square image on which the memory of a pass is measured."""
+
+CALL_EDGE = 256
+"""The same for a call without autograd: margins of small images count for more."""
 
 MIN_CHECKED_BYTES = 500_000_000
 """Cells that need less are not checked."""
@@ -42,7 +49,7 @@ def check(method: Any, encoder: LayeredEncoder, cell: Cell, contents: Tensor) ->
     need = lower_bound(method, encoder, cell, contents)
     if need.bytes < MIN_CHECKED_BYTES:
         return
-    free = _free(contents.device)
+    free = free_bytes(contents.device)
     if need.bytes <= free:
         return
     raise TooLargeError(
@@ -64,7 +71,8 @@ def lower_bound(method: Any, encoder: LayeredEncoder, cell: Cell, contents: Tens
     return Need(kept * batch * height * width, batch, height, width)
 
 
-def _free(device: torch.device) -> int:
+def free_bytes(device: torch.device) -> int:
+    """Return the bytes that can still be allocated on a device."""
     if device.type == "cuda":
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + unused
@@ -87,3 +95,46 @@ def _bytes_per_pixel(encoder: LayeredEncoder, layers: Sequence[str]) -> float:
         features = encoder(image, layers)  # alive until all tensors are counted
     del features
     return sum(kept.values()) / SAMPLE_EDGE**2
+
+
+def bytes_of_call(work: Callable[[Tensor], object], contents: Tensor) -> float:
+    """Estimate the largest memory that a call takes, for contents of any size.
+
+    The tensors of a call with a small image are counted; their memory is proportional to the
+    pixels. Only calls without autograd can be counted, and work space of libraries comes on top.
+    """
+    sample = contents[..., :CALL_EDGE, :CALL_EDGE].contiguous()
+    with _LiveTensors() as live:
+        work(sample)
+    return float(live.peak / sample[:, 0].numel() * contents[:, 0].numel())
+
+
+class _LiveTensors(TorchDispatchMode):
+    """Counts the bytes of all tensors that operations return, as long as they exist."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.peak = 0
+        self._uses: Counter[tuple[int, int]] = Counter()  # (address, bytes) -> number of tensors
+        self._now = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, Tensor):
+                self._add(leaf)
+        return result
+
+    def _add(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        key = (storage.data_ptr(), storage.nbytes())
+        if not self._uses[key]:
+            self._now += key[1]
+            self.peak = max(self.peak, self._now)
+        self._uses[key] += 1
+        weakref.finalize(tensor, self._drop, key)
+
+    def _drop(self, key: tuple[int, int]) -> None:
+        self._uses[key] -= 1
+        if not self._uses[key]:
+            self._now -= key[1]

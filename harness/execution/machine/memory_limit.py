@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import resource
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -29,6 +31,17 @@ def limit_to_free_memory() -> None:
     limit = psutil.Process().memory_info().data + free()
     if hard_limit == resource.RLIM_INFINITY or limit < hard_limit:
         resource.setrlimit(resource.RLIMIT_DATA, (limit, hard_limit))
+
+
+@contextmanager
+def limited_to_free_memory() -> Iterator[None]:
+    """Limit the process inside the block."""
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    limit_to_free_memory()
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
 
 
 def _left_in_container() -> int | None:
