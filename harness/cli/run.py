@@ -19,7 +19,7 @@ from harness.errors import NstbenchError, UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from harness.cli.display import Display
+    from harness.api.display import Display
     from harness.execution.executors.ray.cluster import Cluster
     from harness.execution.prepare import ReadyRun
 
@@ -115,7 +115,7 @@ def plan(
     Downloads and changes nothing: files that are not on this machine yet count as missing. To see
     the plan with them, run `nstbench fetch` first.
     """
-    from harness.cli import display
+    from harness.api import display
     from harness.plan import explain_all
     from harness.resources import hash_cache
 
@@ -136,7 +136,7 @@ def _ready_run(
     options: Mapping[str, Any], cluster: Cluster | None = None, *, scores_only: bool = False
 ) -> Iterator[tuple[ReadyRun, Display]]:
     """Prepare a suite and hold the lock of its folder; yield the run and its display."""
-    from harness.cli.display import Display
+    from harness.api.display import Display
     from harness.store.lock import lock_suite
 
     def prepare() -> ReadyRun:
@@ -165,7 +165,7 @@ def _run_and_show(
 ) -> int:
     """Run the cells of the plan, write the page, print the results; return the exit code."""
     from harness.cli import run_loop, tables
-    from harness.cli.interrupts import InterruptHandler
+    from harness.api.interrupts import InterruptHandler
     from harness.execution.machine import environment
     from harness.store import redact
     from harness.tracking.background_thread import BackgroundTracker

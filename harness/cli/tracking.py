@@ -73,7 +73,7 @@ def pull(experiment: str, out: Path, tracking_uri: str) -> None:
               help="Port on 127.0.0.1.")  # fmt: skip
 def ui(out: Path, tracking_uri: str, port: int) -> None:
     """Start the MLflow UI for the results on 127.0.0.1."""
-    from harness.cli import interrupts
+    from harness.api import interrupts
     from harness.tracking import address, ui
 
     uri = address.resolve(out, tracking_uri)
