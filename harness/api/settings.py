@@ -11,6 +11,8 @@ from typing import Any
 from harness import filesystem
 from harness.errors import UsageError
 
+DEFAULT_OUT = Path("runs")
+
 
 def weights_paths(arguments: Iterable[str]) -> dict[str, Path]:
     """Parse the NAME=PATH values of --weights.
@@ -95,6 +97,8 @@ def _check(name: str, value: Any) -> None:
 
 def command_line(suite: Path, overrides: Iterable[str], settings: Mapping[str, Any]) -> str:
     """Return the command that does the same as a call of `nstbench.run`."""
+    from harness.store import redact
+
     words = ["nstbench", "run", str(suite)]
     for override in overrides:
         words += ["--set", override]
@@ -107,4 +111,4 @@ def command_line(suite: Path, overrides: Iterable[str], settings: Mapping[str, A
             words += [option] * value
         else:
             words += [option, str(value)]
-    return shlex.join(words)
+    return shlex.join(map(redact, words))

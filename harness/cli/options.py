@@ -14,7 +14,7 @@ import click
 from click import Context, Parameter
 
 from harness import filesystem
-from harness.api.settings import expand_location
+from harness.api.settings import DEFAULT_OUT, expand_location
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Location(click.ParamType[str]):
 
 
 out = click.option(
-    "--out", type=ExpandedPath(file_okay=False, path_type=Path), default=Path("runs"),
+    "--out", type=ExpandedPath(file_okay=False, path_type=Path), default=DEFAULT_OUT,
     envvar="NSTBENCH_OUT", show_default=True, help="Folder for all results.",
 )  # fmt: skip
 suite_arguments = combine(
