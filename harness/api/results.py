@@ -122,7 +122,7 @@ class Results:
         if hasattr(cell, "__index__"):
             if not -len(rows) <= cell < len(rows):
                 raise UnknownNameError(f"There is no row {cell}: `cells` has {len(rows)} rows.")
-            return rows[cell]
+            return rows[int(cell)]
         try:
             return self._row(str(cell["cell"] or cell["name"]))
         except (KeyError, TypeError, IndexError):

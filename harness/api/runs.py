@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness import filesystem
@@ -93,7 +92,7 @@ def run(
         "precision": precision,
         "encoder": encoder,
         "mirror": None if mirror is None else settings.expand_location(os.fspath(mirror)),
-        "weights": None if weights is None else expanded_values(weights),
+        "weights": None if weights is None else settings.expanded_values(weights),
         "offline": offline,
         "fresh": fresh,
         "deterministic": deterministic,
@@ -159,11 +158,6 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return value.tolist()
     raise TypeError(f"{type(value).__name__} is no value of YAML")
-
-
-def expanded_values(paths: Mapping[str, StrPath]) -> dict[str, Path]:
-    """Return paths by name, with the home folder in place of a leading `~`."""
-    return {name: filesystem.expanded(path) for name, path in paths.items()}
 
 
 @contextmanager

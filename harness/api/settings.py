@@ -29,6 +29,11 @@ def weights_paths(arguments: Iterable[str]) -> dict[str, Path]:
     return paths
 
 
+def expanded_values(paths: Mapping[str, str | os.PathLike[str]]) -> dict[str, Path]:
+    """Return paths by name, with the home folder in place of a leading `~`."""
+    return {name: filesystem.expanded(path) for name, path in paths.items()}
+
+
 def expand_location(value: str) -> str:
     """Replace the leading `~` of a path, also in the address of an SQLite database or a folder."""
     for scheme in ("", "sqlite:///", "file://"):
