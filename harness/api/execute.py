@@ -113,7 +113,10 @@ def ready_run(
             ready = prepare_run(request, cluster)  # the other run has finished cells of this plan
         display.announce(ready, cluster)
         if not ready.plan.entries:
-            raise UsageError("No cell of this suite can run here. The reasons are listed above.")
+            reasons = "The reasons are listed above."
+            if display.console.quiet:
+                reasons = "; ".join(dict.fromkeys(skip.reason for skip in ready.plan.skipped))
+            raise UsageError(f"No cell of this suite can run here. {reasons}")
         yield ready
 
 

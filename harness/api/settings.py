@@ -94,6 +94,8 @@ def _check(name: str, value: Any) -> None:
     choices = _CHOICES.get(name)
     if choices and value not in choices:
         raise UsageError(f"{name}={value!r} is not one of {', '.join(choices)}.")
+    if name == "out" and value.exists() and not value.is_dir():
+        raise UsageError(f"out={str(value)!r} is a file. Choose a folder for the results.")
     if name in _POSITIVE and not value > 0:
         raise UsageError(f"{name}={value!r} is not a positive number.")
     if name == "gpus_per_worker" and value > 1:
