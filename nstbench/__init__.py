@@ -82,7 +82,7 @@ def __dir__() -> list[str]:
 
 def _foreign_packages() -> str:
     """Return a message if Python imports a package of nstbench from another folder."""
-    own = Path(__file__).resolve().parent
+    own = Path(__file__).resolve().parents[1]
     found = {
         name: folder for name in _PACKAGES if (folder := _folder(name)) not in (own / name, None)
     }
@@ -105,7 +105,3 @@ def _folder(package: str) -> Path | None:
         return None
     places = [*(spec.submodule_search_locations or ()), spec.origin] if spec else []
     return Path(places[0]).resolve() if places and places[0] else None
-
-
-if __name__ == "__main__":
-    main()
