@@ -106,6 +106,8 @@ def run(
         "tracking_uri": tracking_uri,
     })  # fmt: skip
     changes = dict(set or {})
+    if isinstance(metrics, str):
+        raise UsageError(f"metrics={metrics!r} is a text. Pass a list: [{metrics!r}].")
     if metrics is not None:
         changes["metrics"] = list(metrics)
     with disk_errors():

@@ -71,6 +71,7 @@ def test_values_of_python_are_written_as_in_a_suite() -> None:
         ({"set": {"nothing": 1}}, "'nothing' does not exist."),
         ({"profile": "huge"}, "--profile: 'huge' is not a profile of"),
         ({"metrics": ["sim"]}, "Did you mean 'ssim'?"),
+        ({"metrics": "ssim"}, "metrics='ssim' is a text. Pass a list: ['ssim']."),
         ({"device": "tpu"}, "--device tpu: torch"),
         ({"encoder": "vgg"}, "--encoder: 'vgg' is not an encoder"),
         ({"max_failures": 0}, "--max-failures 0 is neither a positive whole number"),
