@@ -25,6 +25,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("harness.suite", "harness.metrics", "methods", "reports"),
     ("harness.plan", "harness.conformance"),
     ("harness.execution", "harness.tracking"),
+    ("harness.api",),
     ("harness.cli",),
 )
 """From the ground up: a package imports from lower floors only."""

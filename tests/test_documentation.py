@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from harness import suite as suites
 from harness.cli.main import main
 from harness.errors import SuiteError
+from harness.resources.images import read, skimage_photograph
 from tests.helpers import fake_packages
 from tests.helpers.command_line import ROOT, nstbench
 from tests.test_architecture import MODULES, imports, package_of
@@ -32,6 +33,7 @@ README, CLI, ARCHITECTURE, GLOSSARY, SUITES = (
 TOPICS = [
     "page",
     "cli",
+    "python",
     "suites",
     "claims",
     "methods",
@@ -255,6 +257,8 @@ def test_python_examples_run(
     if ".register(" in example.code:
         return  # the tests of the method and of the metric run these in a separate process
     monkeypatch.chdir(results)
+    for file, photograph in (("coffee.jpg", "coffee"), ("wave.jpg", "rocket")):
+        read(skimage_photograph(photograph)).save(file)
     exec(compile(example.code, str(example), "exec", dont_inherit=True), {"__name__": "builtins"})
 
 

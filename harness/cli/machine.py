@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from harness.api.settings import weights_paths
 from harness.cli import options as opts
 from harness.errors import NstbenchError
 
@@ -36,7 +37,7 @@ def doctor(
     from harness.resources import hash_cache
     from harness.tracking import address
 
-    options = RunOptions(out=out, weights=opts.weights_paths(weights), **rest)
+    options = RunOptions(out=out, weights=weights_paths(weights), **rest)
     with hash_cache.read_only():
         _show(examine(options, address.choose(out, tracking_uri)), as_json=as_json)
 
@@ -56,12 +57,13 @@ def fetch(
     Downloads images, encoders and the networks of metrics, and lists what is missing.
     Exit code 3: a file is missing or replaced by a stand-in.
     """
+    from harness.api.suites import load_suite
     from harness.cli import tables
     from harness.cli.fetch import fetch as fetch_needs
     from harness.execution.prepare import RunOptions
 
-    options = RunOptions(out=Path("runs"), weights=opts.weights_paths(weights), **rest)
-    needs = fetch_needs(opts.load_suite(suite, profile, overrides, options), options)
+    options = RunOptions(out=Path("runs"), weights=weights_paths(weights), **rest)
+    needs = fetch_needs(load_suite(suite, profile, overrides, options), options)
     if as_json:
         opts.print_json(needs)
     else:

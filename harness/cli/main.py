@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from harness import filesystem
+from harness.api.guard import refusal
 from harness.cli import listing, machine, results, run, stylize, tracking
 from harness.cli.options import INTERRUPTED, WRONG_USE
 from harness.errors import NstbenchError
@@ -31,10 +32,8 @@ class Commands(click.Group):
         """Run the command line; characters that the terminal cannot show are replaced."""
         for name in ("stdout", "stderr"):
             _make_encodable(name)
-        if _becomes_worker():
-            click.echo(f"{sys.argv[0]} starts nstbench whenever a process imports it, also in each "
-                       "worker process of nstbench. Put the call of nstbench below "
-                       '`if __name__ == "__main__":`.', err=True)  # fmt: skip
+        if message := refusal():
+            click.echo(message, err=True)
             sys.exit(WRONG_USE)
         return super().main(*args, **options)
 
@@ -63,12 +62,6 @@ class _PlainStream(io.TextIOWrapper):
     def buffer(self) -> Any:
         """No binary stream."""
         raise AttributeError("buffer")
-
-
-def _becomes_worker() -> bool:
-    """Return whether this process imports the main script of its parent, before its own work."""
-    process = sys.modules.get("multiprocessing.process")
-    return process is not None and hasattr(process.current_process(), "_inheriting")
 
 
 def _make_encodable(name: str) -> None:

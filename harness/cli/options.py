@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os.path
 import sys
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,19 +14,16 @@ import click
 from click import Context, Parameter
 
 from harness import filesystem
+from harness.api.settings import DEFAULT_OUT, expand_location
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from harness.execution.prepare import RunOptions
-    from harness.suite import Suite
 
 F = TypeVar("F", bound=Callable[..., Any])
 WRONG_USE, INCOMPLETE, INTERRUPTED = 2, 3, 130
 """Exit codes; 0 is success and 1 is an internal error."""
-
-PAUSE_SECONDS = 10
 
 
 def combine(*options: Callable[[F], F]) -> Callable[[F], F]:
@@ -63,14 +59,11 @@ class Location(click.ParamType[str]):
 
     def convert(self, value: str, param: Parameter | None, ctx: Context | None) -> str:
         """Replace the `~`, also in the address of an SQLite database or of a folder."""
-        for scheme in ("", "sqlite:///", "file://"):
-            if value.startswith(f"{scheme}~"):
-                return f"{scheme}{filesystem.expanded(value.removeprefix(scheme))}"
-        return value
+        return expand_location(value)
 
 
 out = click.option(
-    "--out", type=ExpandedPath(file_okay=False, path_type=Path), default=Path("runs"),
+    "--out", type=ExpandedPath(file_okay=False, path_type=Path), default=DEFAULT_OUT,
     envvar="NSTBENCH_OUT", show_default=True, help="Folder for all results.",
 )  # fmt: skip
 suite_arguments = combine(
@@ -160,33 +153,6 @@ def print_json(items: Iterable[Any]) -> None:
     click.echo(json.dumps([asdict(item) for item in items], indent=1))
 
 
-def weights_paths(arguments: Sequence[str]) -> dict[str, Path]:
-    """Parse the NAME=PATH values of --weights.
-
-    Raises:
-        UsageError: A value has no `=`.
-    """
-    paths = {}
-    for text in arguments:
-        name, equals, path = text.partition("=")
-        if not equals:
-            raise UsageError(f"--weights {text} is not of the form NAME=PATH, as in vgg19=PATH.")
-        paths[name] = filesystem.expanded(path)
-    return paths
-
-
-def announce_migration(uri: str, warn: Callable[[str], object]) -> None:
-    """Warn before MLflow migrates an old database; on a terminal, leave time to stop it."""
-    from harness.tracking.address import migration_note
-
-    if not (note := migration_note(uri)):
-        return
-    waits = sys.stdin.isatty() and sys.stdout.isatty()
-    warn(f"{note} The migration starts in {PAUSE_SECONDS} seconds." if waits else note)
-    if waits:
-        time.sleep(PAUSE_SECONDS)
-
-
 def store_of(name: str, out: Path) -> Any:
     """Return the store of a suite, given its name or its file.
 
@@ -199,37 +165,3 @@ def store_of(name: str, out: Path) -> Any:
     if suite in {"", ".", ".."}:
         raise UsageError(f"{name!r} is not the name of a suite.")
     return Store(out, suite)
-
-
-def load_suite(path: Path, profile: str, overrides: Iterable[str], options: RunOptions) -> Suite:
-    """Load a suite with the profile that suits the device."""
-    from harness import suite as suites
-    from harness.suite import yaml_loader
-
-    path = suite_path(path)
-    if profile == "auto":
-        data, _ = yaml_loader.load(path)
-        profiles = data.get("profiles") if isinstance(data, dict) else None
-        default = "quick" if options.found_device == "cpu" else "full"
-        profile = default if isinstance(profiles, dict) and default in profiles else "none"
-    return suites.load(path, "" if profile == "none" else profile, overrides)
-
-
-def suite_path(path: Path) -> Path:
-    """Return the path of a suite file, given its path or the name of a packaged suite.
-
-    Raises:
-        UsageError: There is neither such a file nor such a packaged suite.
-    """
-    import suites as packaged
-
-    paths = {p.stem: p for p in sorted(Path(packaged.__path__[0]).glob("*.yaml"))}
-    if os.path.exists(path):  # noqa: PTH110 - Path.exists raises where a name is too long
-        return path
-    name = path.name.removesuffix(".yaml")
-    if name in paths and path.name in {str(path), f"{name}.yaml"}:
-        return paths[name]
-    raise UsageError(
-        f"There is no suite {path}. Pass the path of a suite file or the name of a packaged suite: "
-        f"{', '.join(paths)}."
-    )

@@ -13,7 +13,7 @@ from harness.cli import options as opts
 from harness.errors import UsageError
 
 if TYPE_CHECKING:
-    from harness.analysis.claims import ClaimDataset, ClaimRow
+    from harness.analysis.claims import ClaimRow
 
 _format_options = opts.combine(
     click.option("--format", "form", default="table", show_default=True,
@@ -40,16 +40,10 @@ def report(suites: Sequence[str], out: Path, *, folder: bool, open_: bool) -> No
     """
     import webbrowser
 
+    from harness.api.comparison import write_page
     from harness.store import revisions
-    from reports import page
 
-    found = revisions.find_all(suites, out)
-    stores = {label: revision.store for label, revision in found.items()}
-    if len(suites) == 1 and all(revision.latest for revision in found.values()):
-        path = (page.write_folder if folder else page.write)(*stores.values())
-    else:
-        target = revisions.page_path(out, [*found], folder=folder)
-        path = (page.write_folder_about if folder else page.write_about)(stores, target)
+    path = write_page(revisions.find_all(suites, out), out, folder=folder)
     click.echo(path)
     if open_ and not webbrowser.open(path.resolve().as_uri()):
         click.echo(f"No browser could be started. Open {path} manually.", err=True)
@@ -65,15 +59,11 @@ def claims(suite: str, out: Path, form: str) -> None:
     Prints effect, interval and verdict. SUITE can have a revision, as for `report`. Exit code 3: a
     control failed, so that no verdict is reliable.
     """
-    from harness.analysis.claims import ClaimDataset, evaluate_claims, failed_controls
+    from harness.analysis.claims import failed_controls
+    from harness.api.comparison import claim_rows
     from harness.store import revisions
 
-    dataset = ClaimDataset.of(revisions.find(suite, out).store)
-    if not dataset.run.claims:
-        raise UsageError(
-            f"{suite} has no claims. To compare its variants, run `nstbench compare {suite}`."
-        )
-    rows = evaluate_claims(dataset.frame, dataset.run.claims, dataset.lenses)
+    rows = claim_rows(revisions.find(suite, out))
     _show_rows(rows, form)
     sys.exit(opts.INCOMPLETE if failed_controls(rows) else 0)
 
@@ -101,28 +91,29 @@ def compare(
 
     Prints effect, interval and verdict. SUITE can have a revision, as for `report`.
     """
-    from harness.analysis import claims
+    from harness.api.comparison import comparison_rows
     from harness.store import revisions
 
-    if variance and (by or baseline):
+    if not variance:
+        found = revisions.find(suite, out)
+        rows = comparison_rows(found, by=by, metrics=metrics, baseline=baseline)
+        _show_rows(rows, form)
+    elif by or baseline:
         raise UsageError(
             f"{f'--by {by}' if by else f'--baseline {baseline}'} cannot be combined with "
             "--variance, which splits the variance of all variants. Leave out one of the two."
         )
-    dataset = claims.ClaimDataset.of(revisions.find(suite, out).store)
-    selected = dataset.metrics(metrics)
-    claims.check_comparable(dataset, selected, by=by, variance=variance)
-    if variance:
-        _show_shares(dataset, selected, form)
-        return
-    comparisons = claims.compared(dataset.frame, selected, by=by, baseline=baseline)
-    rows = claims.evaluate_claims(dataset.frame, comparisons, dataset.lenses, exploratory=True)
-    _show_rows(rows, form)
+    else:
+        _show_shares(suite, out, metrics, form)
 
 
-def _show_shares(dataset: ClaimDataset, metrics: Sequence[str], form: str) -> None:
-    from harness.analysis.claims import export, shares
+def _show_shares(suite: str, out: Path, names: Sequence[str], form: str) -> None:
+    from harness.analysis.claims import ClaimDataset, check_comparable, export, shares
+    from harness.store import revisions
 
+    dataset = ClaimDataset.of(revisions.find(suite, out).store)
+    metrics = dataset.metrics(names)
+    check_comparable(dataset, metrics, variance=True)
     found = shares(dataset.frame, metrics)
     if lacking := [name for name in metrics if name not in found.index]:
         message = (

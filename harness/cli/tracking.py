@@ -26,7 +26,7 @@ def sync(suites: Sequence[str], out: Path, tracking_uri: str) -> None:
         store = opts.store_of(name, out)
         finished = store.run()
         records = list(store.records(finished))
-        opts.announce_migration(uri, _warn)
+        address.announce_migration(uri, _warn)
         tracker = Tracker(store, uri, verify=True)
         for record in records:
             tracker.cell(record)
@@ -49,12 +49,12 @@ def pull(experiment: str, out: Path, tracking_uri: str) -> None:
     Exit code 3: some data was left out.
     """
     from harness.store.lock import lock_suite
-    from harness.tracking import pull
+    from harness.tracking import address, pull
     from reports import page
 
     store = opts.store_of(experiment, out)
     uri = pull.tracking_uri(out, tracking_uri)
-    opts.announce_migration(uri, _warn)
+    address.announce_migration(uri, _warn)
     remote = pull.Remote(store.suite, uri)
     with lock_suite(store.root, lambda holder: click.echo(f"! waiting: {holder} runs this suite")):
         pulled = pull.pull(remote, store)
@@ -73,12 +73,12 @@ def pull(experiment: str, out: Path, tracking_uri: str) -> None:
               help="Port on 127.0.0.1.")  # fmt: skip
 def ui(out: Path, tracking_uri: str, port: int) -> None:
     """Start the MLflow UI for the results on 127.0.0.1."""
-    from harness.cli import interrupts
+    from harness.api import interrupts
     from harness.tracking import address, ui
 
     uri = address.resolve(out, tracking_uri)
     ui.check(uri, port)
-    opts.announce_migration(uri, _warn)
+    address.announce_migration(uri, _warn)
     for title, link in ui.links(uri, port):
         click.echo(f"{title}\n  {link}")
     click.echo("The UI is available after a few seconds. Press Ctrl-C to stop it.")

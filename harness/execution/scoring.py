@@ -35,7 +35,11 @@ class Scorer:
         self._resources, self._contexts, self._device = resources, contexts, device
 
     def score(
-        self, job: Job, pixels: NDArray[np.uint8], unclamped: Image | None
+        self,
+        job: Job,
+        pixels: NDArray[np.uint8],
+        unclamped: Image | None,
+        why_clamped: str = NOT_BEFORE_CLAMPING,
     ) -> tuple[Score, ...]:
         """Return one score per metric.
 
@@ -44,6 +48,7 @@ class Scorer:
             pixels: The image as it is saved, uint8 (H, W, 3).
             unclamped: What the method returned, for metrics that measure before clamping; None
                 if only the saved image exists.
+            why_clamped: The reason for the missing scores of those metrics in that case.
         """
         metrics, judge = self._resources.metrics, self._resources.encoder
         if not metrics:
@@ -58,7 +63,7 @@ class Scorer:
             image = unclamped if metric.before_clamping else stylized
             try:
                 if image is None:
-                    raise Unavailable(NOT_BEFORE_CLAMPING)
+                    raise Unavailable(why_clamped)
                 value = _measure(metric, image, content, style, context)
             except Unavailable as reason:
                 scores.append(replace(score, why_missing=str(reason)))

@@ -9,6 +9,9 @@ import os
 import re
 import shlex
 import sqlite3
+import sys
+import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -34,6 +37,7 @@ PACKAGES = {
 ALTERNATIVE = "or pass another --tracking-uri."
 
 CONNECT_SECONDS = 5
+PAUSE_SECONDS = 10
 SQLITE_WAL = b"\x02\x02"
 """Bytes 18 and 19 of a file in SQLite's WAL mode."""
 
@@ -169,6 +173,16 @@ def migration_note(uri: str) -> str:
         f"{found.revision}. Earlier versions of MLflow cannot read it afterwards. "
         f"To keep a copy, press Ctrl-C, {copy_command(uri)}, and repeat the command."
     )
+
+
+def announce_migration(uri: str, warn: Callable[[str], object]) -> None:
+    """Warn before MLflow migrates an old database; on a terminal, leave time to stop it."""
+    if not (note := migration_note(uri)):
+        return
+    waits = sys.stdin.isatty() and sys.stdout.isatty()
+    warn(f"{note} The migration starts in {PAUSE_SECONDS} seconds." if waits else note)
+    if waits:
+        time.sleep(PAUSE_SECONDS)
 
 
 def copy_command(uri: str) -> str:

@@ -24,7 +24,7 @@ def test_the_wheel_contains_the_packages_and_their_data(tmp_path: Path) -> None:
 
     wheel = next(WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"]))
     names = set(zipfile.ZipFile(wheel).namelist())
-    packages = ("harness", "methods", "suites", "reports", "nstbench.py")
+    packages = ("harness", "methods", "suites", "reports", "nstbench")
     tracked = subprocess.run(
         ["git", "-C", str(ROOT), "ls-files", *packages], capture_output=True, text=True, check=True
     ).stdout.split()

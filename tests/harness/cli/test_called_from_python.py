@@ -32,6 +32,15 @@ class Darker(Method):
 """
 
 
+RUN = """
+import nstbench
+try:
+    print(nstbench.run("s.yaml", mlflow=False, offline=True, set={"methods": {"METHOD": {}}}))
+except nstbench.NstbenchError as error:
+    print(type(error).__name__, error)
+"""
+
+
 def python(folder: Path, script: str, *, stdin: bool) -> subprocess.CompletedProcess[str]:
     """Run a script, as a file or from standard input."""
     (folder / "s.yaml").write_text(SUITE)
@@ -83,3 +92,23 @@ def test_a_thread_can_run_a_suite(tmp_path: Path) -> None:
     done = python(tmp_path, script, stdin=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "[1/1] done identity" in done.stdout
+
+
+def test_the_function_run_needs_no_guard_without_methods_of_the_script(tmp_path: Path) -> None:
+    done = python(tmp_path, RUN.replace("METHOD", "identity"), stdin=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("<Results of s in runs/s: 1 done>\n")
+
+
+def test_the_function_run_names_the_missing_guard(tmp_path: Path) -> None:
+    done = python(tmp_path, OWN_METHOD + RUN.replace("METHOD", "darker"), stdin=False)
+    assert done.returncode == 0  # the script handles the error
+    assert 'Put the call of nstbench below `if __name__ == "__main__":`' in done.stderr
+    assert "WorkerError The worker process does not start; its output is above." in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_the_function_run_refuses_a_method_from_standard_input(tmp_path: Path) -> None:
+    done = python(tmp_path, OWN_METHOD + RUN.replace("METHOD", "darker"), stdin=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "UsageError darker: defined in standard input" in done.stdout

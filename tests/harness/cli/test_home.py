@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.cli.options import weights_paths
+from harness.api.settings import weights_paths
 from harness.filesystem import expanded
 from harness.resources.hash_cache import cache_folder
 from tests.helpers.command_line import ROOT, command

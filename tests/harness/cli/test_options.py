@@ -9,6 +9,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from harness.api.settings import weights_paths
 from harness.cli import options as opts
 
 
@@ -21,7 +22,7 @@ def test_weights_from_the_environment_may_have_spaces_in_their_paths(
     @click.command()
     @opts.sources
     def show(weights: tuple[str, ...], **_: object) -> None:
-        click.echo(repr(opts.weights_paths(weights)))
+        click.echo(repr(weights_paths(weights)))
 
     expected = {name: Path(path) for name, _, path in (v.partition("=") for v in values)}
     assert CliRunner().invoke(show).output == f"{expected!r}\n"

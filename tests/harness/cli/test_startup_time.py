@@ -60,3 +60,20 @@ def test_with_a_driver_torch_decides_whether_there_is_a_gpu(
     assert devices._has_driver()
     assert devices.find_device("auto") == "cpu"
     devices.find_device.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("code", "slow"),
+    [
+        ("import nstbench", ("torch", "mlflow", "pandas", "numpy", "PIL", "scipy", "harness")),
+        ("import nstbench; nstbench.run, nstbench.Score", ("torch", "mlflow", "pandas")),
+        ("import nstbench; nstbench.score", ("torch", "mlflow", "pandas")),
+        ("import nstbench; nstbench.load", ("torch", "mlflow")),
+    ],
+)
+def test_a_name_of_the_module_imports_only_what_it_needs(code: str, slow: tuple[str, ...]) -> None:
+    check = f"import sys; {code}; sys.exit([m for m in {slow} if m in sys.modules] or None)"
+    done = subprocess.run(
+        [sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")

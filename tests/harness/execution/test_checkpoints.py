@@ -226,7 +226,7 @@ def test_checkpoints_respect_the_interval_and_the_share_of_time(
 
 
 def test_a_checkpoint_is_deleted_once_its_fit_is_stored_or_has_diverged(store: Store) -> None:
-    from harness.cli.run_loop import _store
+    from harness.api.run_loop import _store
     from harness.execution.jobs import Outcome
 
     folder = store.checkpoint_path(CELL.fit_id).parent

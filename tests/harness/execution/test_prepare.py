@@ -184,7 +184,7 @@ def test_weights_for_an_unknown_network_name_the_nearest(
 def test_there_is_no_estimate_before_every_method_has_run(
     write_suite: Write, tmp_path: Path
 ) -> None:
-    from harness.cli.display import Estimate
+    from harness.api.display import Estimate
     from harness.records import Timing
 
     (cell,) = prepared(write_suite(SUITE), tmp_path).plan.cells
@@ -215,7 +215,7 @@ def test_images_that_were_made_before_take_no_time(write_suite: Write, tmp_path:
 def test_the_estimate_uses_an_earlier_run_until_this_one_has_times(
     write_suite: Write, tmp_path: Path
 ) -> None:
-    from harness.cli.display import Estimate
+    from harness.api.display import Estimate
     from harness.records import Timing
 
     ready = prepared(write_suite(SUITE + "seeds: [0, 1, 2]\n"), tmp_path)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from harness.cli.display import MAX_LINES, Display
+from harness.api.display import MAX_LINES, Display
 from harness.errors import UsageError
 from harness.execution.executors.ray import cluster
 from harness.execution.executors.ray.cluster import Cluster, Node, choose

@@ -1,4 +1,4 @@
-"""The public interface for authors of methods and metrics; `python -m nstbench` is the CLI.
+"""The public interface: run suites, read results, write methods; `python -m nstbench` is the CLI.
 
 Its names are imported when they are used, so that packages of the same names as those of nstbench
 in the working folder lead to a message.
@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from harness.api.results import Results, load
+    from harness.api.runs import run
+    from harness.api.score import score
     from harness.errors import Diverged, NstbenchError
     from harness.protocols import (
         Batches,
@@ -37,13 +40,20 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FOUND", "METHODS", "METRICS", "Batches", "Cell", "Checkpoints", "Context", "Diverged",
-    "Encoder", "Image", "Method", "Metric", "NstbenchError", "Objective", "Record", "Scale",
-    "Score", "Step", "Stylizer", "SupportsBatches", "SupportsExport", "SupportsObjective",
-    "SupportsTiles", "Unavailable",
+    "Encoder", "Image", "Method", "Metric", "NstbenchError", "Objective", "Record", "Results",
+    "Scale", "Score", "Step", "Stylizer", "SupportsBatches", "SupportsExport",
+    "SupportsObjective", "SupportsTiles", "Unavailable", "load", "run", "score",
 ]  # fmt: skip
 
 _PACKAGES = ("harness", "methods", "reports", "suites")
+_HOMES = {
+    "Results": "harness.api.results",
+    "load": "harness.api.results",
+    "run": "harness.api.runs",
+    "score": "harness.api.score",
+}
 _MODULES = ("harness.errors", "harness.protocols", "harness.records", "harness.registry")
+"""Where the other names are."""
 
 
 def main() -> None:
@@ -61,14 +71,19 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'nstbench' has no attribute {name!r}")
     if problem := _foreign_packages():
         raise ImportError(problem)
-    modules = map(importlib.import_module, _MODULES)
+    homes = [_HOMES[name]] if name in _HOMES else _MODULES
+    modules = map(importlib.import_module, homes)
     globals()[name] = next(getattr(one, name) for one in modules if hasattr(one, name))
     return globals()[name]
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def _foreign_packages() -> str:
     """Return a message if Python imports a package of nstbench from another folder."""
-    own = Path(__file__).resolve().parent
+    own = Path(__file__).resolve().parents[1]
     found = {
         name: folder for name in _PACKAGES if (folder := _folder(name)) not in (own / name, None)
     }
@@ -91,7 +106,3 @@ def _folder(package: str) -> Path | None:
         return None
     places = [*(spec.submodule_search_locations or ()), spec.origin] if spec else []
     return Path(places[0]).resolve() if places and places[0] else None
-
-
-if __name__ == "__main__":
-    main()

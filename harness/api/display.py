@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from harness.analysis import comparable_costs
-from harness.cli.run_loop import RunObserver
+from harness.api.run_loop import RunObserver
 from harness.execution.prepare import ReadyRun
 from harness.plan import Action, Plan
 from harness.records import Cell, Record, Score

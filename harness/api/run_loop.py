@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from harness.cli.interrupts import InterruptHandler
+from harness.api.interrupts import InterruptHandler
 from harness.execution.executors import Executor
 from harness.execution.executors.local import LocalExecutor
 from harness.execution.image_encoding import encode_images
