@@ -28,6 +28,8 @@ if TYPE_CHECKING:
         Stylizer,
         SupportsBatches,
         SupportsExport,
+        SupportsModule,
+        SupportsNames,
         SupportsObjective,
         Unavailable,
     )
@@ -37,8 +39,8 @@ if TYPE_CHECKING:
 __all__ = [
     "FOUND", "METHODS", "METRICS", "Batches", "Cell", "Checkpoints", "Context", "Diverged",
     "Encoder", "Image", "Method", "Metric", "NstbenchError", "Objective", "Record", "Scale",
-    "Score", "Step", "Stylizer", "SupportsBatches", "SupportsExport", "SupportsObjective",
-    "Unavailable",
+    "Score", "Step", "Stylizer", "SupportsBatches", "SupportsExport", "SupportsModule",
+    "SupportsNames", "SupportsObjective", "Unavailable",
 ]  # fmt: skip
 
 _PACKAGES = ("harness", "methods", "reports", "suites")

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from harness import filesystem
-from harness.cli import listing, machine, results, run, tracking
+from harness.cli import export, listing, machine, results, run, tracking
 from harness.cli.options import INTERRUPTED, WRONG_USE
 from harness.errors import NstbenchError
 
@@ -110,6 +110,7 @@ def main() -> None:
 for command in (
     run.run, run.rescore, run.plan,
     results.report, results.claims, results.compare,
+    export.export,
     tracking.sync, tracking.pull, tracking.ui,
     machine.doctor, machine.fetch, machine.check, machine.gc,
     listing.list_,

@@ -67,6 +67,10 @@ def _check_params(
         remedy = "Correct these parameters."
         yield Finding(section, "the parameters are valid", "bad", what, remedy)
         return
+    if unset := [key for key, path in probe.method.files.items() if not path]:
+        why = f"skipped (a suite has to set {', '.join(unset)})"
+        yield Finding(section, "fit and stylize run", "good", why)
+        return
     for title, check in PRECONDITIONS.items():
         findings = list(_run_check(section, title, partial(check, probe), cls))
         yield from findings

@@ -19,8 +19,11 @@ from harness.protocols.context import (
 )
 from harness.protocols.method import (
     Method,
+    Project,
     SupportsBatches,
     SupportsExport,
+    SupportsModule,
+    SupportsNames,
     SupportsObjective,
     Timed,
 )
@@ -35,11 +38,14 @@ __all__ = [
     "Method",
     "Metric",
     "Objective",
+    "Project",
     "Scale",
     "Step",
     "Stylizer",
     "SupportsBatches",
     "SupportsExport",
+    "SupportsModule",
+    "SupportsNames",
     "SupportsObjective",
     "Timed",
     "Unavailable",
