@@ -182,7 +182,8 @@ def check(recipe: TrainingRecipe, found: NetworkFile, given: Collection[str] = S
     preset = ", or use `preset: examples`" if found.examples else ""
     raise WeightsError(
         f"{Path(recipe.checkpoint or '').name} is a network with {_pairs(wrong)}; the "
-        f"method has {own}. Remove {listed(wrong)} from its parameters and preset{preset}: the file decides."
+        f"method has {own}. Remove {listed(wrong)} from its parameters and preset{preset}: the "
+        "file decides."
     )
 
 

@@ -6,14 +6,21 @@ loops over the images of a batch, shapes that branch. The results differ by roun
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from harness.protocols import Image
 from methods import _transformer_net as net
+from methods._recipes import Padding
 
-PADDING_MODES = {"zero": "zeros", "reflect": "reflect", "replicate": "replicate"}
+PADDING_MODES: dict[Padding, Literal["zeros", "reflect", "replicate"]] = {
+    "zero": "zeros",
+    "reflect": "reflect",
+    "replicate": "replicate",
+}
 
 
 class PlainNetwork(nn.Module):

@@ -46,5 +46,5 @@ def export(fit: str, target: Path, form: str, out: Path) -> None:
         click.echo(str(error), err=True)
         sys.exit(opts.INCOMPLETE)
     megabytes = target.stat().st_size / 1e6
-    click.echo(f"{target}: {megabytes:.1f} MB, largest difference {largest:.1e} of [0, 1], less than "
-               f"{exporting.MAX_DIFFERENCE}")  # fmt: skip
+    limit = exporting.MAX_DIFFERENCE
+    click.echo(f"{target}: {megabytes:.1f} MB, largest difference {largest:.1e} (limit {limit})")

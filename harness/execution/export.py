@@ -128,20 +128,22 @@ def export(
             There is no new file then, and an earlier one of that name stays.
     """
     save, load = FORMATS[form]
-    with filesystem.writing(target.parent, "choose another file with -o"):
-        with filesystem.replacing(target) as temporary:
-            save(network, temporary)
-            stylize = load(network, temporary)
-            for content in _contents(sizes):
-                difference = float((stylize(content) - network(content)).abs().max())
-                batch, _, height, width = content.shape
-                yield f"{width} x {height}" + (f", batch of {batch}" * (batch > 1)), difference
-                if not difference < MAX_DIFFERENCE:  # also if it is not a number
-                    raise ExportError(
-                        f"The image of {target.name} differs by {difference:.1e} at {width} x "
-                        f"{height} pixels; less than {MAX_DIFFERENCE} is required. {target.name} "
-                        "was not written."
-                    )
+    with (
+        filesystem.writing(target.parent, "choose another file with -o"),
+        filesystem.replacing(target) as temporary,
+    ):
+        save(network, temporary)
+        stylize = load(network, temporary)
+        for content in _contents(sizes):
+            difference = float((stylize(content) - network(content)).abs().max())
+            batch, _, height, width = content.shape
+            yield f"{width} x {height}" + (f", batch of {batch}" * (batch > 1)), difference
+            if not difference < MAX_DIFFERENCE:  # also if it is not a number
+                raise ExportError(
+                    f"The image of {target.name} differs by {difference:.1e} at {width} x {height} "
+                    f"pixels; less than {MAX_DIFFERENCE} is required. {target.name} was not "
+                    "written."
+                )
 
 
 def _contents(sizes: Sequence[int]) -> Iterator[Image]:
