@@ -66,7 +66,7 @@ class Onnx(Method):
             except Exception as error:  # of onnxruntime, a class for each status
                 raise WeightsError(
                     f"{Path(self.path).name} does not run on an input of {pixels.shape}: "
-                    f"{_first_line(error)}"
+                    f"{_one_line(error)}"
                 ) from None
             return torch.from_numpy(stylized).to(context.device) / self.white
 
@@ -89,7 +89,7 @@ def _session(path: Path, context: Context) -> Any:
     try:
         session = onnxruntime.InferenceSession(path, options, providers=available)
     except Exception as error:  # of onnxruntime, a class for each status
-        raise WeightsError(f"{path} cannot be read as ONNX: {_first_line(error)}") from None
+        raise WeightsError(f"{path} cannot be read as ONNX: {_one_line(error)}") from None
     if (counts := (len(session.get_inputs()), len(session.get_outputs()))) != (1, 1):
         raise WeightsError(
             f"{path.name} has {counts[0]} inputs and {counts[1]} outputs; the method `onnx` runs "
@@ -104,5 +104,5 @@ def _session(path: Path, context: Context) -> Any:
     return session
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

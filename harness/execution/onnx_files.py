@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -40,16 +41,18 @@ def save_onnx(module: nn.Module, path: Path, metadata: Mapping[str, str]) -> Non
     dimension = torch.export.Dim
     shape = {0: dimension("batch"), 2: dimension("height", min=8), 3: dimension("width", min=8)}
     try:
-        program = torch.onnx.export(
-            module,
-            (torch.rand(2, 3, 62, 85),),
-            dynamo=True,
-            dynamic_shapes=(shape,),
-            input_names=[INPUT],
-            output_names=[OUTPUT],
-            opset_version=OPSET,
-            verbose=False,
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                module.eval(),
+                (torch.rand(2, 3, 62, 85),),
+                dynamo=True,
+                dynamic_shapes=(shape,),
+                input_names=[INPUT],
+                output_names=[OUTPUT],
+                opset_version=OPSET,
+                verbose=False,
+            )
     except Exception as error:  # torch and onnxscript raise any exception
         raise ExportError(f"ONNX cannot represent this network: {_reason(error)}") from None
     assert program is not None
