@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from harness.records import CellInputs
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
-MISSING = "onnxruntime is not installed; run: pip install 'nstbench[onnx]'"
+MISSING = "onnxruntime is not installed; run: pip install onnxruntime"
 
 
 @METHODS.register("onnx")

@@ -38,6 +38,7 @@ TOPICS = [
     "metrics",
     "encoders",
     "bring-your-own",
+    "export",
     "offline",
     "reproducibility",
     "reliability",

@@ -35,8 +35,8 @@ def save_onnx(module: nn.Module, path: Path, metadata: Mapping[str, str]) -> Non
     """
     if missing := [name for name in PACKAGES if find_spec(name) is None]:
         raise ExportError(
-            f"The export to ONNX requires {', '.join(missing)}. To install what is missing, run: "
-            "pip install 'nstbench[onnx]'"
+            f"The export to ONNX requires {', '.join(missing)}; run: pip install "
+            f"{' '.join(missing)}"
         )
     dimension = torch.export.Dim
     shape = {0: dimension("batch"), 2: dimension("height", min=8), 3: dimension("width", min=8)}

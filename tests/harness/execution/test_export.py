@@ -162,8 +162,9 @@ def test_missing_packages_are_named_with_the_remedy(
         monkeypatch.setitem(sys.modules, name, None)
     done = command("export", file, "-o", tmp_path / "net.onnx")
     assert done.exit_code == 3
-    assert "requires onnxruntime, onnxscript" in done.output
-    assert "pip install 'nstbench[onnx]'" in done.output
+    assert (
+        "requires onnxruntime, onnxscript; run: pip install onnxruntime onnxscript" in done.output
+    )
 
 
 def test_a_fit_of_another_version_is_refused(tmp_path: Path) -> None:
