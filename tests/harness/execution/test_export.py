@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from harness.errors import ExportError, NstbenchError, WeightsError
 from harness.execution.export import CHECK_SIZES, MAX_DIFFERENCE, StoredNetwork, export
 from harness.execution.onnx_files import save_onnx
-from methods._recipes import NetworkRecipe
 from tests.helpers.command_line import command
 from tests.helpers.stored_fits import store_fit
 from tests.methods.test_checkpoint_files import examples_forward
@@ -23,26 +22,15 @@ from tests.methods.test_plain_network import STRUCTURES
 
 pytest.importorskip("onnxruntime")
 
-NAMES = [name for name in NetworkRecipe.__dataclass_fields__ if name != "width"]
-
-
-def test_onnx_gives_the_same_images_at_all_sizes(tmp_path: Path) -> None:
-    # The test of the command and those of the method `onnx` export two other structures.
-    values = ("none", "conv_transpose", "nearest", "replicate", "linear")
-    check_onnx(dict(zip(NAMES, values, strict=True)), tmp_path)
-
 
 @pytest.mark.slow
 @pytest.mark.parametrize("structure", STRUCTURES, ids=lambda one: " ".join(one.values()))
 def test_onnx_gives_the_same_images_for_every_structure(
     structure: dict[str, str], tmp_path: Path
 ) -> None:
-    check_onnx(structure, tmp_path)
-
-
-def check_onnx(structure: dict[str, str], folder: Path) -> None:
-    network = StoredNetwork.load(store_fit(folder, width=0.12, **structure))
-    found = dict(export(network, folder / "net.onnx", "onnx"))
+    # Without the marker `slow`, the tests of the command and of the method `onnx` export two.
+    network = StoredNetwork.load(store_fit(tmp_path, width=0.12, **structure))
+    found = dict(export(network, tmp_path / "net.onnx", "onnx"))
     assert len(found) == len(CHECK_SIZES) + 1
     assert max(found.values()) < MAX_DIFFERENCE, found
 
