@@ -12,6 +12,7 @@ NstbenchError
 │   └── WeightsError
 │       └── MissingWeightsError
 ├── RecordError             a stored record that cannot be read
+├── ExportError             a network that cannot be exported, or whose export differs
 ├── TooLargeError           a cell that needs more memory than there is
 ├── WorkerError             a worker process that does not start
 ├── StoreError              a folder that cannot be written: disk full, read-only, removed ...
@@ -125,6 +126,10 @@ class MissingWeightsError(WeightsError):
 
 class RecordError(NstbenchError):
     """A stored record that cannot be read."""
+
+
+class ExportError(NstbenchError):
+    """A network that cannot be exported, or whose exported file gives other images."""
 
 
 class TooLargeError(NstbenchError):

@@ -39,18 +39,24 @@ OTHER_LAYOUTS = {
     "ConvBlock.0.conv_layer.weight": "rrmina/fast-neural-style-pytorch, for BGR input",
 }
 
-EXAMPLES_NAMES = (
-    # names in pytorch/examples -> names in TransformerNet
-    (r"^conv([123])\.conv2d\.", r"down\1.convolution.conv."),
-    (r"^in([123])\.", r"down\1.norm."),
-    (r"^res(\d)\.conv1\.conv2d\.", lambda m: f"residuals.{int(m[1]) - 1}.first.convolution.conv."),
-    (r"^res(\d)\.in1\.", lambda m: f"residuals.{int(m[1]) - 1}.first.norm."),
-    (r"^res(\d)\.conv2\.conv2d\.", lambda m: f"residuals.{int(m[1]) - 1}.second.conv."),
-    (r"^res(\d)\.in2\.", lambda m: f"residuals.{int(m[1]) - 1}.norm."),
-    (r"^deconv([12])\.conv2d\.", r"up\1.convolution.convolution.conv."),
-    (r"^in([45])\.", lambda m: f"up{int(m[1]) - 3}.norm."),
-    (r"^deconv3\.conv2d\.", r"out.conv."),
-)
+
+def _examples_names() -> dict[str, str]:
+    names = {"deconv3.conv2d": "out.conv"}
+    for i in (1, 2, 3):
+        names |= {f"conv{i}.conv2d": f"down{i}.convolution.conv", f"in{i}": f"down{i}.norm"}
+    for i in range(1, 6):
+        block = f"residuals.{i - 1}"
+        names |= {f"res{i}.conv1.conv2d": f"{block}.first.convolution.conv"}
+        names |= {f"res{i}.in1": f"{block}.first.norm"}
+        names |= {f"res{i}.conv2.conv2d": f"{block}.second.conv", f"res{i}.in2": f"{block}.norm"}
+    for i in (1, 2):
+        names |= {f"deconv{i}.conv2d": f"up{i}.convolution.convolution.conv"}
+        names |= {f"in{i + 3}": f"up{i}.norm"}
+    return names
+
+
+EXAMPLES_NAMES = _examples_names()
+"""Layer of pytorch/examples -> layer of TransformerNet."""
 
 
 @dataclass(frozen=True)
@@ -172,12 +178,12 @@ def check(recipe: TrainingRecipe, found: NetworkFile, given: Collection[str] = S
         del wrong["width"]  # several widths have these channels
     if not wrong:
         return
-    has = ", ".join(f"{name}: {value}" for name, value in wrong.items())
-    own = ", ".join(f"{name}: {getattr(recipe, name)}" for name in wrong)
+    own = _pairs({name: getattr(recipe, name) for name in wrong})
     preset = ", or use `preset: examples`" if found.examples else ""
     raise WeightsError(
-        f"{Path(recipe.checkpoint or '').name} is a network with {has}; the method has {own}. "
-        f"Remove {listed(wrong)} from its parameters and preset{preset}: the file decides."
+        f"{Path(recipe.checkpoint or '').name} is a network with {_pairs(wrong)}; the "
+        f"method has {own}. Remove {listed(wrong)} from its parameters and preset{preset}: the "
+        "file decides."
     )
 
 
@@ -201,8 +207,43 @@ def from_examples(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[s
     for name, tensor in tensors.items():
         if re.search(r"running_(mean|var)$|num_batches_tracked$", name):
             dropped.append(name)
-            continue
-        for pattern, replacement in EXAMPLES_NAMES:
-            name = re.sub(pattern, replacement, name)
-        kept[name] = tensor
+        else:
+            kept[_renamed(name, EXAMPLES_NAMES)] = tensor
     return kept, dropped
+
+
+def to_examples(recipe: NetworkRecipe, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Rename the tensors of TransformerNet to those of a checkpoint of pytorch/examples.
+
+    That network has a linear output. The constants of the output `centered` become a part of the
+    weights of the last layer, so that the result is the same up to rounding.
+
+    Raises:
+        WeightsError: The network of pytorch/examples has another structure.
+    """
+    expected = {**EXAMPLES_STRUCTURE, "width": 1.0}
+    own = {name: getattr(recipe, name) for name in expected}
+    other = {name: value for name, value in own.items() if value != expected[name]}
+    if own["output"] == "centered":
+        del other["output"]
+    if other:
+        raise WeightsError(
+            f"The network has {_pairs(other)}; that of pytorch/examples has "
+            f"{_pairs({name: expected[name] for name in other})}. Train one with `preset: "
+            "examples`, or export this one as ONNX or TorchScript."
+        )
+    tensors = dict(tensors)
+    if own["output"] == "centered":
+        tensors["out.conv.weight"] = 127.5 * tensors["out.conv.weight"]
+        tensors["out.conv.bias"] = 127.5 * (1 + tensors["out.conv.bias"])
+    names = {own: theirs for theirs, own in EXAMPLES_NAMES.items()}
+    return {_renamed(name, names): tensor for name, tensor in tensors.items()}
+
+
+def _renamed(name: str, layers: Mapping[str, str]) -> str:
+    layer, dot, tensor = name.rpartition(".")
+    return f"{layers.get(layer, layer)}{dot}{tensor}"
+
+
+def _pairs(parameters: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}: {value}" for name, value in parameters.items())

@@ -25,9 +25,9 @@ from harness.registry import METHODS
 from methods._recipes import RELU_1_TO_5, TrainingRecipe
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
-    from harness.protocols import Context, Image, Stylizer
+    from harness.protocols import Context, Image, Project, Stylizer
     from methods._network_training import FeedForward
 
 
@@ -153,3 +153,15 @@ class Johnson(TrainingRecipe, Method):
         from methods import _network_training
 
         return _network_training.FeedForward.restore(self, tensors, context)
+
+    def module(self, stylizer: FeedForward) -> nn.Module:
+        """Return the network in layers of torch alone."""
+        from methods._plain_network import PlainNetwork
+
+        return PlainNetwork(stylizer.network)
+
+    def rename(self, stylizer: FeedForward, project: Project) -> dict[str, Tensor]:
+        """Return the tensors of the trained network by the names of another project."""
+        from methods import _checkpoint_files
+
+        return _checkpoint_files.to_examples(self, self.export(stylizer))

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
         Stylizer,
         SupportsBatches,
         SupportsExport,
+        SupportsModule,
+        SupportsNames,
         SupportsObjective,
         SupportsTiles,
         Unavailable,
@@ -41,8 +43,8 @@ if TYPE_CHECKING:
 __all__ = [
     "FOUND", "METHODS", "METRICS", "Batches", "Cell", "Checkpoints", "Context", "Diverged",
     "Encoder", "Image", "Method", "Metric", "NstbenchError", "Objective", "Record", "Results",
-    "Scale", "Score", "Step", "Stylizer", "SupportsBatches", "SupportsExport",
-    "SupportsObjective", "SupportsTiles", "Unavailable", "load", "run", "score",
+    "Scale", "Score", "Step", "Stylizer", "SupportsBatches", "SupportsExport", "SupportsModule",
+    "SupportsNames", "SupportsObjective", "SupportsTiles", "Unavailable", "load", "run", "score",
 ]  # fmt: skip
 
 _PACKAGES = ("harness", "methods", "reports", "suites")

@@ -41,6 +41,7 @@ TOPICS = [
     "stylize",
     "encoders",
     "bring-your-own",
+    "export",
     "offline",
     "reproducibility",
     "reliability",

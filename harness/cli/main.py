@@ -14,7 +14,7 @@ import click
 
 from harness import filesystem
 from harness.api.guard import refusal
-from harness.cli import listing, machine, results, run, stylize, tracking
+from harness.cli import export, listing, machine, results, run, stylize, tracking
 from harness.cli.options import INTERRUPTED, WRONG_USE
 from harness.errors import NstbenchError
 
@@ -103,6 +103,7 @@ def main() -> None:
 for command in (
     run.run, run.rescore, run.plan,
     results.report, results.claims, results.compare,
+    export.export,
     tracking.sync, tracking.pull, tracking.ui,
     machine.doctor, machine.fetch, machine.check, machine.gc,
     listing.list_, stylize.stylize,

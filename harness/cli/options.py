@@ -66,6 +66,11 @@ out = click.option(
     "--out", type=ExpandedPath(file_okay=False, path_type=Path), default=DEFAULT_OUT,
     envvar="NSTBENCH_OUT", show_default=True, help="Folder for all results.",
 )  # fmt: skip
+runs = click.option(
+    "--runs", type=ExpandedPath(file_okay=False, path_type=Path), default=DEFAULT_OUT,
+    envvar="NSTBENCH_OUT", show_default=True, metavar="DIR",
+    help="Folder of all results, which is searched for fits.",
+)  # fmt: skip
 suite_arguments = combine(
     click.argument("suite", type=ExpandedPath(path_type=Path)),
     click.option("--profile", default="auto", show_default=True, envvar="NSTBENCH_PROFILE",

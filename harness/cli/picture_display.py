@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
-from harness.cli.display import SHORT_PHASES
+from harness.api.display import SHORT_PHASES
 from harness.execution.stylize import OPTIMISED_SIZE, PictureStylizer
 
 State = Literal["done", "exists", "failed"]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click import Context, Parameter
 
+from harness.api.settings import weights_paths
 from harness.cli import options as opts
 from harness.errors import NstbenchError, StoreError, SuiteError, UsageError
 
@@ -67,9 +68,7 @@ picture_options = opts.combine(
     click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True,
                   help="Seed of random numbers."),
     click.option("--overwrite", is_flag=True, help="Replace stylized pictures that exist."),
-    click.option("--runs", type=opts.ExpandedPath(path_type=Path), default=Path("runs"),
-                  envvar="NSTBENCH_OUT", show_default=True, metavar="DIR",
-                  help="Folder of all results, where --fit looks."),
+    opts.runs,
 )  # fmt: skip
 
 
@@ -102,7 +101,7 @@ def stylize(
         precision=precision or "",
         encoder=encoder,
         mirror=mirror,
-        weights=opts.weights_paths(weights),
+        weights=weights_paths(weights),
         offline=offline,
     )
     chosen, notes = _recipe(fit, checkpoint, runs, recipe)
@@ -155,7 +154,7 @@ def _run(
 ) -> int:
     """Stylize all pictures that can be stylized; return the exit code."""
     from harness import filesystem
-    from harness.cli.interrupts import InterruptHandler
+    from harness.api.interrupts import InterruptHandler
     from harness.execution import picture_files
 
     with filesystem.writing(output, "choose another folder with -o"):

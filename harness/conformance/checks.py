@@ -41,6 +41,7 @@ DEFAULTS_ONLY: dict[str, Check] = {
     "objective returns the losses that steps report": steps.check_objective,
     "more iterations do not make the saved image worse": check_larger_budget,
     "a restored stylizer gives the same image": outputs.check_restore,
+    "module returns a network that gives the same image": outputs.check_module,
     "no thread or process is left running": side_effects.check_threads,
     "the class can be pickled": declarations.check_pickle,
 }
@@ -52,5 +53,6 @@ OPTIONAL_MEMBERS: dict[Check, Sequence[str]] = {
     steps.check_objective: ["objective"],
     check_larger_budget: ["iterations"],
     outputs.check_restore: ["export", "restore"],
+    outputs.check_module: ["module"],
 }
 """A check is skipped for methods that have none of its members."""

@@ -17,6 +17,9 @@ ODD_SIZE = (33, 47)  # height, width
 MAX_BATCH_DIFFERENCE = 1 / 255
 """Allowed mean difference between images of a batch and of single calls: sums are reordered."""
 
+MAX_EXPORT_DIFFERENCE = 1e-3
+"""Allowed difference of a pixel, in [0, 1], between a stylizer and its exported network."""
+
 
 def check_runs(probe: Probe) -> Iterator[ValidationIssue]:
     """Fit and stylize; an exception is the issue."""
@@ -142,4 +145,17 @@ def check_restore(probe: Probe) -> Iterator[ValidationIssue]:
     if steps:
         yield ValidationIssue(
             "restore reports steps", "Build the stylizer from the tensors, without training."
+        )
+
+
+def check_module(probe: Probe) -> Iterator[ValidationIssue]:
+    """Check that the exported network gives the stylizer's image."""
+    stylizer = probe.fit()
+    image = stylizer(probe.content, probe.context(0))
+    with torch.no_grad():
+        exported = probe.method.module(stylizer)(probe.content)
+    if not torch.allclose(exported, image, atol=MAX_EXPORT_DIFFERENCE):
+        yield ValidationIssue(
+            "the network of `module` gives another image than the stylizer",
+            "Return a network that maps images in [0, 1] as the stylizer does.",
         )

@@ -77,6 +77,10 @@ def _check_params(
         what = f"it raised {describe_exception(error)}"
         yield Finding(section, "resolve runs", "bad", what, "Raise SourceError for wrong files.")
         return
+    if unset := [key for key, path in probe.method.files.items() if not path]:
+        why = f"skipped (a suite has to set {', '.join(unset)})"
+        yield Finding(section, "fit and stylize run", "good", why)
+        return
     for title, check in PRECONDITIONS.items():
         findings = list(_run_check(section, title, partial(check, probe), cls))
         yield from findings

@@ -186,7 +186,8 @@ class _CellMaker:
         # Path.is_file raises if a name is too long or a folder is not accessible.
         absent = [(k, v) for k, v in files.items() if not os.path.isfile(v)]  # noqa: PTH113
         for key, path in absent:
-            self._report(spec, f"{key}: there is no file {Path(path)}.")
+            what = f"there is no file {Path(path)}" if path else "give the path of a file"
+            self._report(spec, f"{key}: {what}.")
         if absent:
             return None
         try:

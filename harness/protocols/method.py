@@ -20,7 +20,12 @@ from harness.protocols.context import Context, Image, Objective, Stylizer
 from harness.records import CellInputs
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from harness.protocols.context import Tensor
+
+Project: TypeAlias = Literal["examples"]
+"""A project that reads networks of nstbench: pytorch/examples."""
 
 Timed: TypeAlias = Literal["stylization", "stylization and start-up", "nothing"]
 """What the time of a call of a stylizer contains. `nothing`: the images were made before, so times
@@ -37,7 +42,8 @@ class Method(ABC):
     set `version`, implement `fit` and override the attributes below where the default is wrong. The
     values of attributes may depend on parameters, with a property or a field.
 
-    See also `SupportsBatches`, `SupportsTiles`, `SupportsExport` and `SupportsObjective`.
+    See also `SupportsBatches`, `SupportsTiles`, `SupportsExport`, `SupportsModule`, `SupportsNames`
+    and `SupportsObjective`.
     """
 
     version: ClassVar[int]
@@ -143,6 +149,31 @@ class SupportsExport(Protocol):
 
     def restore(self, tensors: dict[str, Tensor], context: Context) -> Stylizer:
         """Return the stylizer of exported tensors, without reporting steps."""
+
+
+@runtime_checkable
+class SupportsModule(Protocol):
+    """A method, with SupportsExport, whose stylizer `nstbench export` writes as ONNX."""
+
+    def module(self, stylizer: Any) -> nn.Module:
+        """Return the network on the CPU, in float32 and in eval mode.
+
+        It maps (N, 3, H, W) in [0, 1] to stylized images of the same shape, for any N, H and W. It
+        consists of operations that torch's exporters know; its results equal those of the
+        stylizer up to rounding.
+        """
+
+
+@runtime_checkable
+class SupportsNames(Protocol):
+    """A method whose trained network another project can load, and its parameter `checkpoint`."""
+
+    def rename(self, stylizer: Any, project: Project) -> dict[str, Tensor]:
+        """Return the tensors of the network by the names of the project.
+
+        Raises:
+            WeightsError: The project has no such network.
+        """
 
 
 @runtime_checkable

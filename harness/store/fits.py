@@ -1,4 +1,4 @@
-"""Find stored fits by id, in all suites of a folder of results."""
+"""Find the file of a stored fit by what a user writes: an id, the start of one, or a path."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MODEL = "model.safetensors"
 
 @dataclass(frozen=True)
 class StoredFit:
-    """A fitted method in the folder `<out>/<suite>/fits/<id>/`."""
+    """A fitted method in the folder `<runs>/<suite>/fits/<id>/`."""
 
     path: Path  # of the tensors
 
@@ -33,29 +33,30 @@ class StoredFit:
         return self.id
 
 
-def find(spec: str, out: Path) -> StoredFit:
+def find(text: str, runs: Path) -> StoredFit:
     """Return a stored fit.
 
     Args:
-        spec: Its id or the first digits of it, its folder, or its file of tensors.
-        out: The folder of all results.
+        text: Its id or the first digits of it, its folder, or its file of tensors.
+        runs: The folder of all results, which is searched for ids.
 
     Raises:
         UsageError: There is no such fit, or several.
     """
-    for path in (Path(spec), Path(spec) / MODEL):
+    given = Path(text).expanduser()
+    for path in (given, given / MODEL):
         if os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises for a name too long
             return StoredFit(path.absolute())
-    fits = {path.parent.name: StoredFit(path.absolute())
-            for path in sorted(out.glob(f"*/fits/[!.]*/{MODEL}"))}  # fmt: skip
-    found = [fit for name, fit in fits.items() if spec and name.startswith(spec)]
-    if len(found) == 1:
-        return found[0]
+    stored = sorted(runs.glob(f"*/fits/[!.]*/{MODEL}"))
+    found = [file for file in stored if text and file.parent.name.startswith(text)]
+    ids = {file.parent.name: f"{file.parent.name} ({file.parts[-4]})" for file in found or stored}
+    if found and len(ids) == 1:  # several suites may share a fit
+        return StoredFit(max(found, key=lambda file: file.stat().st_mtime).absolute())
     if found:
-        names = listed(fit.id for fit in found)
-        raise UsageError(f"--fit {spec}: several fits start with it: {names}. Add digits.")
-    known = f"The fits in {out} are {listed(fits)}." if fits else f"{out} has no fits."
+        raise UsageError(f"Several fits begin with {text}: {listed(ids.values())}. Add digits.")
+    known = f"The fits there are {listed(ids.values())}." if ids else "It has no fits."
     raise UsageError(
-        f"--fit {spec}: there is no such fit, folder or file. {known}{nearest(spec, fits)} A run "
-        "of a suite with `johnson` stores its networks there; --runs DIR names another folder."
+        f"{text} is neither a file nor the id of a fit in {runs}. {known}{nearest(text, ids)} "
+        "A run of a suite with `johnson` stores its networks there; --runs DIR names another "
+        "folder."
     )

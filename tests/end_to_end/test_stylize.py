@@ -14,7 +14,7 @@ import pytest
 from PIL import Image as Pillow
 
 from harness import suite as suites
-from harness.cli.run_loop import _store as store_outcome
+from harness.api.run_loop import _store as store_outcome
 from harness.execution.prepare import ReadyRun, RunOptions, prepare
 from harness.execution.runner import Runner
 from harness.filesystem import PART
@@ -207,7 +207,7 @@ def test_tiles_give_the_same_picture(site: Path, tmp_path: Path) -> None:
         (["--set", "iterations=many"], "iterations"),
         (["--set", "iteration=3"], "Did you mean 'iterations'"),
         (["--preset", "gatys2017"], "Did you mean 'gatys2016'"),
-        (["--fit", "123"], "there is no such fit"),
+        (["--fit", "123"], "123 is neither a file nor the id of a fit in"),
         (["--checkpoint", "absent.pth"], "there is no such file"),
         (["--tile", "256"], "gatys cannot work in tiles"),
         (["--size", "large"], "'large' is neither native nor a number of at least 32"),

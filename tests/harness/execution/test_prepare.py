@@ -198,7 +198,7 @@ def test_there_is_no_estimate_before_every_method_has_run(
 
 
 def test_images_that_were_made_before_take_no_time(write_suite: Write, tmp_path: Path) -> None:
-    from harness.cli.display import Estimate
+    from harness.api.display import Estimate
 
     ready = prepared(write_suite(SUITE + "seeds: [0, 1]\n"), tmp_path)
     done = Record(ready.plan.cells[0], "done", timing=None)
