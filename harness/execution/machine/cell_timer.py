@@ -15,6 +15,7 @@ from harness.execution.machine import calibration
 from harness.execution.machine.background_load import BackgroundLoad
 from harness.execution.machine.timing import (
     REPEAT_SECONDS,
+    OwnMeasurement,
     PeakMemory,
     Stopwatch,
     load_average,
@@ -71,6 +72,7 @@ class CellTimer:
         first_seconds: float,
         stylize_again: Callable[[], Image] | None,
         background: BackgroundLoad,
+        own: OwnMeasurement | None = None,
     ) -> Timing:
         """Return the timing with the seconds of the stylization.
 
@@ -80,17 +82,20 @@ class CellTimer:
             stylize_again: Repeats a quick call; then the median of the repeats counts, and the
                 first, cold call does not. None for work that is not repeated.
             background: Started before the first call.
+            own: What the method measures itself in each call.
         """
         seconds = [first_seconds]
         if stylize_again and first_seconds <= REPEAT_SECONDS:
             background.restart()
-            seconds = time_repeats(stylize_again, self._device, self._resources.repeats)
+            seconds = time_repeats(stylize_again, self._device, self._resources.repeats, own)
+        of_program = own is not None and own.peak_mb is not None
         return replace(
             timed,
             stylize_seconds=median_high(seconds) / timed.shared_by,
             repeats=len(seconds),
             noisy=background.warning(background.busy_cores()),
-            peak_mb=self.memory.read(),
+            peak_mb=own.peak_mb if own and of_program else self.memory.read(),
+            peak_of="program" if of_program else timed.peak_of,
         )
 
     def background_load(self) -> BackgroundLoad:
