@@ -55,10 +55,17 @@ if TYPE_CHECKING:
     envvar="NSTBENCH_MAX_FAILURES",
     help="End the run after this number or percentage of failed cells.",
 )
+@click.option(
+    "--allow-commands",
+    is_flag=True,
+    envvar="NSTBENCH_ALLOW_COMMANDS",
+    help="Start the programs that the suite names. Without it, they are listed and nothing runs.",
+)
 @click.option("--fail-fast", is_flag=True, help="Same as --max-failures 1.")
 def run(
     tracking_uri: str, no_mlflow: bool, batch_cells: int, timeout: float | None, max_failures: str,
-    executor: str, ray_address: str, gpus_per_worker: float, *, fail_fast: bool, **options: Any,
+    executor: str, ray_address: str, gpus_per_worker: float, *, fail_fast: bool,
+    allow_commands: bool, **options: Any,
 ) -> None:  # fmt: skip
     """Run a suite: stylize, measure, log to MLflow, render the page.
 
@@ -76,7 +83,7 @@ def run(
             f"--gpus-per-worker {gpus_per_worker:g} requires --batch-cells: workers that share a "
             "GPU disturb each other's timing, and a timed cell needs a whole GPU."
         )
-    options |= {"batch_cells": batch_cells, "timeout": timeout}
+    options |= {"batch_cells": batch_cells, "timeout": timeout, "allow_commands": allow_commands}
     options["max_failures"] = "1" if fail_fast else max_failures
     cluster = _connect(executor, ray_address, gpus_per_worker, options)
     with _ready_run(options, cluster) as (ready, display):
@@ -144,6 +151,7 @@ def _ready_run(
         return replace(ready, plan=replace(ready.plan, scores_only=scores_only))
 
     ready = prepare()
+    ready.check_programs()
     display = Display(opts.console())
     with lock_suite(ready.store.root, display.waiting_for_lock) as waited:
         if waited:

@@ -67,6 +67,9 @@ def _check_params(
         remedy = "Correct these parameters."
         yield Finding(section, "the parameters are valid", "bad", what, remedy)
         return
+    if why := probe.method.unavailable:
+        yield Finding(section, "fit and stylize run", "good", f"skipped ({why})")
+        return
     for title, check in PRECONDITIONS.items():
         findings = list(_run_check(section, title, partial(check, probe), cls))
         yield from findings

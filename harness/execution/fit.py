@@ -67,9 +67,7 @@ class FitInProgress:
             seconds=earlier.seconds + own,
             trace=self.trace.points(),
             pass_ms=self.trace.pass_ms(),
-            peak_mb=max(
-                earlier.peak_mb or 0.0, self.memory.read() if peak_mb is None else peak_mb
-            ),
+            peak_mb=max(earlier.peak_mb or 0.0, self.memory.read() if peak_mb is None else peak_mb),
             notes=list(dict.fromkeys(self.notes)),
             noisy=earlier.noisy or noisy,
         )

@@ -1,8 +1,8 @@
 """Run one program: watch its memory, keep the end of its output, end all of its processes.
 
 nstbench starts this file as a process between itself and each program, and talks to it through a
-socket. The first line is the order. After that, each byte asks for the peak memory since the last
-question, and the end of the socket ends the program: so no process survives nstbench, however
+socket. The first line is the order. After that, each byte asks for peak memory and output since the
+last question, and the end of the socket ends the program: so no process survives nstbench, however
 nstbench ends. The last line of the guard says how the program ended.
 
 The file imports nothing of nstbench, so that it starts quickly.
@@ -42,7 +42,7 @@ class Guard:
 
     def __init__(self, control: socket.socket) -> None:
         self.control = control
-        self.output = b""
+        self.output, self._new = b"", 0  # the end of the output, and its bytes since a question
         self.peak_mb = self._measured = 0.0
         # A signal for each process that ends wakes the guard up.
         self._wakeup, wake = os.pipe()
@@ -108,15 +108,16 @@ class Guard:
         return False
 
     def _answer(self) -> bool:
-        """Send the peak memory since the last question; return False at the end of the socket."""
+        """Answer a question; return False at the end of the socket."""
         try:
             if not self.control.recv(1):
                 return False
             self._measure()
-            self.control.sendall(json.dumps({"peak_mb": self.peak_mb}).encode() + b"\n")
+            new = self.output[-self._new :] if self._new else b""
+            send(self.control, {"peak_mb": self.peak_mb, "output": new.decode(errors="replace")})
         except OSError:
             return False
-        self.peak_mb = 0.0
+        self.peak_mb, self._new = 0.0, 0
         return True
 
     def _measure(self) -> None:
@@ -129,6 +130,7 @@ class Guard:
     def _read(self, pipe: int) -> bytes:
         chunk = os.read(pipe, 65536)
         self.output = (self.output + chunk)[-MAX_OUTPUT:]
+        self._new += len(chunk)
         return chunk
 
     def _read_rest(self, pipe: int) -> None:
@@ -136,6 +138,11 @@ class Guard:
         with suppress(BlockingIOError):
             while self._read(pipe):
                 pass
+
+
+def send(control: socket.socket, message: dict[str, Any]) -> None:
+    """Write one line of JSON."""
+    control.sendall(json.dumps(message).encode() + b"\n")
 
 
 def end_all(program: subprocess.Popen[bytes]) -> None:
@@ -181,7 +188,7 @@ def main() -> None:
         line += part
     ended = Guard(control).supervise(json.loads(line))
     with suppress(OSError):  # nstbench has ended
-        control.sendall(json.dumps(ended).encode() + b"\n")
+        send(control, ended)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from harness.errors import ProgramError
+
 MAX_LINES, MAX_LINE_LENGTH = 10, 200
 """Of the output that a message quotes."""
 
@@ -14,6 +16,11 @@ def last_lines(output: str, count: int = MAX_LINES) -> list[str]:
     """Return the last lines that are not empty; a progress bar is one line for each update."""
     lines = (_ESCAPES.sub("", line).strip() for line in re.split(r"[\r\n]+", output))
     return [_cut(line) for line in lines if line][-count:]
+
+
+def output_error(what: str, output: str) -> ProgramError:
+    """Return the error of a program whose result cannot be used, with its last lines."""
+    return ProgramError(what + quote_output(output))
 
 
 def quote_output(output: str) -> str:

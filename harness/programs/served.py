@@ -12,6 +12,7 @@ import os
 import select
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,6 +34,7 @@ class Answer:
     seconds: float
     own_seconds: bool  # measured by the program, not from the request to the answer
     peak_mb: float | None
+    printed: str  # the end of its messages since the last answer
     losses: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -51,7 +53,8 @@ class ServedProgram:
         answer = self._next_line(" before it was ready")
         if answer.get("ready") is not True:
             raise self._end(f'wrote {quoted(json.dumps(answer))} instead of {{"ready": true}}')
-        self.start_seconds, self.start_peak_mb = time.perf_counter() - start, self._peak_mb()
+        self.start_seconds = time.perf_counter() - start
+        self.start_peak_mb, self.printed = self._usage()
 
     def ask(self, request: Mapping[str, Any]) -> Answer:
         """Send a request and return the answer.
@@ -71,12 +74,13 @@ class ServedProgram:
         if "error" in answer:
             raise ProgramError(f"{self.command.name} reported: {str(answer['error'])[:2000]}")
         own = self._number(answer, "seconds")
-        peak = self._number(answer, "peak_mb")
+        own_peak, (peak, printed) = self._number(answer, "peak_mb"), self._usage()
         return Answer(
             self._text(answer, "output"),
             seconds if own is None else own,
             own is not None,
-            self._peak_mb() if peak is None else peak,
+            peak if own_peak is None else own_peak,
+            printed,
             self._losses(answer),
         )
 
@@ -85,10 +89,8 @@ class ServedProgram:
         if self.running:
             self.running = False
             assert self.process.guard.stdin is not None
-            try:
+            with suppress(OSError):  # it has ended
                 self.process.guard.stdin.close()
-            except OSError:
-                pass  # it has ended
             select.select([self.process.control], [], [], CLOSE_SECONDS)
             self.process.close()
 
@@ -109,7 +111,7 @@ class ServedProgram:
 
     def _read_line(self, when: str) -> bytes:
         assert self.process.guard.stdout is not None
-        pipe, control = self.process.guard.stdout.fileno(), self.process.control
+        pipe, control = self.process.guard.stdout.fileno(), self.process.control.fileno()
         with time_limit() as limit:
             deadline = math.inf if limit is None else time.monotonic() + limit
             while b"\n" not in self._received:
@@ -145,17 +147,17 @@ class ServedProgram:
         assert error is not None
         return error
 
-    def _peak_mb(self) -> float | None:
-        """Return the peak memory of the program since the last call."""
+    def _usage(self) -> tuple[float | None, str]:
+        """Return peak memory and messages of the program since the last call."""
         try:
             self.process.control.sendall(b"?")
         except OSError:
-            return None  # it ended after its answer; the next request reports that
+            return None, ""  # it ended after its answer; the next request reports that
         message = self.process.message()
         if "code" in message:
             self.process.keep(message)
-            return None
-        return float(message["peak_mb"])
+            return None, ""
+        return float(message["peak_mb"]), str(message["output"])
 
     def _text(self, answer: Mapping[str, Any], key: str) -> str:
         value = answer.get(key)
@@ -176,5 +178,7 @@ class ServedProgram:
         if not isinstance(losses, dict) or not all(
             isinstance(value, (int, float)) for value in losses.values()
         ):
-            raise self._end(f"answered losses: {quoted(losses)}, which does not map names to numbers")
+            raise self._end(
+                f"answered losses: {quoted(losses)}, which does not map names to numbers"
+            )
         return {str(name): float(value) for name, value in losses.items()}

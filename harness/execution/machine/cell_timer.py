@@ -88,15 +88,17 @@ class CellTimer:
         if stylize_again and first_seconds <= REPEAT_SECONDS:
             background.restart()
             seconds = time_repeats(stylize_again, self._device, self._resources.repeats, own)
-        of_program = own is not None and own.peak_mb is not None
-        return replace(
+        timed = replace(
             timed,
             stylize_seconds=median_high(seconds) / timed.shared_by,
             repeats=len(seconds),
             noisy=background.warning(background.busy_cores()),
-            peak_mb=own.peak_mb if own and of_program else self.memory.read(),
-            peak_of="program" if of_program else timed.peak_of,
+            peak_mb=self.memory.read(),
         )
+        if own is None or own.seconds is None:
+            return timed
+        # The program's own work would count as that of other processes.
+        return replace(timed, noisy="", peak_mb=own.peak_mb, peak_of="program")
 
     def background_load(self) -> BackgroundLoad:
         """Start to measure other processes, beside the cores that this one uses."""
