@@ -68,8 +68,8 @@ class ServedProgram:
             self.process.guard.stdin.write(json.dumps(request).encode() + b"\n")
             self.process.guard.stdin.flush()
         except BrokenPipeError:
-            raise self._ended(" between two pictures") from None
-        answer = self._next_line(" during a picture")
+            raise self._ended(" before it answered") from None
+        answer = self._next_line(" before it answered")
         seconds = time.perf_counter() - start
         if "error" in answer:
             raise ProgramError(f"{self.command.name} reported: {str(answer['error'])[:2000]}")
