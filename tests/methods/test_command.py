@@ -71,7 +71,11 @@ class Programs:
 def runner() -> Runner:
     """A runner without metrics: it calibrates once."""
     files = {ENCODER.sha256: None}
-    return Runner(Resources(ENCODER, "cpu", "float32", encoder_files=files, repeats=1))
+    return Runner(
+        Resources(
+            encoder=ENCODER, encoder_files=files, device="cpu", precision="float32", repeats=1
+        )
+    )
 
 
 @pytest.fixture
