@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from harness.programs import ServedProgram
     from harness.protocols import Context, Image
     from harness.records import CellInputs
-    from methods.command import Command
+    from methods._program_recipe import ProgramRecipe
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "PPM")
 """Of images that a program may write. Others could start further programs to be read."""
@@ -38,7 +38,7 @@ class ProgramStylizer:
         ProgramError: `fit_run` failed, or the program that serves did not start.
     """
 
-    def __init__(self, method: Command, style: Image, context: Context) -> None:
+    def __init__(self, method: ProgramRecipe, style: Image, context: Context) -> None:
         self._method, self._pictures = method, 0
         self._noted: set[CellInputs] = set()  # repeated calls write no notes
         self._temporary = tempfile.TemporaryDirectory(prefix="nstbench-program-")
