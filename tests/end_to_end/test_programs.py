@@ -14,7 +14,7 @@ import pytest
 from harness.records import Record
 from harness.store import Store
 from tests.helpers.command_line import ROOT, command
-from tests.helpers.processes import alive, no_longer_alive
+from tests.helpers.processes import alive, no_longer_alive, wait_for_file
 from tests.helpers.small_suite import small_suite
 
 NSTBENCH = [sys.executable, "-m", "nstbench"]
@@ -80,8 +80,7 @@ def test_programs_end_when_nstbench_is_killed(tmp_path: Path) -> None:
         [*NSTBENCH, "run", *suite.options, "--allow-commands", "--no-mlflow"],
         stdout=subprocess.DEVNULL,
     )
-    while not suite.started.exists():
-        assert run.poll() is None
+    wait_for_file(suite.started, run)
     assert alive(suite.mark) != []
     run.kill()
     run.wait()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
+from pathlib import Path
 
 import psutil
 
@@ -27,3 +29,10 @@ def no_longer_alive(mark: str, seconds: float = 10) -> bool:
             return False
         time.sleep(0.02)
     return True
+
+
+def wait_for_file(path: Path, process: subprocess.Popen[bytes]) -> None:
+    """Wait until a process, or one that it started, has written a file."""
+    while not path.exists():
+        assert process.poll() is None
+        time.sleep(0.02)

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ from harness.resources.images import to_pixels, to_tensor
 from methods.command import Command
 from tests.helpers.command_line import ROOT
 from tests.helpers.faults.faulty_cells import ENCODER, job, pixels_of
-from tests.helpers.processes import alive, no_longer_alive
+from tests.helpers.processes import alive, no_longer_alive, wait_for_file
 
 SCRIPT = ROOT / "tests" / "helpers" / "bad_program.py"
 FILES = ["{content}", "{style}", "{output}"]
@@ -328,9 +329,8 @@ def test_all_processes_end_when_nstbench_is_killed(tmp_path: Path) -> None:
         f"run(Command({(sys.executable, str(SCRIPT), 'hang', 'a', 'b', 'c')!r}, '.', "
         f"{json.dumps(environment)}))"
     )
-    parent = psutil.Popen([sys.executable, "-c", code], cwd=ROOT, env=dict(os.environ))
-    while not started.exists():
-        assert parent.poll() is None
+    parent = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=dict(os.environ))
+    wait_for_file(started, parent)
     assert len(alive(mark)) >= 2
     parent.kill()
     parent.wait()
