@@ -64,7 +64,7 @@ class ProgramStylizer:
             work = self._ask if self._method.serve else self._run
             target, printed = work(content_file, target, context, note)
             image = _read(target, content, printed, self._method.resize, note)
-        _note_output(note, printed)
+        _note_output(note, printed.replace(f"{folder}/", ""))
         return image
 
     def close(self) -> None:
