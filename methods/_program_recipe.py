@@ -18,8 +18,7 @@ class ProgramRecipe:
     """The parameters of `command`."""
 
     run: tuple[str, ...] = ()
-    """The program and its arguments, with {content}, {style}, {output} ... for paths; `python` is
-    the Python that runs nstbench."""
+    """The program and its arguments, with {content}, {style}, {output} ... for paths."""
     fit_run: tuple[str, ...] = ()
     """A program to run before, once for each style; it writes {model}, a file or a folder."""
     serve: bool = False
@@ -31,8 +30,7 @@ class ProgramRecipe:
     program_version: str = ""
     """Version or commit of the program. Results are computed again when it changes."""
     needs: tuple[str, ...] = ()
-    """What has to exist: programs, files, Python modules (`module:torch`). Otherwise cells are
-    skipped."""
+    """Programs, files and modules (`module:torch`) without which the cells are skipped."""
     output: str = "output.png"
     """Name of the file that the program writes in {output_folder}."""
     resize: Literal["none", "lanczos"] = "none"

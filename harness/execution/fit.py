@@ -40,10 +40,10 @@ class FitInProgress:
 
     def __init__(
         self, trace: Trace, memory: PeakMemory, background: BackgroundLoad, notes: list[str],
-        own: OwnMeasurement,
+        own: OwnMeasurement | None = None,
     ) -> None:  # fmt: skip
         self.trace, self.memory, self.background, self.notes = trace, memory, background, notes
-        self.device, self._own_measurement = trace.device, own
+        self.device, self._own_measurement = trace.device, own or OwnMeasurement()
         self._earlier = FitStats()
         synchronise(self.device)
         self._start = time.perf_counter()
