@@ -14,6 +14,7 @@ NstbenchError
 ├── RecordError             a stored record that cannot be read
 ├── ExportError             a network that cannot be exported, or whose export differs
 ├── TooLargeError           a cell that needs more memory than there is
+├── ProgramError            a program of another project that failed
 ├── WorkerError             a worker process that does not start
 ├── StoreError              a folder that cannot be written: disk full, read-only, removed ...
 ├── TrackingError           MLflow is unreachable or rejects a request
@@ -34,6 +35,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from harness.protocols import Image
+    from harness.records import Status
 
 
 _UNPRINTABLE = re.compile(r"[^\t\n -~\xa0-\ud7ff\ue000-\U0010ffff]")
@@ -134,6 +136,14 @@ class ExportError(NstbenchError):
 
 class TooLargeError(NstbenchError):
     """A cell that needs more memory than there is; the message has both numbers."""
+
+
+class ProgramError(NstbenchError):
+    """A program of another project that failed; `status` is that of its cell."""
+
+    def __init__(self, message: str, status: Status = "failed") -> None:
+        self.status: Status = status
+        super().__init__(message)
 
 
 class WorkerError(NstbenchError):

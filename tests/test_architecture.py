@@ -19,7 +19,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("harness.protocols",),
     ("harness.errors",),
     ("harness.filesystem",),
-    ("harness.registry", "suites"),
+    ("harness.registry", "harness.programs", "suites"),
     ("harness.resources", "harness.store"),
     ("harness.encoders", "harness.analysis"),
     ("harness.suite", "harness.metrics", "methods", "reports"),
@@ -31,7 +31,8 @@ FLOORS: tuple[tuple[str, ...], ...] = (
 """From the ground up: a package imports from lower floors only."""
 
 CONTRACTS = {"harness.protocols", "harness.records", "harness.registry", "harness.errors",
-             "harness.resources.images", "harness.resources.weights", "methods"}  # fmt: skip
+             "harness.programs", "harness.resources.images", "harness.resources.weights",
+             "methods"}  # fmt: skip
 """What a method may import: the same as a method of another package."""
 
 MODULES = {

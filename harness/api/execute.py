@@ -103,11 +103,12 @@ def ready_run(
     """Prepare a suite and hold the lock of its folder.
 
     Raises:
-        UsageError: No cell of the suite can run here.
+        UsageError: No cell of the suite can run here, or a program of it is not allowed.
     """
     from harness.store.lock import lock_suite
 
     ready = prepare_run(request, cluster)
+    ready.check_programs()
     with lock_suite(ready.store.root, display.waiting_for_lock) as waited:
         if waited:
             ready = prepare_run(request, cluster)  # the other run has finished cells of this plan

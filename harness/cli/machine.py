@@ -24,21 +24,33 @@ if TYPE_CHECKING:
 @opts.device
 @opts.sources
 @opts.tracking_uri
+@click.option(
+    "--suite",
+    type=opts.ExpandedPath(path_type=Path),
+    metavar="FILE",
+    help="Check only which methods of this suite can run here, and what they lack.",
+)
 @opts.as_json
 def doctor(
-    out: Path, tracking_uri: str, as_json: bool, weights: Sequence[str], **rest: Any
-) -> None:
+    out: Path, tracking_uri: str, as_json: bool, weights: Sequence[str], suite: Path | None,
+    **rest: Any,
+) -> None:  # fmt: skip
     """Check this machine and show how to fix problems. Changes nothing.
 
     Exit code 3: a run would fail.
     """
+    from harness.api.suites import load_suite
     from harness.cli.doctor import examine
+    from harness.cli.suite_doctor import examine_suite
     from harness.execution.prepare import RunOptions
     from harness.resources import hash_cache
     from harness.tracking import address
 
-    options = RunOptions(out=out, weights=weights_paths(weights), **rest)
+    options = RunOptions(out=out, weights=weights_paths(weights), downloads=False, **rest)
     with hash_cache.read_only():
+        if suite:
+            loaded = load_suite(suite, "auto", (), options)
+            _show(examine_suite(loaded, options), as_json=as_json)
         _show(examine(options, address.choose(out, tracking_uri)), as_json=as_json)
 
 

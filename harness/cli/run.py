@@ -53,6 +53,12 @@ if TYPE_CHECKING:
     envvar="NSTBENCH_MAX_FAILURES",
     help="End the run after this number or percentage of failed cells.",
 )
+@click.option(
+    "--allow-commands",
+    is_flag=True,
+    envvar="NSTBENCH_ALLOW_COMMANDS",
+    help="Start the programs that the suite names. Without it, they are listed and nothing runs.",
+)
 @click.option("--fail-fast", is_flag=True, help="Same as --max-failures 1.")
 def run(tracking_uri: str, *, no_mlflow: bool, fail_fast: bool, **options: Any) -> None:
     """Run a suite: stylize, measure, log to MLflow, render the page.

@@ -68,6 +68,9 @@ def _check_params(
         remedy = "Correct these parameters."
         yield Finding(section, "the parameters are valid", "bad", what, remedy)
         return
+    if why := probe.method.unavailable:
+        yield Finding(section, "fit and stylize run", "good", f"skipped ({why})")
+        return
     try:
         probe.method.resolve(())
     except SourceError as error:

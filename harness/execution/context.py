@@ -13,6 +13,7 @@ from harness import encoders
 from harness.encoders.feature_extractor import LayeredEncoder
 from harness.execution.checkpoints import StoredCheckpoints
 from harness.execution.fit import FitInProgress
+from harness.execution.machine.timing import OwnMeasurement
 from harness.plan import Resources
 from harness.protocols import Checkpoints, Context, Image, Step, SupportsExport
 from harness.records import Cell, EncoderUse
@@ -66,6 +67,7 @@ class ContextFactory:
         on_step: OnStep = ignore_step,
         notes: list[str] | None = None,
         checkpoints: Checkpoints | None = None,
+        own: OwnMeasurement | None = None,
     ) -> Context:
         """Return a context with a newly seeded generator.
 
@@ -76,6 +78,7 @@ class ContextFactory:
             on_step: Receives the steps.
             notes: Receives the notes; without it they are dropped.
             checkpoints: Where a fit saves its state.
+            own: Receives what the method measures itself.
         """
         generator = torch.Generator().manual_seed(derive_seed(cell.seed, *purpose))
 
@@ -95,6 +98,7 @@ class ContextFactory:
             note=(notes if notes is not None else []).append,
             checkpoints=checkpoints or Checkpoints(),
             inputs=cell.inputs,
+            measured=own or OwnMeasurement(),
         )
 
     def checkpoints(self, method: Any, cell: Cell, fit: FitInProgress) -> Checkpoints:

@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import replace
 
-from harness.errors import Diverged, NstbenchError, TooLargeError
+from harness.errors import Diverged, NstbenchError, ProgramError, TooLargeError
 from harness.execution.jobs import Job, Outcome
 from harness.execution.machine.timing import Trace
 from harness.execution.scoring import Scorer, is_out_of_memory
@@ -55,6 +55,8 @@ def status_of(error: BaseException) -> Status:
     """Return the status of a cell that ended with this exception."""
     if isinstance(error, Diverged):
         return "diverged"
+    if isinstance(error, ProgramError):
+        return error.status
     if isinstance(error, TooLargeError):
         return "skipped"
     return "out_of_memory" if is_out_of_memory(error) else "failed"

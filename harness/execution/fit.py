@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.execution.machine.background_load import BackgroundLoad
-from harness.execution.machine.timing import PeakMemory, Trace, synchronise
+from harness.execution.machine.timing import OwnMeasurement, PeakMemory, Trace, synchronise
 from harness.protocols import Context, Stylizer
 from harness.records import Cell, TracePoint
 from harness.resources.weights import pack_recipe
@@ -39,10 +39,11 @@ class FitInProgress:
     """Measures a running fit; the parts that earlier processes made of it are included."""
 
     def __init__(
-        self, trace: Trace, memory: PeakMemory, background: BackgroundLoad, notes: list[str]
-    ) -> None:
+        self, trace: Trace, memory: PeakMemory, background: BackgroundLoad, notes: list[str],
+        own: OwnMeasurement | None = None,
+    ) -> None:  # fmt: skip
         self.trace, self.memory, self.background, self.notes = trace, memory, background, notes
-        self.device = trace.device
+        self.device, self._own_measurement = trace.device, own or OwnMeasurement()
         self._earlier = FitStats()
         synchronise(self.device)
         self._start = time.perf_counter()
@@ -56,14 +57,17 @@ class FitInProgress:
     def stats(self) -> FitStats:
         """Return what the fit took until now."""
         synchronise(self.device)
-        earlier, own = self._earlier, time.perf_counter() - self._start
+        earlier, measured = self._earlier, self._own_measurement
+        own, peak_mb = time.perf_counter() - self._start, measured.peak_mb
+        if measured.seconds is not None:
+            own = measured.seconds
         background = self.background
         noisy = background.warning(background.busy_cores()) if self.trace.steps else ""
         return FitStats(
             seconds=earlier.seconds + own,
             trace=self.trace.points(),
             pass_ms=self.trace.pass_ms(),
-            peak_mb=max(filter(None, (earlier.peak_mb, self.memory.read())), default=None),
+            peak_mb=max(earlier.peak_mb or 0.0, self.memory.read() if peak_mb is None else peak_mb),
             notes=list(dict.fromkeys(self.notes)),
             noisy=earlier.noisy or noisy,
         )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,7 @@ class RunOptions:
     batch_cells: int = 1  # cells that may run in one batch; more than one is for throughput
     timeout: float | None = None  # seconds that a cell may take, its fit included
     max_failures: str = ""  # a number or a percentage of failed cells that ends the run
+    allow_commands: bool = False  # methods may start the programs that a suite names
 
     def __post_init__(self) -> None:
         """Raise UsageError if max_failures is neither a number nor a percentage."""
@@ -97,7 +99,11 @@ class ReadyRun:
         """Yield the jobs in batches, the cells of one fit one after the other.
 
         A batch has one job unless `batch_cells` allows more: then each cell is timed alone.
+
+        Raises:
+            UsageError: Cells would start programs that the options do not allow.
         """
+        self.check_programs()
         for entries in group_into_batches(self.plan.todo, self.options.batch_cells):
             yield [self._job(entry) for entry in entries]
 
@@ -120,6 +126,23 @@ class ReadyRun:
         if fit and self.options.deterministic and not fit[1].get("deterministic"):
             return None
         return fit
+
+    def check_programs(self) -> None:
+        """Check that the options allow the programs that the cells to run would start.
+
+        Raises:
+            UsageError: They do not; the message lists the commands.
+        """
+        if self.options.allow_commands:
+            return
+        cells = (entry.cell for entry in self.plan.todo if entry.action == "run")
+        if commands := programs_of(cells):
+            lines = "\n".join(f"  {shlex.join(command)}" for command in commands)
+            raise UsageError(
+                f"Nothing has run: this suite starts programs on this machine.\n{lines}\nThey can "
+                "do everything that you can do. If you trust them, run the same command with "
+                "--allow-commands."
+            )
 
     def earlier_records(self) -> Iterator[Record]:
         """Yield one record of each variant that will run, to estimate its time, if there is one."""
@@ -200,6 +223,13 @@ def prepare(suite: Suite, options: RunOptions) -> ReadyRun:
     if mirror and mirror.complaint:
         warnings.append(mirror.complaint)
     return ReadyRun(suite, options, resources, decided, images, store, tuple(warnings))
+
+
+def programs_of(cells: Iterable[Cell]) -> list[tuple[str, ...]]:
+    """Return the programs that the methods of cells start, each once. Starts none."""
+    methods = {(cell.method, repr(cell.params)): cell for cell in cells}.values()
+    built = (METHODS.build(cell.method, cell.params) for cell in methods)
+    return list(dict.fromkeys(command for method in built for command in method.programs))
 
 
 def _find_training(suite: Suite) -> TrainingSet:

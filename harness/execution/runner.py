@@ -10,6 +10,7 @@ import hashlib
 import math
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -26,11 +27,12 @@ from harness.execution.jobs import Job, Outcome, Progress
 from harness.execution.machine import environment, memory_estimate
 from harness.execution.machine.background_load import spread_warning
 from harness.execution.machine.cell_timer import CellTimer
-from harness.execution.machine.timing import Stopwatch, Trace
+from harness.execution.machine.timing import OwnMeasurement, Stopwatch, Trace
 from harness.execution.own_losses import OwnLosses
 from harness.execution.scoring import Scorer, release_cached_memory
 from harness.plan import Resources
-from harness.protocols import Image, SupportsExport, SupportsObjective
+from harness.programs import close_shared
+from harness.protocols import Image, SupportsClose, SupportsExport, SupportsObjective
 from harness.records import Cell, Failure, Record, Timing, TracePoint
 from harness.registry import METHODS
 from harness.resources.images import to_pixels, to_tensor
@@ -86,15 +88,16 @@ class Runner:
         names, notes = (cell.content.name, cell.style.name), stand_in_notes(encoder)
         make_context, background = self.contexts.make, self.timer.background_load()
         trace = self.start_trace("stylize")
-        context = make_context(cell, encoder, *names, on_step=trace.on_step, notes=notes)
-        with Stopwatch(self.device) as watch:
+        own = OwnMeasurement()
+        context = make_context(cell, encoder, *names, on_step=trace.on_step, notes=notes, own=own)
+        with Stopwatch(self.device, own) as watch:
             image = fit.stylizer(content, context)
 
         def stylize_again() -> Image:
-            return fit.stylizer(content, make_context(cell, encoder, *names, notes=notes))
+            return fit.stylizer(content, make_context(cell, encoder, *names, notes=notes, own=own))
 
         again = None if trace.steps else stylize_again
-        timed = self.timer.finish(timed, watch.seconds, again, background)
+        timed = self.timer.finish(timed, watch.seconds, again, background, own)
         check_image(image, content, cell.precision)
 
         self.progress("measure", 0, 1)
@@ -162,8 +165,14 @@ class Runner:
 
     def keep_fits(self, cells: Sequence[Cell]) -> None:
         """Drop all fits but those of these cells: memory use does not grow with the suite."""
-        ids = {cell.fit_id for cell in cells}
-        self._fits = {fit_id: fit for fit_id, fit in self._fits.items() if fit_id in ids}
+        for fit_id in self._fits.keys() - {cell.fit_id for cell in cells}:
+            self._drop_fit(fit_id)
+
+    def _drop_fit(self, fit_id: str) -> None:
+        fit = self._fits.pop(fit_id)
+        if isinstance(fit, Fit) and isinstance(fit.stylizer, SupportsClose):
+            with suppress(Exception):  # it must not fail the cell of another method
+                fit.stylizer.close()
 
     def fit(self, method: Any, encoder: LayeredEncoder, job: Job) -> Fit:
         """Return the fit of a cell: the one in memory, that of an earlier run, or a new one.
@@ -184,13 +193,14 @@ class Runner:
 
     def _restore_or_make_fit(self, method: Any, encoder: LayeredEncoder, job: Job) -> Fit:
         cell, notes, trace = job.cell, list[str](), self.start_trace("fit")
+        own = OwnMeasurement()
         context = self.contexts.make(
-            cell, encoder, "fit", cell.style.name, on_step=trace.on_step, notes=notes
+            cell, encoder, "fit", cell.style.name, on_step=trace.on_step, notes=notes, own=own
         )
         if job.kept is not None and isinstance(method, SupportsExport):
             return restore(method, job.kept, context)
         style = to_tensor(job.style_to_learn).to(self.device)
-        fit = FitInProgress(trace, self.timer.memory, self.timer.background_load(), notes)
+        fit = FitInProgress(trace, self.timer.memory, self.timer.background_load(), notes, own)
         checkpoints = self.contexts.checkpoints(method, cell, fit)
         stylizer = method.fit(style, replace(context, checkpoints=checkpoints))
         return Fit(**vars(fit.stats()), stylizer=stylizer)
@@ -201,9 +211,14 @@ class Runner:
         return self.traces[-1]
 
     def release_memory(self) -> None:
-        """Drop all fits and cached memory."""
-        self._fits.clear()
+        """Drop all fits, shared programs and cached memory."""
+        self.close()
         release_cached_memory()
+
+    def close(self) -> None:
+        """Drop all fits and end all programs."""
+        self.keep_fits([])
+        close_shared()
 
 
 def stand_in_notes(encoder: LayeredEncoder) -> list[str]:

@@ -60,6 +60,7 @@ class _Built:
     params: Mapping[str, Any]
     files: Mapping[str, str]  # parameter -> SHA-256 of its file
     encoder: EncoderUse
+    unavailable: str  # why its cells cannot run here
 
 
 class _CellMaker:
@@ -89,6 +90,8 @@ class _CellMaker:
         built = self._built[key]
         if built is None:
             return None
+        if built.unavailable:
+            return self._skip(name, combination, built.unavailable)
         style_size = self._style_size(spec, levels, anchor=built.method.anchor)
         if style_size and (why := _too_narrow(style, style_size)):
             return self._skip(name, combination, why)
@@ -167,7 +170,8 @@ class _CellMaker:
         except SourceError as error:
             self._report(spec, str(error) if name == spec.label else f"{name}: {error}")
             return None
-        return _Built(method, _jsonable(asdict(method)), hashes, replace(encoder, layers=()))
+        params, without_layers = _jsonable(asdict(method)), replace(encoder, layers=())
+        return _Built(method, params, hashes, without_layers, method.unavailable)
 
     def _located(self, method: Any) -> Any:
         """Return a method with usable paths: those of a suite are relative to its folder."""

@@ -95,6 +95,17 @@ class Checkpoints:
         """Store the result of `state` if a checkpoint is due; call it after every `on_step`."""
 
 
+def _ignore_measurement(seconds: float, peak_mb: float | None = None) -> None:
+    """Drop a measurement."""
+
+
+class Measured(Protocol):
+    """Receives what a method measured itself."""
+
+    def __call__(self, seconds: float, peak_mb: float | None = None) -> None:
+        """Replace the clock's seconds and the memory of this process by those of a program."""
+
+
 @dataclass(frozen=True)
 class Context:
     """The resources of a method. Random numbers come from `generator` only.
@@ -112,6 +123,7 @@ class Context:
     note: Callable[[str], None]  # adds a note to the record: what was dropped, replaced or assumed
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
     inputs: CellInputs = field(default_factory=CellInputs)  # in a fit, of the first of its cells
+    measured: Measured = _ignore_measurement  # of a fit or stylization in another process
 
 
 Stylizer: TypeAlias = Callable[[Image, Context], Image]

@@ -42,8 +42,8 @@ class Method(ABC):
     set `version`, implement `fit` and override the attributes below where the default is wrong. The
     values of attributes may depend on parameters, with a property or a field.
 
-    See also `SupportsBatches`, `SupportsTiles`, `SupportsExport`, `SupportsModule`, `SupportsNames`
-    and `SupportsObjective`.
+    See also `SupportsBatches`, `SupportsTiles`, `SupportsExport`, `SupportsModule`,
+    `SupportsNames`, `SupportsObjective` and `SupportsClose`.
     """
 
     version: ClassVar[int]
@@ -89,6 +89,19 @@ class Method(ABC):
                 reason.
         """
         return {}
+
+    @property
+    def programs(self) -> tuple[tuple[str, ...], ...]:
+        """The programs that the method starts, with their arguments.
+
+        `nstbench run` starts none without `--allow-commands`, and lists them instead.
+        """
+        return ()
+
+    @property
+    def unavailable(self) -> str:
+        """Why the method cannot run on this machine; its cells are skipped with this reason."""
+        return ""
 
     def resolve(self, given: Collection[str]) -> Self:
         """Return the method with the parameters that its files determine, for the cell's identity.
@@ -189,3 +202,11 @@ class SupportsObjective(Protocol):
 
         The losses have the names and weights of those in `Step`.
         """
+
+
+@runtime_checkable
+class SupportsClose(Protocol):
+    """A stylizer that holds more than memory of this process, such as a running program."""
+
+    def close(self) -> None:
+        """Release it; called when the fit is not needed any more."""

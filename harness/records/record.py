@@ -51,7 +51,7 @@ class Timing:
     passes: int  # forward + backward runs of the encoder, or training steps
     pass_ms: tuple[float, float, float] | None  # quartiles: 25 %, median, 75 %
     peak_mb: float | None
-    peak_of: str  # "gpu" (allocated tensors) or "process" (resident memory)
+    peak_of: str  # "gpu" (allocated tensors), "process" or "program" (resident memory)
     load: float | None = None  # load average at the start of the cell
     noisy: str = ""  # what disturbed the measurement; then times are unreliable
     shared_by: int = 1  # cells in one batch; each gets an equal share of its seconds

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import faulthandler
 import io
-import multiprocessing
+import multiprocessing.util
 import os
 import signal
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -55,6 +56,8 @@ def start(
     messages.send(facts)
     _progress = _Progress(messages, timeout or 0.0)
     _runner = Runner(replace(resources, environment=facts), _progress)
+    multiprocessing.util.Finalize(None, _runner.close, exitpriority=10)
+    tempfile.tempdir = str(log.parent)  # the parent deletes it, also if this process is killed
     if resources.device == "cpu":
         memory_limit.limit_to_free_memory()
 

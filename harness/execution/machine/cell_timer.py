@@ -15,6 +15,7 @@ from harness.execution.machine import calibration
 from harness.execution.machine.background_load import BackgroundLoad
 from harness.execution.machine.timing import (
     REPEAT_SECONDS,
+    OwnMeasurement,
     PeakMemory,
     Stopwatch,
     load_average,
@@ -78,6 +79,7 @@ class CellTimer:
         first_seconds: float,
         stylize_again: Callable[[], Image] | None,
         background: BackgroundLoad,
+        own: OwnMeasurement | None = None,
     ) -> Timing | None:
         """Return the timing with the seconds of the stylization; None if nothing is timed.
 
@@ -87,20 +89,25 @@ class CellTimer:
             stylize_again: Repeats a quick call; then the median of the repeats counts, and the
                 first, cold call does not. None for work that is not repeated.
             background: Started before the first call.
+            own: What the method measures itself in each call.
         """
         if timed is None:
             return None
         seconds = [first_seconds]
         if stylize_again and first_seconds <= REPEAT_SECONDS:
             background.restart()
-            seconds = time_repeats(stylize_again, self._device, self._resources.repeats)
-        return replace(
+            seconds = time_repeats(stylize_again, self._device, self._resources.repeats, own)
+        timed = replace(
             timed,
             stylize_seconds=median_high(seconds) / timed.shared_by,
             repeats=len(seconds),
             noisy=background.warning(background.busy_cores()),
             peak_mb=self.memory.read(),
         )
+        if own is None or own.seconds is None:
+            return timed
+        # The program's own work would count as that of other processes.
+        return replace(timed, noisy="", peak_mb=own.peak_mb, peak_of="program")
 
     def background_load(self) -> BackgroundLoad:
         """Start to measure other processes, beside the cores that this one uses."""

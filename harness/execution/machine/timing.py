@@ -8,7 +8,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,13 +36,32 @@ def synchronise(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-class Stopwatch:
-    """Measures the seconds of a block; synchronises the device at both ends."""
+@dataclass
+class OwnMeasurement:
+    """What a method measured itself, because another process did the work."""
 
-    def __init__(self, device: torch.device) -> None:
-        self.device, self.seconds = device, 0.0
+    seconds: float | None = None
+    peak_mb: float | None = None
+
+    def __call__(self, seconds: float, peak_mb: float | None = None) -> None:
+        """Take a measurement; the highest peak counts."""
+        self.seconds = seconds
+        if peak_mb is not None:
+            self.peak_mb = max(peak_mb, self.peak_mb or 0.0)
+
+
+class Stopwatch:
+    """Measures the seconds of a block; synchronises the device at both ends.
+
+    A measurement that the method takes itself during the block replaces the clock's.
+    """
+
+    def __init__(self, device: torch.device, own: OwnMeasurement | None = None) -> None:
+        self.device, self.seconds, self._own = device, 0.0, own
 
     def __enter__(self) -> Stopwatch:
+        if self._own:
+            self._own.seconds = None
         synchronise(self.device)
         self._start = time.perf_counter()
         return self
@@ -50,6 +69,8 @@ class Stopwatch:
     def __exit__(self, *_: object) -> None:
         synchronise(self.device)
         self.seconds = time.perf_counter() - self._start
+        if self._own and self._own.seconds is not None:
+            self.seconds = self._own.seconds
 
 
 def until_steady(work: Callable[[], object], device: torch.device) -> None:
@@ -69,11 +90,13 @@ def until_steady(work: Callable[[], object], device: torch.device) -> None:
         last = watch.seconds
 
 
-def time_repeats(work: Callable[[], object], device: torch.device, most: int) -> list[float]:
+def time_repeats(
+    work: Callable[[], object], device: torch.device, most: int, own: OwnMeasurement | None = None
+) -> list[float]:
     """Time calls of `work` until REPEAT_SECONDS have passed, at most `most` calls."""
     seconds: list[float] = []
     while len(seconds) < most and sum(seconds) < REPEAT_SECONDS:
-        with Stopwatch(device) as watch:
+        with Stopwatch(device, own) as watch:
             work()
         seconds.append(watch.seconds)
     return seconds
