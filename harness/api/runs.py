@@ -41,6 +41,7 @@ def run(
     batch_cells: int | None = None,
     timeout: float | None = None,
     max_failures: int | str | None = None,
+    allow_commands: bool | None = None,
     executor: Literal["local", "ray"] | None = None,
     ray_address: str | None = None,
     gpus_per_worker: float | None = None,
@@ -71,6 +72,7 @@ def run(
         batch_cells: Cells of a variant that may run in one batch.
         timeout: Seconds that a cell may take, its fit included.
         max_failures: A number of failed cells, or a percentage such as "10%", that ends the run.
+        allow_commands: Whether to start the programs that the suite names.
         executor: Where cells run: `local` or `ray`.
         ray_address: An existing Ray cluster.
         gpus_per_worker: Share of a GPU per Ray worker.
@@ -99,6 +101,7 @@ def run(
         "batch_cells": batch_cells,
         "timeout": timeout,
         "max_failures": None if max_failures is None else str(max_failures),
+        "allow_commands": allow_commands,
         "executor": executor,
         "ray_address": ray_address,
         "gpus_per_worker": gpus_per_worker,

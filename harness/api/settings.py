@@ -55,6 +55,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "weights": lambda text: weights_paths(filter(None, text.split(os.pathsep))),
     "offline": _flag,
     "deterministic": _flag,
+    "allow_commands": _flag,
     "no_mlflow": _flag,
     "batch_cells": int,
     "timeout": float,

@@ -7,10 +7,12 @@ import shlex
 import subprocess
 import sys
 import uuid
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+import nstbench
 from harness.records import Record
 from harness.store import Store
 from tests.helpers.command_line import ROOT, command
@@ -125,6 +127,12 @@ def test_the_python_api_is_guarded_too(tmp_path: Path) -> None:
     ready = prepare(suites.load(suite.path), options)
     with pytest.raises(UsageError, match="this suite starts programs"):
         next(ready.batches())
+    run = partial(nstbench.run, suite.path, out=tmp_path / "runs", device="cpu", offline=True,
+                  mlflow=False, quiet=True)  # fmt: skip
+    with pytest.raises(UsageError, match="this suite starts programs"):
+        run()
+    assert not suite.started.exists()
+    assert set(run(allow_commands=True).cells["status"]) == {"done"}
 
 
 def test_doctor_says_what_a_suite_lacks(tmp_path: Path) -> None:
