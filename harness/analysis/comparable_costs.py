@@ -1,7 +1,7 @@
 """Decide which times and memory can be compared, and say why the others cannot.
 
 Everything that ranks, compares or plots costs asks this module. A *qualifier* of a cost is
-NOT_MEASURED, INCLUDES_START_UP, or an empty string.
+NOT_MEASURED, INCLUDES_START_UP, OF_PROGRAM, or an empty string.
 """
 
 from __future__ import annotations
@@ -21,10 +21,13 @@ COSTS = TIMES | {"peak_mb"}
 
 NOT_MEASURED = "not measured"
 INCLUDES_START_UP = "includes start-up"
+OF_PROGRAM = "of the program alone"
 EXPLANATIONS = {
     NOT_MEASURED: "Not measured: the images were made before.",
     INCLUDES_START_UP: "Includes start-up: a program starts and loads its weights for each image. "
     "Such times are not ranked with those of a stylization alone.",
+    OF_PROGRAM: "The memory of the program alone. That of other variants includes nstbench and its "
+    "metrics, so the two are not ranked with each other.",
 }
 
 COLUMN = "timed"
@@ -48,6 +51,8 @@ def of_cells(cells: pd.DataFrame, cost: str) -> str:
     if cost not in COSTS or COLUMN not in cells:
         return ""
     found = {_qualifier(value, cost) for value in cells[COLUMN].dropna().unique()}
+    if cost == "peak_mb" and (cells["peak_of"] == "program").any():
+        return OF_PROGRAM
     # Cells without a time are left out of a mean; one time with start-up changes it.
     return next((one for one in (INCLUDES_START_UP, "") if one in found), max(found, default=""))
 
@@ -55,10 +60,10 @@ def of_cells(cells: pd.DataFrame, cost: str) -> str:
 def ranked(qualifiers: Mapping[Key, str]) -> set[Key]:
     """Return the keys whose costs are ranked with each other.
 
-    Times that include start-up are ranked only if there are no others.
+    Times that include start-up, and the memory of programs, are ranked only if there are no others.
     """
     measured = {key: value for key, value in qualifiers.items() if value != NOT_MEASURED}
-    common = "" if "" in measured.values() else INCLUDES_START_UP
+    common = "" if "" in measured.values() else max(measured.values(), default="")
     return {key for key, value in measured.items() if value == common}
 
 
@@ -70,7 +75,7 @@ def why_not_comparable(levels: Iterable[pd.DataFrame], cost: str) -> str:
     found = {of_cells(cells, cost) for cells in finished if len(cells)}
     if NOT_MEASURED in found:
         return NOT_MEASURED
-    return f"{INCLUDES_START_UP} at one level only" if len(found) > 1 else ""
+    return f"{max(found)} at one level only" if len(found) > 1 else ""
 
 
 def _qualifier(timed: str, cost: str) -> str:

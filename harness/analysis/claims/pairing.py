@@ -28,7 +28,7 @@ STYLE_SIZE = "style_size"
 ENCODERS_VARY = ("encoder", *RECIPES)
 
 UNUSED_COLUMNS = ("cell", "name", "method", "version", "pair", "reason", "image_sha256", "width",
-                  "height", "started", "fit", "noisy", "load", "peak_of", "repeats",
+                  "height", "started", "fit", "noisy", "load", "repeats",
                   "shared_by", "warm_up_seconds", "pass_ms_25", "pass_ms_75",
                   "calibration_ms")  # fmt: skip
 

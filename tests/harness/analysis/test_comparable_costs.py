@@ -21,6 +21,8 @@ KINDS: dict[str, Timing | None] = {
     "quick": replace(TIMING, stylize_seconds=1.0, peak_mb=256.0),
     "folder": None,
     "command": replace(TIMING, includes_start_up=True),
+    "served": replace(TIMING, peak_mb=128.0, peak_of="program"),
+    "other-served": replace(TIMING, peak_mb=64.0, peak_of="program"),
     "other-command": replace(TIMING, includes_start_up=True, stylize_seconds=1.0),
 }
 CONTENTS = [ImageUse(f"c{i}", f"{i + 1}" * 64, "here") for i in range(2)]
@@ -69,6 +71,20 @@ def test_a_claim_is_unavailable_if_all_levels_were_made_before() -> None:
     results = frame("folder").assign(variant=lambda of: of["content"].map({"c0": "x", "c1": "y"}))
     (row,) = evaluate_claims(results.assign(content="c0"), [claim("stylize_seconds", "x", "y")], {})
     assert (row.verdict, row.notes) == ("unavailable", ("not measured",))
+
+
+def test_memory_of_programs_is_compared_with_each_other_only() -> None:
+    """That of a method of nstbench includes the harness: 1,060 MB for the identity."""
+    mixed = frame("normal", "served")
+    (row,) = evaluate_claims(mixed, [claim("peak_mb", "normal", "served")], {})
+    assert (row.verdict, row.notes) == ("unavailable", ("of the program alone at one level only",))
+    (row,) = evaluate_claims(mixed, [claim("stylize_seconds", "normal", "served")], {})
+    assert row.estimate == pytest.approx(1)
+    both = frame("served", "other-served")
+    (row,) = evaluate_claims(both, [claim("peak_mb", "served", "other-served")], {})
+    assert row.estimate == pytest.approx(0.5)
+    qualifiers = {"normal": "", "served": comparable_costs.OF_PROGRAM}
+    assert comparable_costs.ranked(qualifiers) == {"normal"}
 
 
 def test_times_with_start_up_are_compared_with_each_other_only() -> None:
