@@ -161,4 +161,5 @@ def test_ctrl_c_ends_a_run_with_its_finished_cells(tmp_path: Path) -> None:
     assert "Interrupted. Finished cells are kept." in output
     assert errors.rstrip().endswith("KeyboardInterrupt")
     results = nstbench.load(tmp_path / "runs" / "s")
-    assert list(results.cells["status"]) == ["done", "interrupted"]
+    # The second cell has no record if the first Ctrl-C came before it began.
+    assert list(results.cells["status"]) in (["done", "interrupted"], ["done"])
