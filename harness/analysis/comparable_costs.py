@@ -51,7 +51,7 @@ def of_cells(cells: pd.DataFrame, cost: str) -> str:
     if cost not in COSTS or COLUMN not in cells:
         return ""
     found = {_qualifier(value, cost) for value in cells[COLUMN].dropna().unique()}
-    if cost == "peak_mb" and (cells["peak_of"] == "program").any():
+    if cost == "peak_mb" and "program" in set(cells.get("peak_of", ())):  # absent if all failed
         return OF_PROGRAM
     # Cells without a time are left out of a mean; one time with start-up changes it.
     return next((one for one in (INCLUDES_START_UP, "") if one in found), max(found, default=""))

@@ -83,6 +83,8 @@ def test_memory_of_programs_is_compared_with_each_other_only() -> None:
     both = frame("served", "other-served")
     (row,) = evaluate_claims(both, [claim("peak_mb", "served", "other-served")], {})
     assert row.estimate == pytest.approx(0.5)
+    failed = table.frame(table.rows([replace(records("folder")[0], status="failed")]))
+    assert comparable_costs.of_cells(failed, "peak_mb") == ""
     qualifiers = {"normal": "", "served": comparable_costs.OF_PROGRAM}
     assert comparable_costs.ranked(qualifiers) == {"normal"}
 
