@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from harness.errors import WeightsError, listed
-from harness.resources.weights import describe_tensors, load_tensors
+from harness.resources.weights import describe_tensors, load_tensors, recipe_error
 from methods._recipes import CHANNELS, NetworkRecipe, TrainingRecipe, channels
 
 if TYPE_CHECKING:
@@ -101,11 +101,7 @@ def inspect(path: Path) -> NetworkFile:
     try:
         TypeAdapter(NetworkRecipe).validate_python(structure)
     except ValidationError as error:
-        problem = error.errors()[0]
-        raise WeightsError(
-            f"{path.name} was written by another version of nstbench: its recipe has "
-            f"{'.'.join(map(str, problem['loc']))}: {problem['input']!r}."
-        ) from None
+        raise recipe_error(path.name, error) from None
     return NetworkFile(structure)
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from PIL import Image as Pillow
 from PIL import UnidentifiedImageError
 
 from harness import programs
 from harness.errors import ProgramError, quoted
 from harness.protocols import Step
+from harness.resources.images import to_pixels, to_png, to_tensor
 
 if TYPE_CHECKING:
     from harness.programs import ServedProgram
@@ -176,8 +176,7 @@ def _note_output(note: Callable[[str], None], printed: str) -> None:
 
 def _write_png(image: Image, path: Path) -> Path:
     path.parent.mkdir()
-    pixels = image[0].detach().clamp(0, 1).mul(255).round().to(torch.uint8)
-    Pillow.fromarray(pixels.permute(1, 2, 0).cpu().numpy()).save(path)
+    path.write_bytes(to_png(to_pixels(image)))
     return path
 
 
@@ -216,5 +215,4 @@ def _read(
     except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError) as error:
         what = f"The program wrote {path.name}, which cannot be read as an image: {error}."
         raise programs.output_error(what, printed) from None
-    tensor = torch.from_numpy(np.array(pixels)).permute(2, 0, 1)[None].float().div(255)
-    return tensor.to(content.device)
+    return to_tensor(np.asarray(pixels)).to(content.device)

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from harness.errors import SourceError, WeightsError
+from harness.errors import WeightsError
 from harness.protocols import Method
 from harness.registry import METHODS
 
 if TYPE_CHECKING:
     from harness.protocols import Context, Image, Stylizer
-    from harness.records import CellInputs
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 MISSING = "onnxruntime is not installed; run: pip install onnxruntime"
@@ -46,11 +45,10 @@ class Onnx(Method):
         """The ONNX file."""
         return {"path": self.path}
 
-    def cell_files(self, inputs: CellInputs) -> Mapping[str, str]:
-        """Return no file; raise SourceError if onnxruntime is not installed."""
-        if find_spec("onnxruntime") is None:
-            raise SourceError(f"{MISSING}.")
-        return {}
+    @property
+    def unavailable(self) -> str:
+        """Whether onnxruntime is missing."""
+        return f"{MISSING}." if find_spec("onnxruntime") is None else ""
 
     def fit(self, style: Image, context: Context) -> Stylizer:
         """Load the network; the style that it has learned is that of the file."""

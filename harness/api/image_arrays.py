@@ -46,8 +46,7 @@ def read_image(role: str, image: Any) -> tuple[NDArray[np.uint8], NDArray[np.flo
         array = _array(role, image)
         if array.dtype != np.uint8:
             floats = np.ascontiguousarray(array, dtype=np.float32)
-            levels = np.rint(floats.clip(0, 1) * np.float32(255)).astype(np.uint8)
-            return levels, floats
+            return images.to_levels(floats), floats
         pixels = array
     return np.ascontiguousarray(pixels), None
 

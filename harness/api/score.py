@@ -68,8 +68,8 @@ def score(
         "device": device,
         "precision": precision,
         "encoder": encoder,
-        "mirror": None if mirror is None else settings.expand_location(os.fspath(mirror)),
-        "weights": None if weights is None else settings.expanded_values(weights),
+        "mirror": mirror,
+        "weights": weights,
         "offline": offline,
     })  # fmt: skip
     pixels, unclamped = read_image("stylized", stylized)

@@ -29,11 +29,6 @@ def weights_paths(arguments: Iterable[str]) -> dict[str, Path]:
     return paths
 
 
-def expanded_values(paths: Mapping[str, str | os.PathLike[str]]) -> dict[str, Path]:
-    """Return paths by name, with the home folder in place of a leading `~`."""
-    return {name: filesystem.expanded(path) for name, path in paths.items()}
-
-
 def expand_location(value: str) -> str:
     """Replace the leading `~` of a path, also in the address of an SQLite database or a folder."""
     for scheme in ("", "sqlite:///", "file://"):
@@ -63,6 +58,14 @@ _READERS: dict[str, Callable[[str], Any]] = {
 }
 """How to read a setting from the environment; the others are text."""
 
+_CONVERTERS: dict[str, Callable[[Any], Any]] = {
+    "out": filesystem.expanded,
+    "mirror": lambda location: expand_location(os.fspath(location)),
+    "weights": lambda paths: {name: filesystem.expanded(path) for name, path in paths.items()},
+    "max_failures": str,
+}
+"""How to convert a setting that is given in Python; the others stay as they are."""
+
 _CHOICES = {
     "precision": ("auto", "float32", "bfloat16"),
     "executor": ("local", "ray"),
@@ -79,7 +82,9 @@ def resolve(given: Mapping[str, Any]) -> dict[str, Any]:
     found = {}
     for name, value in given.items():
         variable = f"NSTBENCH_{name.upper()}"
-        if value is None and (text := os.environ.get(variable)):
+        if value is not None:
+            value = _CONVERTERS.get(name, lambda same: same)(value)
+        elif text := os.environ.get(variable):
             try:
                 value = _READERS.get(name, expand_location)(text)
             except ValueError:

@@ -29,6 +29,7 @@ from harness.resources.weights import (
     describe_tensors,
     load_tensors,
     pack_recipe,
+    recipe_error,
 )
 
 SUFFIXES = {".onnx": "onnx", ".pt": "torchscript", ".pth": "examples"}
@@ -76,11 +77,7 @@ class StoredNetwork:
         try:
             method = METHODS.build(recipe["method"], recipe["params"])
         except ValidationError as error:
-            problem = error.errors()[0]
-            raise WeightsError(
-                f"{path} was written by another version of nstbench: its recipe has "
-                f"{'.'.join(map(str, problem['loc']))}: {problem['input']!r}."
-            ) from None
+            raise recipe_error(str(path), error) from None
         if not (isinstance(method, SupportsExport) and isinstance(method, SupportsModule)):
             able = [name for name in METHODS if issubclass(METHODS.get(name), SupportsModule)]
             raise ExportError(

@@ -284,10 +284,15 @@ def to_tensor(pixels: NDArray[np.uint8]) -> Image:
 
 def to_pixels(image: Image) -> NDArray[np.uint8]:
     """Clamp and round an Image (1, 3, H, W) to uint8 (H, W, 3), as it is saved and measured."""
-    levels = image.detach()[0].permute(1, 2, 0).cpu().numpy().clip(0, 1)
+    return to_levels(image.detach()[0].permute(1, 2, 0).cpu().numpy())
+
+
+def to_levels(floats: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Clamp and round floats in [0, 1] to levels from 0 to 255."""
+    levels = floats.clip(0, 1)
     levels *= np.float32(255)
-    pixels: NDArray[np.uint8] = np.rint(levels, out=levels).astype(np.uint8, order="C")
-    return pixels
+    rounded: NDArray[np.uint8] = np.rint(levels, out=levels).astype(np.uint8, order="C")
+    return rounded
 
 
 def to_png(pixels: NDArray[np.uint8]) -> bytes:

@@ -22,6 +22,7 @@ from harness.resources.hash_cache import cache_folder, recall
 
 if TYPE_CHECKING:
     import torch
+    from pydantic import ValidationError
 
     from harness.resources.mirror import Mirror
 
@@ -190,6 +191,15 @@ def _load_recipe(path: Path) -> dict[str, Any]:
 def pack_recipe(recipe: Mapping[str, Any]) -> dict[str, str]:
     """Return the metadata of a safetensors file that states how its tensors were made."""
     return {RECIPE_KEY: json.dumps(recipe, sort_keys=True)}
+
+
+def recipe_error(name: str, error: ValidationError) -> WeightsError:
+    """Return the error of a file whose recipe this version cannot use, from its first problem."""
+    problem = error.errors()[0]
+    return WeightsError(
+        f"{name} was written by another version of nstbench: its recipe has "
+        f"{'.'.join(map(str, problem['loc']))}: {problem['input']!r}."
+    )
 
 
 def _check_unpacked(path: Path) -> None:
